@@ -1,0 +1,48 @@
+#ifndef COMMON_BASE_BUF_H
+#define COMMON_BASE_BUF_H
+
+#include "common/base/slice.h"
+
+/* Growable bytes with a hard cap. Growing past size_max is a bug of the caller,
+ * who checks sizes from outside before appending; running out of memory aborts.
+ * Numbers are little endian. Thread: one owner at a time. */
+struct buf {
+    uint8_t *data;
+    size_t len;
+    size_t size;
+    size_t size_max;
+};
+
+void buf_init(struct buf *buf, size_t size_max);
+void buf_deinit(struct buf *buf);
+void buf_clear(struct buf *buf);
+
+/* Makes room for len more bytes and returns where they go; buf->len is not changed. */
+uint8_t *buf_reserve(struct buf *buf, size_t len);
+void buf_append(struct buf *buf, const void *data, size_t len);
+void buf_append_slice(struct buf *buf, struct slice bytes);
+void buf_append_text(struct buf *buf, const char *text);
+/* printf into the buffer. */
+void buf_append_format(struct buf *buf, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void buf_append_u8(struct buf *buf, uint8_t value);
+void buf_append_u16(struct buf *buf, uint16_t value);
+void buf_append_u32(struct buf *buf, uint32_t value);
+void buf_append_u64(struct buf *buf, uint64_t value);
+/* Big endian, so that the order of the bytes is the order of the numbers. */
+void buf_append_u64_be(struct buf *buf, uint64_t value);
+/* u32 length, then the bytes. */
+void buf_append_bytes(struct buf *buf, struct slice bytes);
+/* Overwrites 4 bytes at offset, which were appended before. */
+void buf_put_u32(struct buf *buf, size_t offset, uint32_t value);
+void buf_consume(struct buf *buf, size_t len); /* Drops the first len bytes. */
+void buf_truncate(struct buf *buf, size_t len); /* Drops what is behind the first len bytes. */
+/* Gives the contents to the caller, who frees them; the buffer is empty afterwards. */
+uint8_t *buf_take(struct buf *buf, size_t *len);
+
+static inline struct slice buf_slice(const struct buf *buf)
+{
+    return slice_of(buf->data, buf->len);
+}
+
+#endif

@@ -1,0 +1,118 @@
+#include "common/base/thread.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/base/assert.h"
+
+void mutex_init(struct mutex *mutex)
+{
+    int rv = pthread_mutex_init(&mutex->raw, NULL);
+    assert(rv == 0);
+}
+
+void mutex_deinit(struct mutex *mutex)
+{
+    int rv = pthread_mutex_destroy(&mutex->raw);
+    assert(rv == 0);
+}
+
+void mutex_lock(struct mutex *mutex)
+{
+    int rv = pthread_mutex_lock(&mutex->raw);
+    assert(rv == 0);
+}
+
+void mutex_unlock(struct mutex *mutex)
+{
+    int rv = pthread_mutex_unlock(&mutex->raw);
+    assert(rv == 0);
+}
+
+void cond_init(struct cond *cond)
+{
+    pthread_condattr_t attr;
+    int rv = pthread_condattr_init(&attr);
+    assert(rv == 0);
+    rv = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    assert(rv == 0);
+    rv = pthread_cond_init(&cond->raw, &attr);
+    assert(rv == 0);
+    pthread_condattr_destroy(&attr);
+}
+
+void cond_deinit(struct cond *cond)
+{
+    int rv = pthread_cond_destroy(&cond->raw);
+    assert(rv == 0);
+}
+
+void cond_wait(struct cond *cond, struct mutex *mutex)
+{
+    int rv = pthread_cond_wait(&cond->raw, &mutex->raw);
+    assert(rv == 0);
+}
+
+bool cond_wait_ms(struct cond *cond, struct mutex *mutex, uint64_t timeout_ms)
+{
+    struct timespec until;
+    int rv = clock_gettime(CLOCK_MONOTONIC, &until);
+    assert(rv == 0);
+    uint64_t ns = (uint64_t)until.tv_nsec + timeout_ms % 1000 * 1000000;
+    until.tv_sec += (time_t)(timeout_ms / 1000 + ns / 1000000000);
+    until.tv_nsec = (long)(ns % 1000000000);
+    rv = pthread_cond_timedwait(&cond->raw, &mutex->raw, &until);
+    assert(rv == 0 || rv == ETIMEDOUT);
+    return rv == 0;
+}
+
+void cond_signal(struct cond *cond)
+{
+    int rv = pthread_cond_signal(&cond->raw);
+    assert(rv == 0);
+}
+
+void cond_broadcast(struct cond *cond)
+{
+    int rv = pthread_cond_broadcast(&cond->raw);
+    assert(rv == 0);
+}
+
+struct start {
+    void (*run)(void *arg);
+    void *arg;
+};
+
+static void *on_start(void *arg)
+{
+    struct start start = *(struct start *)arg;
+    free(arg);
+    start.run(start.arg);
+    return NULL;
+}
+
+void thread_start(struct thread *thread, const char *name, void (*run)(void *arg), void *arg)
+{
+    struct start *start = malloc(sizeof(*start));
+    assert(start != NULL);
+    *start = (struct start){.run = run, .arg = arg};
+    sigset_t all;
+    sigset_t old;
+    sigfillset(&all);
+    int rv = pthread_sigmask(SIG_SETMASK, &all, &old);
+    assert(rv == 0);
+    rv = pthread_create(&thread->raw, NULL, on_start, start);
+    assert(rv == 0);
+    rv = pthread_sigmask(SIG_SETMASK, &old, NULL);
+    assert(rv == 0);
+    rv = pthread_setname_np(thread->raw, name);
+    assert(rv == 0);
+}
+
+void thread_join(struct thread *thread)
+{
+    int rv = pthread_join(thread->raw, NULL);
+    assert(rv == 0);
+}

@@ -1,0 +1,125 @@
+#ifndef SERVER_STORE_STORE_H
+#define SERVER_STORE_STORE_H
+
+#include "common/base/buf.h"
+#include "common/base/status.h"
+
+/* An ordered map of bytes to bytes, in two families, with atomic batches and consistent views.
+ * The only door to the storage engine: store_rocksdb.c is the one file that includes
+ * <rocksdb/c.h>; tests and the simulator link tests/support/store_memory.c instead. Both stand
+ * behind engine.h; txn.c and iter.c are above it and the same for both.
+ *
+ * There is no write-ahead log here: the shared raft log is one. What was committed survives a
+ * crash only up to a flush, and then all of a commit or nothing of it, over both families, in
+ * commit order. Every txn_commit() therefore carries the applied index of its shards.
+ *
+ * Statuses: NOT_FOUND; IO and CORRUPT (the detail is logged; outcome unknown, the node stops). */
+
+enum store_family {
+    STORE_DATA,  /* Keys and elements of users, by token: docs/storage_format.md. */
+    STORE_LOCAL, /* Rows of a shard that are not addressed by token: state, counters, sessions. */
+    STORE_FAMILY_COUNT,
+};
+
+struct store; /* Thread: any. */
+struct txn;   /* Thread: one owner at a time. */
+struct store_iter;
+
+struct store_options {
+    uint64_t cache_size;    /* Block cache, bytes. */
+    uint64_t memtable_size; /* Bytes per family before a flush begins by itself. */
+    unsigned threads;       /* Background flushes and compactions. */
+    uint64_t row_cache_size; /* Rows that a txn for writing remembers, bytes; 0: 32 MB. */
+};
+
+/* Opens or creates the store at path. On OK *store is owned by the caller. */
+MUST_USE enum status store_open(const char *path,
+                                const struct store_options *options,
+                                struct store **store);
+/* All txns, views and iterators are closed before. Does not flush. */
+void store_close(struct store *store);
+
+/* Makes everything that was committed before the call durable. Blocks; any thread but a loop's. */
+MUST_USE enum status store_flush(struct store *store);
+/* Bytes in memtables that a flush would write: when it is large, flush. */
+uint64_t store_unflushed(struct store *store);
+/* True while the engine would stall writers: the caller applies back-pressure before proposing. */
+bool store_overloaded(struct store *store);
+/* Approximate bytes on disk of a key range. */
+uint64_t store_size(struct store *store,
+                    enum store_family family,
+                    struct slice from,
+                    struct slice to);
+/* Appends "name value\n" lines of the engine's own counters. */
+void store_metrics(struct store *store, struct buf *out);
+
+/* A txn for writing reads its own writes on top of the newest committed state; it lives as long as
+ * its loop and is reused after every commit. It remembers rows that it read or wrote: between two
+ * commits of it nobody else writes what it reads (a loop owns its shards). store_ingest() and range
+ * deletes by others make it forget. */
+struct txn *txn_new(struct store *store);
+/* A read-only txn on what is committed now (a snapshot); may be handed to another thread. */
+struct txn *txn_view(struct store *store);
+void txn_free(struct txn *txn); /* What was not committed is dropped. */
+
+/* Room for the work of the txn's user, kept from call to call: n < TXN_SCRATCH_COUNT. Cleared. */
+enum { TXN_SCRATCH_COUNT = 9 };
+struct buf *txn_scratch(struct txn *txn, size_t n);
+
+/* In cache-only mode a read that would touch the disk returns AGAIN instead (read_tier). */
+void txn_set_cache_only(struct txn *txn, bool cache_only);
+
+/* Appends the value to *value (owned by the caller). */
+MUST_USE enum status txn_get(struct txn *txn,
+                             enum store_family family,
+                             struct slice key,
+                             struct buf *value);
+void txn_put(struct txn *txn, enum store_family family, struct slice key, struct slice value);
+void txn_delete(struct txn *txn, enum store_family family, struct slice key);
+/* Deletes from <= key < to, the txn's own earlier writes there too. */
+void txn_delete_range(struct txn *txn,
+                      enum store_family family,
+                      struct slice from,
+                      struct slice to);
+/* True if there is nothing to commit. */
+bool txn_empty(const struct txn *txn);
+/* Makes all writes visible at once and empties the txn for reuse. Never waits for a disk: a stall
+ * of the engine is BUSY with nothing written (call again later). */
+MUST_USE enum status txn_commit(struct txn *txn);
+
+/* Walks lower <= key < upper in order, the txn's own writes included. The txn is not written to
+ * while the iterator is open. Slices are valid until the next move. */
+struct store_iter *iter_open(struct txn *txn,
+                             enum store_family family,
+                             struct slice lower,
+                             struct slice upper);
+void iter_close(struct store_iter *iter);
+bool iter_valid(const struct store_iter *iter);
+void iter_next(struct store_iter *iter);
+/* To the first key >= key within the bounds. */
+void iter_seek(struct store_iter *iter, struct slice key);
+struct slice iter_key(const struct store_iter *iter);
+struct slice iter_value(const struct store_iter *iter);
+/* Checked after the walk: OK, AGAIN (cache-only mode), IO, CORRUPT. */
+MUST_USE enum status iter_status(const struct store_iter *iter);
+
+/* Writes the rows from <= key < to, as the view sees them, to sorted files dir/NAME-N.sst of about
+ * file_size bytes (the first exists even if there are no rows). Together they also erase whatever
+ * else a store holds in the range when they are ingested there. Synced. *count files. Blocks. */
+MUST_USE enum status store_export(struct txn *view,
+                                  enum store_family family,
+                                  struct slice from,
+                                  struct slice to,
+                                  const char *dir,
+                                  const char *name,
+                                  uint64_t file_size,
+                                  size_t *count);
+/* Replaces the range that the files were exported from by their rows, in one durable step. May be
+ * repeated after a crash. The files stay where they are. Uncommitted txn writes in that range must
+ * not exist. Blocks. */
+MUST_USE enum status store_ingest(struct store *store,
+                                  enum store_family family,
+                                  const char *const *paths,
+                                  size_t count);
+
+#endif

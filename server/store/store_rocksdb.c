@@ -1,0 +1,620 @@
+#include <rocksdb/c.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/assert.h"
+#include "common/base/disk.h"
+#include "common/base/log.h"
+#include "server/store/engine.h"
+
+/* Both families live in one column family, told apart by the first byte of the key. One memtable
+ * then holds whole commits, so whatever a flush makes durable is a prefix of the commits: with two
+ * column families that takes atomic flushes, and the C API of RocksDB 7.8 can start a flush of one
+ * column family only. */
+
+enum {
+    FILTER_BITS = 10,
+    BLOCK_SIZE = 8 * 1024,
+    FORMAT_VERSION = 5,
+    MEMTABLES_MAX = 4,
+    DELETION_WINDOW = 4096, /* Entries; a file with this many and ... */
+    DELETION_TRIGGER = 2048, /* ... this many tombstones among them is compacted soon. */
+    LOAD_CHECK_INTERVAL = 64, /* store_overloaded() asks the engine once in so many calls. */
+    READ_TIER_ALL = 0,
+    READ_TIER_CACHE = 1,
+    PATH_SIZE_MAX = 4096,
+    BOUND_SIZE_MAX = 1 << 20, /* Of keys of a range that is measured. */
+};
+
+static const double memtable_filter_ratio = 0.02;
+static const uint8_t family_bytes[STORE_FAMILY_COUNT] = {
+    [STORE_DATA] = 'D',
+    [STORE_LOCAL] = 'L',
+};
+
+struct store {
+    rocksdb_t *db;
+    rocksdb_options_t *options;
+    rocksdb_cache_t *cache;
+    rocksdb_writeoptions_t *write_options;
+    rocksdb_flushoptions_t *flush_options;
+    uint64_t row_cache_size;
+    atomic_uint_fast64_t generation;
+    atomic_uint load_checks;
+    atomic_bool overloaded;
+};
+
+struct engine_reader {
+    struct store *store;
+    const rocksdb_snapshot_t *snapshot;
+    rocksdb_readoptions_t *options;
+    bool cache_only;
+    struct buf key;
+};
+
+struct engine_batch {
+    struct store *store;
+    rocksdb_writebatch_t *batch;
+    struct buf key;
+    struct buf key_to;
+};
+
+struct engine_iter {
+    rocksdb_readoptions_t *options;
+    rocksdb_iterator_t *engine;
+    enum store_family family;
+    bool cache_only;
+    struct buf bounds; /* Both; the engine reads them while it lives. */
+    struct buf key;
+};
+
+/* Takes the engine's malloc'ed message (or NULL) and frees it. */
+static enum status take_error(const char *doing, char *error)
+{
+    if (error == NULL) {
+        return STATUS_OK;
+    }
+    enum status status = strncmp(error, "Corruption", 10) == 0 ? STATUS_CORRUPT : STATUS_IO;
+    log_error("store.engine", "doing=%s error=\"%s\"", doing, error);
+    rocksdb_free(error);
+    return status;
+}
+
+/* "Result incomplete": what a read that must not touch the disk, or a write that must not wait,
+ * says instead. */
+static bool is_incomplete(const char *error)
+{
+    return error != NULL && strncmp(error, "Result incomplete", 17) == 0;
+}
+
+static const char *text(const uint8_t *data)
+{
+    return (const char *)data;
+}
+
+/* The engine's key: family byte, key. */
+static void set_key(struct buf *key, enum store_family family, struct slice bytes)
+{
+    buf_clear(key);
+    buf_append_u8(key, family_bytes[family]);
+    buf_append_slice(key, bytes);
+}
+
+static rocksdb_block_based_table_options_t *table_options(struct store *store)
+{
+    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
+    rocksdb_block_based_options_set_block_cache(table, store->cache);
+    rocksdb_block_based_options_set_block_size(table, BLOCK_SIZE);
+    rocksdb_block_based_options_set_format_version(table, FORMAT_VERSION);
+    rocksdb_block_based_options_set_filter_policy(
+        table, rocksdb_filterpolicy_create_bloom_full(FILTER_BITS));
+    rocksdb_block_based_options_set_whole_key_filtering(table, 1);
+    return table;
+}
+
+static void set_options(struct store *store, const struct store_options *options)
+{
+    rocksdb_options_t *to = store->options;
+    rocksdb_options_set_create_if_missing(to, 1);
+    rocksdb_options_set_write_buffer_size(to, options->memtable_size);
+    rocksdb_options_set_max_write_buffer_number(to, MEMTABLES_MAX);
+    rocksdb_options_set_max_background_jobs(to, options->threads < 2 ? 2 : (int)options->threads);
+    rocksdb_options_set_level_compaction_dynamic_level_bytes(to, 1);
+    rocksdb_options_set_memtable_prefix_bloom_size_ratio(to, memtable_filter_ratio);
+    rocksdb_options_set_memtable_whole_key_filtering(to, 1);
+    rocksdb_options_set_max_open_files(to, -1); /* Index and filter blocks stay in memory. */
+    rocksdb_options_set_bytes_per_sync(to, 1 << 20);
+    rocksdb_options_set_keep_log_file_num(to, 2);
+    rocksdb_options_set_max_log_file_size(to, 1 << 20);
+    rocksdb_options_set_info_log_level(to, 2);
+    rocksdb_options_set_stats_dump_period_sec(to, 0);
+    rocksdb_options_set_stats_persist_period_sec(to, 0);
+    /* Queues and expiring keys leave tombstones that reads walk over. */
+    rocksdb_options_add_compact_on_deletion_collector_factory(to, DELETION_WINDOW,
+                                                              DELETION_TRIGGER);
+    rocksdb_block_based_table_options_t *table = table_options(store);
+    rocksdb_options_set_block_based_table_factory(to, table);
+    rocksdb_block_based_options_destroy(table);
+}
+
+/* The C API has no call for this one: without it closing would flush, which store_close() says it
+ * does not do, and a crash would be tested by nothing. */
+static enum status forbid_flush_at_close(struct store *store)
+{
+    rocksdb_options_t *with = rocksdb_options_create();
+    char *error = NULL;
+    rocksdb_get_options_from_string(store->options, "avoid_flush_during_shutdown=true", with,
+                                    &error);
+    rocksdb_options_destroy(store->options);
+    store->options = with;
+    return take_error("options", error);
+}
+
+/* Which compressions the library has depends on how it was built. */
+static enum status open_best(struct store *store, const char *path)
+{
+    static const int kinds[] = {rocksdb_lz4_compression, rocksdb_snappy_compression,
+                                rocksdb_no_compression};
+    char *error = NULL;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        rocksdb_options_set_compression(store->options, kinds[i]);
+        store->db = rocksdb_open(store->options, path, &error);
+        if (error == NULL || strstr(error, "ompression type") == NULL) {
+            break;
+        }
+        if (i + 1 < sizeof(kinds) / sizeof(kinds[0])) {
+            rocksdb_free(error);
+            error = NULL;
+        }
+    }
+    return take_error("open", error);
+}
+
+enum status store_open(const char *path, const struct store_options *options, struct store **store)
+{
+    assert(path != NULL && options != NULL);
+    struct store *self = calloc(1, sizeof(*self));
+    assert(self != NULL);
+    atomic_init(&self->generation, 1);
+    self->row_cache_size = options->row_cache_size;
+    self->cache = rocksdb_cache_create_lru(options->cache_size);
+    self->options = rocksdb_options_create();
+    set_options(self, options);
+    self->write_options = rocksdb_writeoptions_create();
+    /* The raft log is the write-ahead log; the applied index in each commit tells where to replay
+     * from. */
+    rocksdb_writeoptions_disable_WAL(self->write_options, 1);
+    rocksdb_writeoptions_set_no_slowdown(self->write_options, 1);
+    self->flush_options = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(self->flush_options, 1);
+    enum status status = forbid_flush_at_close(self);
+    if (status == STATUS_OK) {
+        status = open_best(self, path);
+    }
+    if (status != STATUS_OK) {
+        store_close(self);
+        return status;
+    }
+    *store = self;
+    return STATUS_OK;
+}
+
+void store_close(struct store *store)
+{
+    assert(store != NULL);
+    if (store->db != NULL) {
+        rocksdb_close(store->db);
+    }
+    rocksdb_flushoptions_destroy(store->flush_options);
+    rocksdb_writeoptions_destroy(store->write_options);
+    rocksdb_options_destroy(store->options);
+    rocksdb_cache_destroy(store->cache);
+    free(store);
+}
+
+enum status store_flush(struct store *store)
+{
+    char *error = NULL;
+    rocksdb_flush(store->db, store->flush_options, &error);
+    return take_error("flush", error);
+}
+
+static uint64_t property(struct store *store, const char *name)
+{
+    uint64_t value = 0;
+    int result = rocksdb_property_int(store->db, name, &value);
+    assert(result == 0);
+    return value;
+}
+
+uint64_t store_unflushed(struct store *store)
+{
+    /* An empty memtable has room allocated already. */
+    uint64_t rows = property(store, "rocksdb.num-entries-active-mem-table") +
+                    property(store, "rocksdb.num-entries-imm-mem-tables");
+    return rows == 0 ? 0 : property(store, "rocksdb.cur-size-all-mem-tables");
+}
+
+bool store_overloaded(struct store *store)
+{
+    unsigned calls = atomic_fetch_add_explicit(&store->load_checks, 1, memory_order_relaxed);
+    bool overloaded = atomic_load_explicit(&store->overloaded, memory_order_relaxed);
+    if (calls % LOAD_CHECK_INTERVAL == 0 || overloaded) {
+        overloaded = property(store, "rocksdb.is-write-stopped") != 0 ||
+                     property(store, "rocksdb.actual-delayed-write-rate") != 0 ||
+                     property(store, "rocksdb.num-immutable-mem-table") + 1 >= MEMTABLES_MAX;
+        atomic_store_explicit(&store->overloaded, overloaded, memory_order_relaxed);
+    }
+    return overloaded;
+}
+
+uint64_t store_size(struct store *store,
+                    enum store_family family,
+                    struct slice from,
+                    struct slice to)
+{
+    char *error = NULL;
+    struct buf low;
+    struct buf high;
+    buf_init(&low, BOUND_SIZE_MAX);
+    buf_init(&high, BOUND_SIZE_MAX);
+    set_key(&low, family, from);
+    set_key(&high, family, to);
+    const char *starts[1] = {text(low.data)};
+    const char *limits[1] = {text(high.data)};
+    uint64_t size = 0;
+    rocksdb_approximate_sizes(store->db, 1, starts, &low.len, limits, &high.len, &size, &error);
+    buf_deinit(&low);
+    buf_deinit(&high);
+    return take_error("measure", error) == STATUS_OK ? size : 0;
+}
+
+void store_metrics(struct store *store, struct buf *out)
+{
+    static const char *const names[] = {
+        "rocksdb.cur-size-all-mem-tables",  "rocksdb.num-immutable-mem-table",
+        "rocksdb.mem-table-flush-pending",  "rocksdb.compaction-pending",
+        "rocksdb.num-running-flushes",      "rocksdb.num-running-compactions",
+        "rocksdb.background-errors",        "rocksdb.estimate-num-keys",
+        "rocksdb.estimate-live-data-size",  "rocksdb.total-sst-files-size",
+        "rocksdb.estimate-table-readers-mem", "rocksdb.estimate-pending-compaction-bytes",
+        "rocksdb.block-cache-usage",        "rocksdb.block-cache-pinned-usage",
+        "rocksdb.actual-delayed-write-rate", "rocksdb.is-write-stopped",
+        "rocksdb.num-snapshots",            "rocksdb.num-live-versions",
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        buf_append_format(out, "%s %llu\n", names[i] + strlen("rocksdb."),
+                          (unsigned long long)property(store, names[i]));
+    }
+}
+
+uint64_t engine_generation(const struct store *store)
+{
+    return atomic_load_explicit(&store->generation, memory_order_acquire);
+}
+
+uint64_t engine_generation_advance(struct store *store)
+{
+    return atomic_fetch_add_explicit(&store->generation, 1, memory_order_acq_rel) + 1;
+}
+
+uint64_t engine_row_cache_size(const struct store *store)
+{
+    return store->row_cache_size;
+}
+
+struct engine_reader *engine_reader_new(struct store *store, bool snapshot)
+{
+    struct engine_reader *reader = calloc(1, sizeof(*reader));
+    assert(reader != NULL);
+    reader->store = store;
+    reader->options = rocksdb_readoptions_create();
+    if (snapshot) {
+        reader->snapshot = rocksdb_create_snapshot(store->db);
+        rocksdb_readoptions_set_snapshot(reader->options, reader->snapshot);
+    }
+    buf_init(&reader->key, SIZE_MAX / 2);
+    return reader;
+}
+
+void engine_reader_free(struct engine_reader *reader)
+{
+    rocksdb_readoptions_destroy(reader->options);
+    if (reader->snapshot != NULL) {
+        rocksdb_release_snapshot(reader->store->db, reader->snapshot);
+    }
+    buf_deinit(&reader->key);
+    free(reader);
+}
+
+void engine_reader_set_cache_only(struct engine_reader *reader, bool cache_only)
+{
+    reader->cache_only = cache_only;
+    rocksdb_readoptions_set_read_tier(reader->options,
+                                      cache_only ? READ_TIER_CACHE : READ_TIER_ALL);
+}
+
+enum status engine_get(struct engine_reader *reader,
+                       enum store_family family,
+                       struct slice key,
+                       struct buf *value)
+{
+    char *error = NULL;
+    set_key(&reader->key, family, key);
+    rocksdb_pinnableslice_t *pinned =
+        rocksdb_get_pinned(reader->store->db, reader->options, text(reader->key.data),
+                           reader->key.len, &error);
+    if (error != NULL) {
+        assert(pinned == NULL);
+        if (reader->cache_only && is_incomplete(error)) {
+            rocksdb_free(error);
+            return STATUS_AGAIN;
+        }
+        return take_error("get", error);
+    }
+    if (pinned == NULL) {
+        return STATUS_NOT_FOUND;
+    }
+    size_t len = 0;
+    const char *data = rocksdb_pinnableslice_value(pinned, &len);
+    buf_append(value, data, len);
+    rocksdb_pinnableslice_destroy(pinned);
+    return STATUS_OK;
+}
+
+struct engine_batch *engine_batch_new(struct store *store)
+{
+    struct engine_batch *batch = calloc(1, sizeof(*batch));
+    assert(batch != NULL);
+    batch->store = store;
+    batch->batch = rocksdb_writebatch_create();
+    buf_init(&batch->key, SIZE_MAX / 2);
+    buf_init(&batch->key_to, SIZE_MAX / 2);
+    return batch;
+}
+
+void engine_batch_free(struct engine_batch *batch)
+{
+    rocksdb_writebatch_destroy(batch->batch);
+    buf_deinit(&batch->key);
+    buf_deinit(&batch->key_to);
+    free(batch);
+}
+
+void engine_batch_put(struct engine_batch *batch,
+                      enum store_family family,
+                      struct slice key,
+                      struct slice value)
+{
+    set_key(&batch->key, family, key);
+    rocksdb_writebatch_put(batch->batch, text(batch->key.data), batch->key.len, text(value.data),
+                           value.len);
+}
+
+void engine_batch_delete(struct engine_batch *batch, enum store_family family, struct slice key)
+{
+    set_key(&batch->key, family, key);
+    rocksdb_writebatch_delete(batch->batch, text(batch->key.data), batch->key.len);
+}
+
+void engine_batch_delete_range(struct engine_batch *batch,
+                               enum store_family family,
+                               struct slice from,
+                               struct slice to)
+{
+    set_key(&batch->key, family, from);
+    set_key(&batch->key_to, family, to);
+    rocksdb_writebatch_delete_range(batch->batch, text(batch->key.data), batch->key.len,
+                                    text(batch->key_to.data), batch->key_to.len);
+}
+
+enum status engine_batch_write(struct engine_batch *batch)
+{
+    char *error = NULL;
+    struct store *store = batch->store;
+    rocksdb_write(store->db, store->write_options, batch->batch, &error);
+    rocksdb_writebatch_clear(batch->batch);
+    if (is_incomplete(error)) {
+        rocksdb_free(error);
+        atomic_store_explicit(&store->overloaded, true, memory_order_relaxed);
+        return STATUS_BUSY;
+    }
+    return take_error("write", error);
+}
+
+struct engine_iter *engine_iter_new(struct engine_reader *reader,
+                                    enum store_family family,
+                                    struct slice lower,
+                                    struct slice upper)
+{
+    struct engine_iter *iter = calloc(1, sizeof(*iter));
+    assert(iter != NULL);
+    iter->family = family;
+    iter->cache_only = reader->cache_only;
+    buf_init(&iter->key, SIZE_MAX / 2);
+    buf_init(&iter->bounds, SIZE_MAX / 2);
+    buf_append_u8(&iter->bounds, family_bytes[family]);
+    buf_append_slice(&iter->bounds, lower);
+    buf_append_u8(&iter->bounds, family_bytes[family]);
+    buf_append_slice(&iter->bounds, upper);
+    const char *low = text(iter->bounds.data);
+    const char *high = low + 1 + lower.len;
+    iter->options = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_snapshot(iter->options, reader->snapshot);
+    rocksdb_readoptions_set_iterate_lower_bound(iter->options, low, 1 + lower.len);
+    rocksdb_readoptions_set_iterate_upper_bound(iter->options, high, 1 + upper.len);
+    rocksdb_readoptions_set_read_tier(iter->options,
+                                      reader->cache_only ? READ_TIER_CACHE : READ_TIER_ALL);
+    iter->engine = rocksdb_create_iterator(reader->store->db, iter->options);
+    return iter;
+}
+
+void engine_iter_free(struct engine_iter *iter)
+{
+    rocksdb_iter_destroy(iter->engine);
+    rocksdb_readoptions_destroy(iter->options);
+    buf_deinit(&iter->bounds);
+    buf_deinit(&iter->key);
+    free(iter);
+}
+
+void engine_iter_seek(struct engine_iter *iter, struct slice key)
+{
+    set_key(&iter->key, iter->family, key);
+    rocksdb_iter_seek(iter->engine, text(iter->key.data), iter->key.len);
+}
+
+void engine_iter_next(struct engine_iter *iter)
+{
+    rocksdb_iter_next(iter->engine);
+}
+
+bool engine_iter_valid(const struct engine_iter *iter)
+{
+    return rocksdb_iter_valid(iter->engine) != 0;
+}
+
+struct slice engine_iter_key(const struct engine_iter *iter)
+{
+    size_t len = 0;
+    const char *key = rocksdb_iter_key(iter->engine, &len);
+    assert(len > 0);
+    return slice_of(key + 1, len - 1);
+}
+
+struct slice engine_iter_value(const struct engine_iter *iter)
+{
+    size_t len = 0;
+    const char *value = rocksdb_iter_value(iter->engine, &len);
+    return slice_of(value, len);
+}
+
+enum status engine_iter_status(const struct engine_iter *iter)
+{
+    char *error = NULL;
+    rocksdb_iter_get_error(iter->engine, &error);
+    if (iter->cache_only && is_incomplete(error)) {
+        rocksdb_free(error);
+        return STATUS_AGAIN;
+    }
+    return take_error("iterate", error);
+}
+
+/* A store_export() that is under way. */
+struct export
+{
+    rocksdb_sstfilewriter_t *writer;
+    struct store_iter *iter;
+    enum store_family family;
+    struct buf start; /* Engine's key where the open file begins. */
+    struct buf key;
+    uint64_t file_size;
+};
+
+/* Fills the open file up to about file_size. Its range ends where the next row begins, or at to. */
+static enum status export_rows(struct export *export, struct slice to)
+{
+    char *error = NULL;
+    uint64_t size = 0;
+    while (iter_valid(export->iter) && error == NULL && size < export->file_size) {
+        struct slice value = iter_value(export->iter);
+        set_key(&export->key, export->family, iter_key(export->iter));
+        rocksdb_sstfilewriter_put(export->writer, text(export->key.data), export->key.len,
+                                  text(value.data), value.len, &error);
+        size += export->key.len + value.len;
+        iter_next(export->iter);
+    }
+    if (error != NULL) {
+        return take_error("export", error);
+    }
+    enum status status = iter_status(export->iter);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct slice end = iter_valid(export->iter) ? iter_key(export->iter) : to;
+    set_key(&export->key, export->family, end);
+    /* A put is newer than a range delete of the same file, whatever their order in it. */
+    rocksdb_sstfilewriter_delete_range(export->writer, text(export->start.data),
+                                       export->start.len, text(export->key.data),
+                                       export->key.len, &error);
+    buf_clear(&export->start);
+    buf_append_slice(&export->start, buf_slice(&export->key));
+    return take_error("export", error);
+}
+
+static enum status export_file(struct export *export, const char *path, struct slice to)
+{
+    char *error = NULL;
+    rocksdb_sstfilewriter_open(export->writer, path, &error);
+    enum status status = take_error("export", error);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = export_rows(export, to);
+    if (status == STATUS_OK) {
+        rocksdb_sstfilewriter_finish(export->writer, &error);
+        status = take_error("export", error);
+    }
+    return status;
+}
+
+enum status store_export(struct txn *view,
+                         enum store_family family,
+                         struct slice from,
+                         struct slice to,
+                         const char *dir,
+                         const char *name,
+                         uint64_t file_size,
+                         size_t *count)
+{
+    assert(file_size > 0);
+    struct store *store = engine_txn_store(view);
+    rocksdb_envoptions_t *env = rocksdb_envoptions_create();
+    struct export export = {.family = family, .file_size = file_size};
+    buf_init(&export.start, SIZE_MAX / 2);
+    buf_init(&export.key, SIZE_MAX / 2);
+    set_key(&export.start, family, from);
+    export.writer = rocksdb_sstfilewriter_create(env, store->options);
+    export.iter = iter_open(view, family, from, to);
+    size_t files = 0;
+    enum status status = STATUS_OK;
+    do {
+        char path[PATH_SIZE_MAX];
+        int len = snprintf(path, sizeof(path), "%s/%s-%zu.sst", dir, name, files);
+        assert(len > 0 && (size_t)len < sizeof(path));
+        status = export_file(&export, path, to);
+        files++;
+    } while (status == STATUS_OK && iter_valid(export.iter));
+    iter_close(export.iter);
+    rocksdb_sstfilewriter_destroy(export.writer);
+    rocksdb_envoptions_destroy(env);
+    buf_deinit(&export.start);
+    buf_deinit(&export.key);
+    if (status == STATUS_OK) {
+        status = disk_sync_folder(dir);
+    }
+    *count = files;
+    return status;
+}
+
+enum status store_ingest(struct store *store,
+                         enum store_family family,
+                         const char *const *paths,
+                         size_t count)
+{
+    assert(family < STORE_FAMILY_COUNT);
+    assert(count > 0);
+    /* Ingestion holds up all writers while it flushes a memtable that overlaps: leave it little. */
+    enum status status = store_flush(store);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    char *error = NULL;
+    rocksdb_ingestexternalfileoptions_t *options = rocksdb_ingestexternalfileoptions_create();
+    rocksdb_ingest_external_file(store->db, paths, count, options, &error);
+    rocksdb_ingestexternalfileoptions_destroy(options);
+    status = take_error("ingest", error);
+    (void)engine_generation_advance(store);
+    return status;
+}

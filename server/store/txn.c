@@ -1,0 +1,206 @@
+#include <stdlib.h>
+
+#include "common/base/assert.h"
+#include "server/store/engine.h"
+#include "server/store/overlay.h"
+
+enum {
+    ROW_CACHE_SIZE_DEFAULT = 32 << 20,
+    SCRATCH_SIZE_KEPT = 1 << 20, /* A larger one is given back at its next use. */
+};
+
+struct txn {
+    struct store *store;
+    struct engine_reader *reader;
+    struct engine_batch *batch; /* NULL: a view. */
+    struct overlay overlay;     /* Only if there is a batch. */
+    uint64_t generation;        /* The clean rows of the overlay are of this generation. */
+    struct buf scratch[TXN_SCRATCH_COUNT];
+};
+
+static struct txn *new_txn(struct store *store, bool snapshot)
+{
+    struct txn *txn = calloc(1, sizeof(*txn));
+    assert(txn != NULL);
+    txn->store = store;
+    txn->reader = engine_reader_new(store, snapshot);
+    for (size_t i = 0; i < TXN_SCRATCH_COUNT; i++) {
+        buf_init(&txn->scratch[i], SIZE_MAX / 2);
+    }
+    return txn;
+}
+
+struct txn *txn_new(struct store *store)
+{
+    struct txn *txn = new_txn(store, false);
+    txn->batch = engine_batch_new(store);
+    txn->generation = engine_generation(store);
+    uint64_t size = engine_row_cache_size(store);
+    overlay_init(&txn->overlay, size == 0 ? ROW_CACHE_SIZE_DEFAULT : size);
+    return txn;
+}
+
+struct txn *txn_view(struct store *store)
+{
+    return new_txn(store, true);
+}
+
+void txn_free(struct txn *txn)
+{
+    if (txn->batch != NULL) {
+        engine_batch_free(txn->batch);
+        overlay_deinit(&txn->overlay);
+    }
+    engine_reader_free(txn->reader);
+    for (size_t i = 0; i < TXN_SCRATCH_COUNT; i++) {
+        buf_deinit(&txn->scratch[i]);
+    }
+    free(txn);
+}
+
+struct buf *txn_scratch(struct txn *txn, size_t n)
+{
+    assert(n < TXN_SCRATCH_COUNT);
+    struct buf *scratch = &txn->scratch[n];
+    if (scratch->size > SCRATCH_SIZE_KEPT) {
+        buf_deinit(scratch);
+        buf_init(scratch, SIZE_MAX / 2);
+    }
+    buf_clear(scratch);
+    return scratch;
+}
+
+void txn_set_cache_only(struct txn *txn, bool cache_only)
+{
+    engine_reader_set_cache_only(txn->reader, cache_only);
+}
+
+struct store *engine_txn_store(const struct txn *txn)
+{
+    return txn->store;
+}
+
+struct engine_reader *engine_txn_reader(const struct txn *txn)
+{
+    return txn->reader;
+}
+
+const struct overlay *engine_txn_overlay(const struct txn *txn)
+{
+    return txn->batch == NULL ? NULL : &txn->overlay;
+}
+
+static enum status get_and_remember(struct txn *txn,
+                                    enum store_family family,
+                                    struct slice key,
+                                    struct buf *value)
+{
+    size_t offset = value->len;
+    enum status status = engine_get(txn->reader, family, key, value);
+    if (status == STATUS_NOT_FOUND) {
+        overlay_remember(&txn->overlay, family, key, NULL);
+    } else if (status == STATUS_OK) {
+        struct slice found = slice_of(value->data + offset, value->len - offset);
+        overlay_remember(&txn->overlay, family, key, &found);
+    }
+    return status;
+}
+
+enum status txn_get(struct txn *txn, enum store_family family, struct slice key, struct buf *value)
+{
+    assert(family < STORE_FAMILY_COUNT);
+    if (txn->batch == NULL) {
+        return engine_get(txn->reader, family, key, value);
+    }
+    uint64_t generation = engine_generation(txn->store);
+    if (generation != txn->generation) {
+        overlay_forget(&txn->overlay);
+        txn->generation = generation;
+    }
+    const struct overlay_row *row = overlay_find(&txn->overlay, family, key);
+    if (row != NULL) {
+        if (!row->present) {
+            return STATUS_NOT_FOUND;
+        }
+        buf_append_slice(value, overlay_row_value(row));
+        return STATUS_OK;
+    }
+    if (overlay_covers(&txn->overlay, family, key)) {
+        return STATUS_NOT_FOUND;
+    }
+    return get_and_remember(txn, family, key, value);
+}
+
+void txn_put(struct txn *txn, enum store_family family, struct slice key, struct slice value)
+{
+    assert(txn->batch != NULL);
+    assert(family < STORE_FAMILY_COUNT);
+    overlay_put(&txn->overlay, family, key, value);
+}
+
+void txn_delete(struct txn *txn, enum store_family family, struct slice key)
+{
+    assert(txn->batch != NULL);
+    assert(family < STORE_FAMILY_COUNT);
+    overlay_delete(&txn->overlay, family, key);
+}
+
+void txn_delete_range(struct txn *txn,
+                      enum store_family family,
+                      struct slice from,
+                      struct slice to)
+{
+    assert(txn->batch != NULL);
+    assert(family < STORE_FAMILY_COUNT);
+    if (overlay_compare(from, to) < 0) {
+        overlay_delete_range(&txn->overlay, family, from, to);
+    }
+}
+
+bool txn_empty(const struct txn *txn)
+{
+    return txn->batch == NULL || overlay_clean(&txn->overlay);
+}
+
+/* Range deletes first: what is dirty in such a range was written after it. */
+static void fill_batch(const struct txn *txn)
+{
+    const struct overlay *overlay = &txn->overlay;
+    for (size_t i = 0; i < overlay->range_count; i++) {
+        const struct overlay_range *range = &overlay->ranges[i];
+        engine_batch_delete_range(txn->batch, (enum store_family)range->family,
+                                  overlay_range_from(range), overlay_range_to(range));
+    }
+    for (struct list *node = overlay->dirty.next; node != &overlay->dirty; node = node->next) {
+        const struct overlay_row *row = list_entry(node, struct overlay_row, dirty);
+        if (row->present) {
+            engine_batch_put(txn->batch, (enum store_family)row->family, overlay_row_key(row),
+                             overlay_row_value(row));
+        } else {
+            engine_batch_delete(txn->batch, (enum store_family)row->family, overlay_row_key(row));
+        }
+    }
+}
+
+enum status txn_commit(struct txn *txn)
+{
+    assert(txn->batch != NULL);
+    if (overlay_clean(&txn->overlay)) {
+        return STATUS_OK;
+    }
+    fill_batch(txn);
+    enum status status = engine_batch_write(txn->batch);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    bool others_forget = txn->overlay.range_count > 0;
+    overlay_settle(&txn->overlay);
+    if (others_forget) {
+        /* Our own rows are right, unless somebody else advanced it as well. */
+        uint64_t generation = engine_generation_advance(txn->store);
+        if (generation == txn->generation + 1) {
+            txn->generation = generation;
+        }
+    }
+    return STATUS_OK;
+}
