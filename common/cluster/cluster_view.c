@@ -1,0 +1,301 @@
+#include "common/cluster/cluster_view.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/assert.h"
+#include "common/cluster/token.h"
+#include "common/proto/resp.h"
+
+enum { TEXT_SIZE = 64, DATABASES = 16 };
+
+static void field_int(struct buf *out, const char *name, uint64_t value)
+{
+    resp_write_text(out, name);
+    resp_write_int(out, (int64_t)value);
+}
+
+static void field_text(struct buf *out, const char *name, const char *value)
+{
+    resp_write_text(out, name);
+    resp_write_text(out, value);
+}
+
+static void field_token(struct buf *out, const char *name, uint64_t token)
+{
+    char text[TEXT_SIZE];
+    (void)snprintf(text, sizeof(text), "%016" PRIx64, token);
+    field_text(out, name, text);
+}
+
+static struct leader_hint leader_of(const struct cluster_view *view, uint64_t shard)
+{
+    struct leader_hint hint = {.shard = shard};
+    if (!view->leader(view->ctx, shard, &hint)) {
+        hint.node = 0;
+    }
+    return hint;
+}
+
+static bool is_up(const struct cluster_view *view, uint64_t node)
+{
+    return view->node_up(view->ctx, node);
+}
+
+size_t cluster_view_led(const struct cluster_view *view)
+{
+    size_t led = 0;
+    for (size_t i = 0; i < view->map->shard_count; i++) {
+        struct leader_hint hint = leader_of(view, view->map->shards[i].id);
+        led += hint.node != 0 && is_up(view, hint.node);
+    }
+    return led;
+}
+
+static void write_status(const struct cluster_view *view, struct buf *out)
+{
+    const struct shard_map *map = view->map;
+    char cluster[2 * sizeof(map->cluster) + 1];
+    for (size_t i = 0; i < sizeof(map->cluster); i++) {
+        (void)snprintf(cluster + 2 * i, 3, "%02x", map->cluster[i]);
+    }
+    size_t nodes_up = 0;
+    for (size_t i = 0; i < map->node_count; i++) {
+        nodes_up += is_up(view, map->nodes[i].id);
+    }
+    resp_write_map(out, 8);
+    field_text(out, "cluster", cluster);
+    field_int(out, "map_version", map->version);
+    field_text(out, "role", view->role);
+    field_int(out, "nodes", map->node_count);
+    field_int(out, "nodes_up", nodes_up);
+    field_int(out, "shards", map->shard_count);
+    field_int(out, "shards_led", cluster_view_led(view));
+    field_int(out, "replicas", map->replicas);
+}
+
+struct node_count {
+    uint64_t leads, replicas;
+};
+
+static struct node_count *count_of(const struct shard_map *map,
+                                   struct node_count *counts,
+                                   uint64_t node)
+{
+    size_t low = 0;
+    size_t high = map->node_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (map->nodes[middle].id < node) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < map->node_count && map->nodes[low].id == node ? &counts[low] : NULL;
+}
+
+static void count_shard(const struct cluster_view *view,
+                        const struct shard_desc *shard,
+                        struct node_count *counts)
+{
+    for (unsigned i = 0; i < shard->replica_count; i++) {
+        struct node_count *count = count_of(view->map, counts, shard->replicas[i].node);
+        if (count != NULL) {
+            count->replicas++;
+        }
+    }
+    struct leader_hint hint = leader_of(view, shard->id);
+    struct node_count *count = count_of(view->map, counts, hint.node);
+    if (count != NULL) {
+        count->leads++;
+    }
+}
+
+static const char *state_text(enum node_state state)
+{
+    switch (state) {
+    case NODE_UP: return "up";
+    case NODE_DRAINING: return "draining";
+    case NODE_GONE: return "gone";
+    }
+    return "?";
+}
+
+static void write_nodes(const struct cluster_view *view, struct buf *out)
+{
+    const struct shard_map *map = view->map;
+    struct node_count *counts = calloc(map->node_count + 1, sizeof(*counts));
+    assert(counts != NULL);
+    for (size_t i = 0; i < map->shard_count; i++) {
+        count_shard(view, &map->shards[i], counts);
+    }
+    resp_write_array(out, map->node_count);
+    for (size_t i = 0; i < map->node_count; i++) {
+        const struct node_desc *node = &map->nodes[i];
+        resp_write_map(out, 7);
+        field_int(out, "id", node->id);
+        field_text(out, "address", node->address);
+        field_text(out, "zone", node->zone);
+        field_text(out, "state", state_text(node->state));
+        resp_write_text(out, "up");
+        resp_write_bool(out, is_up(view, node->id));
+        field_int(out, "leads", counts[i].leads);
+        field_int(out, "replicas", counts[i].replicas);
+    }
+    free(counts);
+}
+
+static void write_shards(const struct cluster_view *view, struct buf *out)
+{
+    const struct shard_map *map = view->map;
+    resp_write_array(out, map->shard_count);
+    for (size_t i = 0; i < map->shard_count; i++) {
+        const struct shard_desc *shard = &map->shards[i];
+        struct leader_hint hint = leader_of(view, shard->id);
+        resp_write_map(out, 8);
+        field_int(out, "id", shard->id);
+        field_token(out, "start", shard->start);
+        field_token(out, "last", shard->last);
+        field_int(out, "ver", shard->ver);
+        field_int(out, "conf_ver", shard->conf_ver);
+        field_int(out, "leader", hint.node);
+        field_int(out, "term", hint.term);
+        resp_write_text(out, "replicas");
+        resp_write_array(out, shard->replica_count);
+        for (unsigned j = 0; j < shard->replica_count; j++) {
+            char text[TEXT_SIZE];
+            (void)snprintf(text, sizeof(text), "%" PRIu64 "@%" PRIu64, shard->replicas[j].id,
+                           shard->replicas[j].node);
+            resp_write_text(out, text);
+        }
+    }
+}
+
+static void write_replicas(const struct cluster_view *view,
+                           const struct shard_desc *shard,
+                           uint64_t leader,
+                           struct buf *out)
+{
+    resp_write_text(out, "replicas");
+    resp_write_array(out, shard->replica_count);
+    for (unsigned i = 0; i < shard->replica_count; i++) {
+        uint64_t id = shard->replicas[i].node;
+        const struct node_desc *node = shard_map_node(view->map, id);
+        resp_write_map(out, 5);
+        field_int(out, "replica", shard->replicas[i].id);
+        field_int(out, "node", id);
+        field_text(out, "address", node == NULL ? "" : node->address);
+        field_text(out, "zone", node == NULL ? "" : node->zone);
+        resp_write_text(out, "leader");
+        resp_write_bool(out, id == leader);
+    }
+}
+
+static void write_key(const struct cluster_view *view, struct slice key, uint8_t db, struct buf *out)
+{
+    uint64_t token = token_of(db, key);
+    const struct shard_desc *shard = shard_map_find(view->map, token);
+    if (shard == NULL) {
+        resp_write_error(out, "CLUSTERDOWN the cluster map is not known here or has no shards yet");
+        return;
+    }
+    struct leader_hint hint = leader_of(view, shard->id);
+    const struct node_desc *node = shard_map_node(view->map, hint.node);
+    char range[TEXT_SIZE];
+    (void)snprintf(range, sizeof(range), "%016" PRIx64 "-%016" PRIx64, shard->start, shard->last);
+    resp_write_map(out, 11);
+    resp_write_text(out, "key");
+    resp_write_bulk(out, key);
+    field_int(out, "db", db);
+    resp_write_text(out, "tag");
+    resp_write_bulk(out, db == 0 ? token_tag(key) : slice_str(""));
+    field_token(out, "token", token);
+    field_int(out, "shard", shard->id);
+    field_text(out, "range", range);
+    field_int(out, "ver", shard->ver);
+    field_int(out, "leader", hint.node);
+    field_text(out, "leader_address", node == NULL ? "" : node->address);
+    field_int(out, "term", hint.term);
+    write_replicas(view, shard, hint.node, out);
+}
+
+/* False if it is not the number of a database. */
+static bool read_db(struct slice text, uint8_t *db)
+{
+    if (text.len == 0 || text.len > 2) {
+        return false;
+    }
+    unsigned value = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned digit = (unsigned)text.data[i] - '0';
+        if (digit > 9) {
+            return false;
+        }
+        value = value * 10 + digit;
+    }
+    *db = (uint8_t)value;
+    return value < DATABASES;
+}
+
+static void write_explain(const struct cluster_view *view,
+                          const struct args *args,
+                          uint8_t db,
+                          struct buf *out)
+{
+    if (args->argc == 4 && !read_db(args->argv[3], &db)) {
+        resp_write_error(out, "ERR DB index is out of range");
+        return;
+    }
+    write_key(view, args->argv[2], db, out);
+}
+
+static void write_map(const struct cluster_view *view, struct buf *out)
+{
+    struct buf encoded;
+    buf_init(&encoded, SIZE_MAX / 2);
+    shard_map_encode(view->map, &encoded);
+    resp_write_bulk(out, buf_slice(&encoded));
+    buf_deinit(&encoded);
+}
+
+enum view_topic { VIEW_STATUS, VIEW_NODES, VIEW_SHARDS, VIEW_EXPLAIN, VIEW_MAP, VIEW_TOPICS };
+
+static const struct {
+    const char *name;
+    size_t argc_min, argc_max;
+} topics[VIEW_TOPICS] = {
+    [VIEW_STATUS] = {"status", 2, 2}, [VIEW_NODES] = {"nodes", 2, 2},
+    [VIEW_SHARDS] = {"shards", 2, 2}, [VIEW_EXPLAIN] = {"explain", 3, 4},
+    [VIEW_MAP] = {"map", 2, 2},
+};
+
+bool cluster_view_answer(const struct cluster_view *view,
+                         const struct args *args,
+                         uint8_t db,
+                         struct buf *out)
+{
+    enum view_topic topic = VIEW_STATUS;
+    while (topic < VIEW_TOPICS && args->argc >= 2 &&
+           !command_word(args->argv[1], topics[topic].name)) {
+        topic++;
+    }
+    if (args->argc < 2 || topic == VIEW_TOPICS) {
+        return false;
+    }
+    if (args->argc < topics[topic].argc_min || args->argc > topics[topic].argc_max) {
+        resp_write_errorf(out, "ERR wrong number of arguments for 'sherd|%s' command",
+                          topics[topic].name);
+        return true;
+    }
+    switch (topic) {
+    case VIEW_STATUS: write_status(view, out); break;
+    case VIEW_NODES: write_nodes(view, out); break;
+    case VIEW_SHARDS: write_shards(view, out); break;
+    case VIEW_EXPLAIN: write_explain(view, args, db, out); break;
+    case VIEW_MAP: write_map(view, out); break;
+    case VIEW_TOPICS: assert(false);
+    }
+    return true;
+}

@@ -1,0 +1,36 @@
+#ifndef COMMON_CLUSTER_CLUSTER_VIEW_H
+#define COMMON_CLUSTER_CLUSTER_VIEW_H
+
+#include "common/cluster/shard_map.h"
+#include "common/proto/command.h"
+
+/* What the command SHERD answers, the same on node and router: the cluster as the one who is asked
+ * sees it. Replies in the machine's form (resp.h). Pure. Any thread. */
+
+struct cluster_view {
+    const struct shard_map *map;
+    const char *role; /* "router", "node". */
+    void *ctx;
+    /* Who leads the shard, as far as is known here. False: nobody is known. */
+    bool (*leader)(void *ctx, uint64_t shard, struct leader_hint *hint);
+    bool (*node_up)(void *ctx, uint64_t node);
+};
+
+/* Appends the reply to `SHERD subcommand ...`:
+ *   STATUS            {cluster, map_version, role, nodes, nodes_up, shards, shards_led, replicas}
+ *   NODES             [{id, address, zone, state, up, leads, replicas}]
+ *   SHARDS            [{id, start, last, ver, conf_ver, leader, term, replicas: ["replica@node"]}]
+ *   EXPLAIN key [db]  {key, db, tag, token, shard, range, ver, leader, leader_address, term,
+ *                      replicas: [{replica, node, address, zone, leader}]}
+ *   MAP               shard_map_encode() as a bulk string
+ * Tokens are 16 hexadecimal digits; leader 0: nobody is known; tag: the bytes of the key that are
+ * hashed. Wrong arguments give an error reply. False, with nothing appended: no such subcommand. */
+bool cluster_view_answer(const struct cluster_view *view,
+                         const struct args *args,
+                         uint8_t db,
+                         struct buf *out);
+
+/* How many shards of the map have a known leader that is up. */
+size_t cluster_view_led(const struct cluster_view *view);
+
+#endif

@@ -1,0 +1,139 @@
+#include "common/proto/command.h"
+
+#include "common/base/assert.h"
+
+#define ROW(id_, kind, code_, arity_, flags_, first, last, step, merge_, group_, since_, text) \
+    [CMD_##id_] = {.id = CMD_##id_,                                                            \
+                   .code = (code_),                                                            \
+                   .name = #id_,                                                               \
+                   .arity = (arity_),                                                          \
+                   .flags = (unsigned)(flags_) | (unsigned)(kind),                             \
+                   .key_first = (first),                                                       \
+                   .key_last = (last),                                                         \
+                   .key_step = (step),                                                         \
+                   .merge = (merge_),                                                          \
+                   .group = (group_),                                                          \
+                   .since = (since_),                                                          \
+                   .summary = (text)},
+
+static const struct command rows[CMD_COUNT] = {
+#define READ_COMMAND(id, ...) ROW(id, CMD_READ, __VA_ARGS__)
+#define WRITE_COMMAND(id, ...) ROW(id, CMD_WRITE, __VA_ARGS__)
+#define FRONT_COMMAND(id, ...) ROW(id, CMD_FRONT, __VA_ARGS__)
+#include "common/proto/command.def"
+#undef READ_COMMAND
+#undef WRITE_COMMAND
+#undef FRONT_COMMAND
+};
+
+enum { CODE_MAX = 1023 };
+
+static const uint16_t ids_by_code[CODE_MAX + 1] = {
+/* One more than the id, so that 0 means none. */
+#define READ_COMMAND(id, code, ...) [code] = CMD_##id + 1,
+#define WRITE_COMMAND(id, code, ...) [code] = CMD_##id + 1,
+#define FRONT_COMMAND(id, code, ...) [code] = CMD_##id + 1,
+#include "common/proto/command.def"
+#undef READ_COMMAND
+#undef WRITE_COMMAND
+#undef FRONT_COMMAND
+};
+
+/* Names by hash. Filled from the constant rows before main() and never written again. */
+enum { NAME_SIZE_MAX = 32, SLOT_BITS = 10, SLOT_COUNT = 1 << SLOT_BITS };
+_Static_assert(CMD_COUNT * 4 <= SLOT_COUNT, "the table stays sparse");
+
+static uint16_t slots[SLOT_COUNT];
+
+static uint8_t lower(uint8_t byte)
+{
+    return byte >= 'A' && byte <= 'Z' ? (uint8_t)(byte | 0x20) : byte;
+}
+
+static size_t slot_of(struct slice name)
+{
+    uint64_t hash = name.len;
+    for (size_t i = 0; i < name.len; i++) {
+        hash = (hash ^ lower(name.data[i])) * UINT64_C(0x100000001b3);
+    }
+    return (size_t)((hash * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - SLOT_BITS));
+}
+
+__attribute__((constructor)) static void fill_slots(void)
+{
+    for (size_t id = 0; id < CMD_COUNT; id++) {
+        size_t slot = slot_of(slice_str(rows[id].name));
+        while (slots[slot] != 0) {
+            slot = (slot + 1) % SLOT_COUNT;
+        }
+        slots[slot] = (uint16_t)(id + 1);
+    }
+}
+
+bool command_word(struct slice arg, const char *word)
+{
+    size_t i = 0;
+    while (i < arg.len && word[i] != '\0' && lower(arg.data[i]) == lower((uint8_t)word[i])) {
+        i++;
+    }
+    return i == arg.len && word[i] == '\0';
+}
+
+const struct command *command_find(struct slice name)
+{
+    if (name.len == 0 || name.len > NAME_SIZE_MAX) {
+        return NULL;
+    }
+    for (size_t slot = slot_of(name); slots[slot] != 0; slot = (slot + 1) % SLOT_COUNT) {
+        const struct command *command = &rows[slots[slot] - 1];
+        if (command_word(name, command->name)) {
+            return command;
+        }
+    }
+    return NULL;
+}
+
+const struct command *command_by_code(uint16_t code)
+{
+    if (code > CODE_MAX || ids_by_code[code] == 0) {
+        return NULL;
+    }
+    const struct command *command = &rows[ids_by_code[code] - 1];
+    assert(command->code == code);
+    return command;
+}
+
+const struct command *command_at(size_t n)
+{
+    assert(n < CMD_COUNT);
+    return &rows[n];
+}
+
+enum status command_check(const struct command *command, size_t argc)
+{
+    assert(command != NULL);
+    assert(argc >= 1);
+    bool fits =
+        command->arity >= 0 ? argc == (size_t)command->arity : argc >= (size_t)-command->arity;
+    return fits ? STATUS_OK : STATUS_BAD_ARITY;
+}
+
+size_t command_key_at(const struct command *command, size_t argc, size_t nth)
+{
+    assert(command != NULL);
+    if (command->key_step == 0) {
+        return 0;
+    }
+    assert(command->key_first > 0);
+    size_t back = command->key_last < 0 ? (size_t)-command->key_last : 0;
+    if (back > argc) {
+        return 0;
+    }
+    size_t last = command->key_last >= 0 ? (size_t)command->key_last : argc - back;
+    size_t step = (size_t)command->key_step;
+    if (nth > argc / step) {
+        return 0;
+    }
+    size_t index = (size_t)command->key_first + nth * step;
+    return index <= last && index < argc ? index : 0;
+}

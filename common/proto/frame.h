@@ -1,0 +1,114 @@
+#ifndef COMMON_PROTO_FRAME_H
+#define COMMON_PROTO_FRAME_H
+
+#include "common/base/buf.h"
+#include "common/base/status.h"
+#include "common/proto/command.h"
+
+/* What nodes and routers say to each other: frames on one TCP connection per pair and loop. A
+ * node's port takes RESP and frames; the first byte tells them apart (FRAME_MAGIC begins no RESP
+ * request and no text).
+ *
+ *   u8 magic | u8 type | u8 loop | u8 0 | u32 body length | u64 XXH3 of the body seeded with the
+ *   first 8 bytes | body
+ *
+ * loop: index of the receiver's loop that the body is for (FRAME_PEER), else 0. Little endian.
+ * The first frame each way is HELLO; everything else before it closes the connection. Pure. */
+
+enum {
+    FRAME_MAGIC = 0xF5,
+    FRAME_HEADER_SIZE = 16,
+    FRAME_BODY_SIZE_MAX = 1 << 30, /* More is PROTOCOL; before HELLO the bound is 4096. */
+    FRAME_VERSION = 1,
+};
+
+enum frame_type {
+    FRAME_HELLO = 1,  /* struct frame_hello, both ways */
+    FRAME_REFUSED,    /* u8 status, text; then the sender closes */
+    FRAME_REQUEST,    /* router or node -> node: struct frame_request */
+    FRAME_REPLY,      /* struct frame_reply */
+    FRAME_SUBSCRIBE,  /* router or node -> node: u64 map version it has; MAP and LEADERS follow */
+    FRAME_MAP,        /* node -> subscriber: shard_map_encode() */
+    FRAME_LEADERS,    /* node -> subscriber: n * struct leader_hint (shard, term, node) as u64s */
+    FRAME_PEER,       /* node <-> node: one host's messages, see replication/host.h */
+    FRAME_BULK,       /* node <-> node: snapshot transfer, see server/shard/transfer.h */
+    FRAME_TYPE_COUNT,
+};
+
+enum frame_role { FRAME_ROLE_NODE = 1, FRAME_ROLE_ROUTER, FRAME_ROLE_ADMIN };
+
+struct frame_hello {
+    uint8_t version;
+    uint8_t role;
+    uint8_t loops;       /* Of the sender, if a node. */
+    uint8_t cluster[16]; /* All zero: has not joined one yet. */
+    uint64_t node;       /* Id of the sender, 0 if it has none. */
+    uint64_t incarnation; /* Random per process start. */
+};
+
+enum {
+    REQUEST_RETRY = 1 << 0, /* An earlier attempt may have been applied. */
+    /* Begins anew after a refusal: a node that answered a request of this connection for this shard
+     * with BUSY, NOT_LEADER, NO_SHARD or LEADERSHIP_LOST answers those that follow it alike until
+     * one comes with this flag, so that pipelined commands never overtake one that has to be sent
+     * again. */
+    REQUEST_FIRST = 1 << 1,
+};
+
+/* One command for one shard. Writes carry session and seq (RIFL, Ousterhout 2015): the shard's
+ * machine answers a repeated (session, seq) from its record. All seqs of the session for this
+ * shard below first_unacked have been answered. Reads have session 0. */
+struct frame_request {
+    uint64_t id; /* Chosen by the sender, echoed in the reply; unique per connection. */
+    uint64_t shard;
+    uint64_t session;
+    uint64_t seq;
+    uint64_t first_unacked;
+    uint32_t deadline_ms; /* Time left when sent. */
+    uint8_t flags;        /* REQUEST_* */
+    uint8_t db;
+    struct args args; /* Name first. */
+};
+
+/* OK: body is one RESP value in the machine's form (see resp_convert()). NOT_LEADER: body is one
+ * leader_hint (node 0: unknown). NOT_OWNER, NO_SHARD: body empty, the map must be newer. Any
+ * other: text of the reason. */
+struct frame_reply {
+    uint64_t id;
+    enum status status;
+    struct slice body;
+};
+
+struct frame {
+    enum frame_type type;
+    uint8_t loop;
+    struct slice body; /* Borrows from the input. */
+};
+
+/* Takes one frame off the front of input. AGAIN: more is needed (*size_used is then how many bytes
+ * the whole frame has, or 0 if not known yet). PROTOCOL: bad magic, type or checksum. TOO_BIG. */
+MUST_USE enum status frame_parse(struct slice input,
+                                 size_t body_size_max,
+                                 struct frame *frame,
+                                 size_t *size_used);
+
+/* begin/end enclose the body: returns the offset that end needs. */
+size_t frame_begin(struct buf *out, enum frame_type type, uint8_t loop);
+void frame_end(struct buf *out, size_t offset);
+
+void frame_write_hello(struct buf *out, const struct frame_hello *hello);
+void frame_write_refused(struct buf *out, enum status status, const char *text);
+void frame_write_request(struct buf *out, const struct frame_request *request);
+void frame_write_reply(struct buf *out, const struct frame_reply *reply);
+
+MUST_USE enum status frame_read_hello(struct slice body, struct frame_hello *hello);
+/* argv has argc_max entries; TOO_BIG if the request has more arguments. */
+MUST_USE enum status frame_read_request(struct slice body,
+                                        struct frame_request *request,
+                                        struct slice *argv,
+                                        size_t argc_max);
+/* How many entries of argv frame_read_request() needs, 0 if malformed. */
+size_t frame_request_argc(struct slice body);
+MUST_USE enum status frame_read_reply(struct slice body, struct frame_reply *reply);
+
+#endif

@@ -1,0 +1,129 @@
+#include "common/proto/frame.h"
+#include "tests/support/test.h"
+
+static void write_request(struct buf *out, const struct slice *argv, size_t argc)
+{
+    struct frame_request request = {.id = 1,
+                                    .shard = 2,
+                                    .session = 3,
+                                    .seq = 4,
+                                    .first_unacked = 5,
+                                    .deadline_ms = 6,
+                                    .flags = REQUEST_RETRY,
+                                    .db = 7,
+                                    .args = {.argv = argv, .argc = argc}};
+    frame_write_request(out, &request);
+}
+
+TEST(frame_request, comes_back_as_it_was_written)
+{
+    struct buf out;
+    buf_init(&out, 4096);
+    struct slice argv[] = {slice_str("SET"), slice_str("key"), slice_str("")};
+    write_request(&out, argv, 3);
+    struct frame frame;
+    size_t used = 0;
+    CHECK_EQ(frame_parse(buf_slice(&out), 4096, &frame, &used), STATUS_OK);
+    CHECK_EQ(used, out.len);
+    CHECK_EQ(frame.type, FRAME_REQUEST);
+    CHECK_EQ(frame_request_argc(frame.body), 3);
+    struct frame_request request;
+    struct slice got[3];
+    CHECK_EQ(frame_read_request(frame.body, &request, got, 3), STATUS_OK);
+    CHECK_EQ(request.id, 1);
+    CHECK_EQ(request.shard, 2);
+    CHECK_EQ(request.session, 3);
+    CHECK_EQ(request.seq, 4);
+    CHECK_EQ(request.first_unacked, 5);
+    CHECK_EQ(request.deadline_ms, 6);
+    CHECK_EQ(request.flags, REQUEST_RETRY);
+    CHECK_EQ(request.db, 7);
+    CHECK_BYTES(request.args.argv[1], "key");
+    CHECK_EQ(request.args.argv[2].len, 0);
+    CHECK_EQ(frame_read_request(frame.body, &request, got, 2), STATUS_TOO_BIG);
+    buf_deinit(&out);
+}
+
+TEST(frame_parse, needs_more_at_every_split)
+{
+    struct buf out;
+    buf_init(&out, 4096);
+    struct slice argv[] = {slice_str("GET"), slice_str("k")};
+    write_request(&out, argv, 2);
+    for (size_t len = 0; len < out.len; len++) {
+        struct frame frame;
+        size_t used = 0;
+        CHECK_EQ(frame_parse(slice_of(out.data, len), 4096, &frame, &used), STATUS_AGAIN);
+        CHECK_EQ(used, len < FRAME_HEADER_SIZE ? 0 : out.len);
+    }
+    buf_deinit(&out);
+}
+
+TEST(frame_parse, refuses_every_flipped_bit)
+{
+    struct buf out;
+    buf_init(&out, 4096);
+    struct slice argv[] = {slice_str("GET"), slice_str("k")};
+    write_request(&out, argv, 2);
+    for (size_t i = 0; i < out.len * 8; i++) {
+        out.data[i / 8] ^= (uint8_t)(1 << (i % 8));
+        struct frame frame;
+        size_t used = 0;
+        CHECK(frame_parse(buf_slice(&out), 4096, &frame, &used) != STATUS_OK);
+        out.data[i / 8] ^= (uint8_t)(1 << (i % 8));
+    }
+    buf_deinit(&out);
+}
+
+TEST(frame_parse, bounds_the_body_before_it_has_come)
+{
+    struct buf out;
+    buf_init(&out, 4096);
+    size_t offset = frame_begin(&out, FRAME_PEER, 0);
+    buf_append(&out, (uint8_t[100]){0}, 100);
+    frame_end(&out, offset);
+    struct frame frame;
+    size_t used = 0;
+    struct slice head = slice_of(out.data, FRAME_HEADER_SIZE);
+    CHECK_EQ(frame_parse(head, 99, &frame, &used), STATUS_TOO_BIG);
+    CHECK_EQ(frame_parse(head, 100, &frame, &used), STATUS_AGAIN);
+    buf_deinit(&out);
+}
+
+TEST(frame_read_request, refuses_every_truncated_body)
+{
+    struct buf out;
+    buf_init(&out, 4096);
+    struct slice argv[] = {slice_str("GET"), slice_str("k")};
+    write_request(&out, argv, 2);
+    struct slice body = slice_of(out.data + FRAME_HEADER_SIZE, out.len - FRAME_HEADER_SIZE);
+    for (size_t len = 0; len < body.len; len++) {
+        struct frame_request request;
+        struct slice got[4];
+        CHECK_EQ(frame_read_request(slice_of(body.data, len), &request, got, 4), STATUS_PROTOCOL);
+    }
+    buf_deinit(&out);
+}
+
+TEST(frame_hello, comes_back_and_refuses_unknown_roles)
+{
+    struct buf out;
+    buf_init(&out, 4096);
+    struct frame_hello hello = {.version = FRAME_VERSION,
+                                .role = FRAME_ROLE_NODE,
+                                .loops = 4,
+                                .cluster = {1, 2, 3},
+                                .node = 9,
+                                .incarnation = 77};
+    frame_write_hello(&out, &hello);
+    struct slice body = slice_of(out.data + FRAME_HEADER_SIZE, out.len - FRAME_HEADER_SIZE);
+    struct frame_hello got = {0};
+    CHECK_EQ(frame_read_hello(body, &got), STATUS_OK);
+    CHECK_EQ(got.loops, 4);
+    CHECK_EQ(got.cluster[2], 3);
+    CHECK_EQ(got.node, 9);
+    CHECK_EQ(got.incarnation, 77);
+    out.data[FRAME_HEADER_SIZE + 1] = 0;
+    CHECK_EQ(frame_read_hello(body, &got), STATUS_PROTOCOL);
+    buf_deinit(&out);
+}
