@@ -1,0 +1,20 @@
+#ifndef REPLICATION_RAFT_STAND_H
+#define REPLICATION_RAFT_STAND_H
+
+#include "replication/raft/group_private.h"
+
+/* When a member stands for election. The library waits a random time between T and 2T; we give the
+ * voters ranks instead, so that right after the promise T has run out one of them stands first and
+ * the others a little later each. A candidate that was refused tries again sooner than T: its
+ * voters' promises end within a heartbeat of each other. */
+
+/* After every call into the library. */
+void stand_watch(struct group *group);
+/* The leader's node is gone: stand as soon as the promise allows, spread over spread_ms. */
+void stand_soon(struct group *group, uint64_t spread_ms);
+/* Birth: stand at once. */
+void stand_now(struct group *group);
+/* True if a member that knows that others have more lets them go first, once. */
+bool stand_yields(struct group *group, uint64_t now_ms);
+
+#endif
