@@ -1,0 +1,282 @@
+/* SCAN, KEYS, RANDOMKEY: walks over the metadata rows of one database. Semantics of the arguments:
+ * Redis 7.0 db.c. */
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/base/assert.h"
+#include "common/base/glob.h"
+#include "common/base/number.h"
+#include "common/cluster/token.h"
+#include "server/machine/keyspace.h"
+
+enum {
+    SCAN_COUNT_DEFAULT = 10,
+    SCAN_COUNT_MAX = 10000,     /* Rows that one call looks at, about. */
+    RANDOM_SPREAD = 128,        /* Keys of one token that it chooses among. */
+    CURSOR_SIZE_MAX = 64,
+};
+
+/* A walk over the keys of one database in order of (token, length, bytes). */
+struct walk {
+    struct call *call;
+    struct store_iter *iter;
+    uint64_t token;
+    struct slice key;
+    struct row row;
+    enum status status;
+};
+
+/* Moves to the first place at or behind where the iterator is that is a live key of the database;
+ * false at the end. */
+static bool walk_settle(struct walk *walk)
+{
+    struct call *call = walk->call;
+    while (iter_valid(walk->iter)) {
+        struct slice row_key = iter_key(walk->iter);
+        struct buf *seek = txn_scratch(call->txn, SCRATCH_INDEX);
+        uint8_t db = 0;
+        if (row_key.len < KEYSPACE_PREFIX_SIZE) {
+            walk->status = STATUS_CORRUPT;
+            return false;
+        }
+        if (!keyspace_parse_row_key(row_key, &walk->token, &db, &walk->key)) {
+            /* A chunk: its key's row was before it, so go behind the last version. */
+            size_t len = (size_t)row_key.data[9] << 24 | (size_t)row_key.data[10] << 16 |
+                         (size_t)row_key.data[11] << 8 | row_key.data[12];
+            len += KEYSPACE_PREFIX_SIZE;
+            buf_append(seek, row_key.data, len < row_key.len ? len : row_key.len);
+            buf_append_u64_be(seek, UINT64_MAX);
+        } else if (db < call->db) {
+            buf_append_u64_be(seek, walk->token);
+            buf_append_u8(seek, call->db);
+        } else if (db > call->db && walk->token == UINT64_MAX) {
+            return false;
+        } else if (db > call->db) {
+            buf_append_u64_be(seek, walk->token + 1);
+            buf_append_u8(seek, call->db);
+        } else {
+            walk->status = keyspace_parse_row(iter_value(walk->iter), &walk->row);
+            if (walk->status != STATUS_OK) {
+                return false;
+            }
+            if (!keyspace_expired(&walk->row, call->now_ms)) {
+                return true;
+            }
+            iter_next(walk->iter);
+            continue;
+        }
+        iter_seek(walk->iter, buf_slice(seek));
+    }
+    walk->status = iter_status(walk->iter);
+    return false;
+}
+
+/* From the first key whose token is >= token. */
+static bool walk_open(struct walk *walk, struct call *call, uint64_t token)
+{
+    *walk = (struct walk){.call = call, .status = STATUS_OK};
+    uint64_t constant = call->db == 0 ? token : token_of(call->db, slice_of(NULL, 0));
+    struct buf *from = txn_scratch(call->txn, SCRATCH_KEY_A);
+    struct buf *to = txn_scratch(call->txn, SCRATCH_KEY_B);
+    buf_append_u64_be(from, constant > token ? constant : token);
+    buf_append_u8(from, call->db);
+    buf_append_u64_be(to, call->scope.last);
+    buf_append_u8(to, UINT8_MAX);
+    walk->iter = iter_open(call->txn, STORE_DATA, buf_slice(from), buf_slice(to));
+    return walk_settle(walk);
+}
+
+static bool walk_next(struct walk *walk)
+{
+    iter_next(walk->iter);
+    return walk_settle(walk);
+}
+
+static enum status walk_close(struct walk *walk)
+{
+    iter_close(walk->iter);
+    return walk->status;
+}
+
+static bool matches_all(struct slice pattern)
+{
+    return pattern.len == 1 && pattern.data[0] == '*';
+}
+
+enum status cmd_keys_read(struct call *call)
+{
+    struct slice pattern = call->args.argv[1];
+    bool all = matches_all(pattern);
+    struct buf *found = txn_scratch(call->txn, SCRATCH_WORK);
+    size_t count = 0;
+    struct walk walk;
+    bool more = walk_open(&walk, call, call->scope.start);
+    for (; more; more = walk_next(&walk)) {
+        if (all || glob_match(pattern, walk.key)) {
+            resp_write_bulk(found, walk.key);
+            count++;
+        }
+    }
+    enum status status = walk_close(&walk);
+    if (status == STATUS_OK) {
+        resp_write_array(call->reply, count);
+        buf_append_slice(call->reply, buf_slice(found));
+    }
+    return status;
+}
+
+struct scan {
+    uint64_t cursor;
+    uint64_t count;
+    struct slice pattern;
+    struct slice type;
+    bool has_pattern;
+    bool has_type;
+};
+
+/* As strtoul() reads it, which takes a sign, leading zeros and nothing at all. */
+static bool parse_cursor(struct slice text, uint64_t *cursor)
+{
+    char copy[CURSOR_SIZE_MAX];
+    if (text.len >= sizeof(copy)) {
+        return false;
+    }
+    if (text.len > 0) {
+        memcpy(copy, text.data, text.len);
+    }
+    copy[text.len] = '\0';
+    errno = 0;
+    char *end = NULL;
+    *cursor = strtoull(copy, &end, 10);
+    return !isspace((unsigned char)copy[0]) && *end == '\0' && errno != ERANGE;
+}
+
+static const char *parse_scan(struct args args, struct scan *scan)
+{
+    *scan = (struct scan){.count = SCAN_COUNT_DEFAULT};
+    if (!parse_cursor(args.argv[1], &scan->cursor)) {
+        return "ERR invalid cursor";
+    }
+    for (size_t i = 2; i < args.argc; i += 2) {
+        if (i + 1 == args.argc) {
+            return ERR_SYNTAX;
+        }
+        struct slice value = args.argv[i + 1];
+        if (command_word(args.argv[i], "count")) {
+            int64_t count = 0;
+            if (!number_parse_i64(value, &count)) {
+                return ERR_NOT_INTEGER;
+            }
+            if (count < 1) {
+                return ERR_SYNTAX;
+            }
+            scan->count = (uint64_t)count;
+        } else if (command_word(args.argv[i], "match")) {
+            scan->pattern = value;
+            scan->has_pattern = !matches_all(value);
+        } else if (command_word(args.argv[i], "type")) {
+            scan->type = value;
+            scan->has_type = true;
+        } else {
+            return ERR_SYNTAX;
+        }
+    }
+    return NULL;
+}
+
+static bool scan_takes(const struct scan *scan, const struct walk *walk)
+{
+    if (scan->has_pattern && !glob_match(scan->pattern, walk->key)) {
+        return false;
+    }
+    return !scan->has_type || command_word(scan->type, "string");
+}
+
+/* The cursor is the next token to look at; all keys of a token are returned together. */
+enum status cmd_scan_read(struct call *call)
+{
+    struct scan scan;
+    const char *error = parse_scan(call->args, &scan);
+    if (error != NULL) {
+        resp_write_error(call->reply, error);
+        return STATUS_OK;
+    }
+    if (scan.cursor > call->scope.last || (scan.cursor != 0 && scan.cursor < call->scope.start)) {
+        return STATUS_NOT_OWNER;
+    }
+    uint64_t from = scan.cursor > call->scope.start ? scan.cursor : call->scope.start;
+    uint64_t limit = scan.count < SCAN_COUNT_MAX ? scan.count : SCAN_COUNT_MAX;
+    struct buf *found = txn_scratch(call->txn, SCRATCH_WORK);
+    size_t count = 0;
+    uint64_t next = 0;
+    uint64_t seen = 0;
+    uint64_t last_token = 0;
+    struct walk walk;
+    bool more = walk_open(&walk, call, from);
+    for (; more; more = walk_next(&walk)) {
+        if (seen >= limit && walk.token != last_token) {
+            next = last_token + 1;
+            break;
+        }
+        last_token = walk.token;
+        seen++;
+        if (scan_takes(&scan, &walk)) {
+            resp_write_bulk(found, walk.key);
+            count++;
+        }
+    }
+    enum status status = walk_close(&walk);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    char text[NUMBER_I64_SIZE_MAX];
+    size_t len = number_format_u64(next, text);
+    resp_write_array(call->reply, 2);
+    resp_write_bulk(call->reply, slice_of(text, len));
+    resp_write_array(call->reply, count);
+    buf_append_slice(call->reply, buf_slice(found));
+    return STATUS_OK;
+}
+
+/* The first key at or behind the token; skips as many more as there are of the same token. */
+static enum status random_from(struct call *call, uint64_t token, uint64_t skip, bool *found)
+{
+    struct walk walk;
+    bool more = walk_open(&walk, call, token);
+    *found = more;
+    struct buf *key = txn_scratch(call->txn, SCRATCH_WORK);
+    for (uint64_t n = 0; more && n <= skip; n++) {
+        buf_clear(key);
+        buf_append_slice(key, walk.key);
+        more = n < skip && walk_next(&walk);
+    }
+    enum status status = walk_close(&walk);
+    if (status == STATUS_OK && *found) {
+        resp_write_bulk(call->reply, buf_slice(key));
+    }
+    return status;
+}
+
+enum status cmd_randomkey_read(struct call *call)
+{
+    uint64_t keys = call->seen->keys[call->db];
+    bool found = false;
+    if (keys == 0) {
+        resp_write_null(call->reply);
+        return STATUS_OK;
+    }
+    uint64_t span = call->scope.last - call->scope.start;
+    uint64_t offset = span == UINT64_MAX ? call->seed : call->seed % (span + 1);
+    uint64_t skip = call->db == 0 ? 0 : call->seed % (keys < RANDOM_SPREAD ? keys : RANDOM_SPREAD);
+    uint64_t token = call->db == 0 ? call->scope.start + offset : call->scope.start;
+    enum status status = random_from(call, token, skip, &found);
+    if (status == STATUS_OK && !found && token != call->scope.start) {
+        status = random_from(call, call->scope.start, 0, &found);
+    }
+    if (status == STATUS_OK && !found) {
+        resp_write_null(call->reply);
+    }
+    return status;
+}

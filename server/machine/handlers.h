@@ -1,0 +1,65 @@
+#ifndef SERVER_MACHINE_HANDLERS_H
+#define SERVER_MACHINE_HANDLERS_H
+
+#include "common/proto/resp.h"
+#include "server/machine/machine.h"
+
+/* What the handlers of commands get, and the prototypes of all of them, made from the table.
+ *
+ * cmd_<id>_plan  checks what can be checked without the state; on OK it has written the planned
+ *                command (plan_begin, then its arguments), else an error reply.
+ * cmd_<id>_apply appends one reply; what it returns other than OK breaks the replica. Checks come
+ *                before the first write.
+ * cmd_<id>_read  appends one reply; AGAIN, IO, CORRUPT pass through. */
+
+struct plan {
+    struct buf *planned;
+    struct buf *reply;
+};
+
+/* One command at work. */
+struct call {
+    struct txn *txn;
+    struct machine_state *state;      /* NULL for reads. */
+    const struct machine_state *seen; /* The same, for reads too. */
+    struct machine_scope scope;
+    const struct command *command;
+    struct args args;  /* apply: keys first, no name. read: as sent, name first. */
+    size_t key_count;  /* apply only. */
+    uint8_t db;
+    uint64_t now_ms;
+    uint64_t seed; /* read only. */
+    struct buf *reply;
+};
+
+/* The txn's scratch buffers, by use. */
+enum call_scratch {
+    SCRATCH_KEY_A, /* keyspace slots A and B: key and value */
+    SCRATCH_VALUE_A,
+    SCRATCH_KEY_B,
+    SCRATCH_VALUE_B,
+    SCRATCH_INDEX, /* A key of the expiry index or of a chunk. */
+    SCRATCH_CHUNK, /* A chunk, or a value that is being composed. */
+    SCRATCH_WORK,  /* The handler's own. */
+    SCRATCH_ARGS,
+    SCRATCH_SESSION,
+};
+
+#define READ_COMMAND(id, ...) MUST_USE enum status cmd_##id##_read(struct call *call);
+#define WRITE_COMMAND(id, ...)                                                            \
+    MUST_USE enum status cmd_##id##_plan(const struct machine_plan_input *input,          \
+                                         struct plan *plan);                              \
+    MUST_USE enum status cmd_##id##_apply(struct call *call);
+#define FRONT_COMMAND(id, ...)
+#include "common/proto/command.def"
+#undef READ_COMMAND
+#undef WRITE_COMMAND
+#undef FRONT_COMMAND
+
+/* Texts that several commands share; Redis 7.0 server.c, createSharedObjects(). */
+#define ERR_SYNTAX "ERR syntax error"
+#define ERR_NOT_INTEGER "ERR value is not an integer or out of range"
+#define ERR_WRONG_TYPE "WRONGTYPE Operation against a key holding the wrong kind of value"
+#define ERR_STRING_SIZE "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+
+#endif

@@ -1,0 +1,527 @@
+#include "server/machine/keyspace.h"
+
+#include "common/base/assert.h"
+#include "common/base/reader.h"
+#include "common/cluster/token.h"
+
+/* Metadata row, little endian:
+ *   u8 type | u8 flags | u64 expire_ms | u64 version | the string
+ * or, if chunked, u64 size | u64 chunk version in place of the string. */
+enum { ROW_HEADER_SIZE = 1 + 1 + 8 + 8 };
+
+static void append_u32_be(struct buf *buf, uint32_t value)
+{
+    buf_append_u32(buf, __builtin_bswap32(value));
+}
+
+void keyspace_row_key(uint8_t db, struct slice key, struct buf *out)
+{
+    assert(db < MACHINE_DATABASES);
+    assert(key.len <= UINT32_MAX);
+    buf_append_u64_be(out, token_of(db, key));
+    buf_append_u8(out, db);
+    append_u32_be(out, (uint32_t)key.len);
+    buf_append_slice(out, key);
+}
+
+bool keyspace_parse_row_key(struct slice row_key, uint64_t *token, uint8_t *db, struct slice *key)
+{
+    struct reader in = reader_of(row_key);
+    *token = reader_u64_be(&in);
+    *db = reader_u8(&in);
+    size_t len = __builtin_bswap32(reader_u32(&in));
+    *key = reader_raw(&in, len);
+    return reader_done(&in);
+}
+
+enum status keyspace_parse_row(struct slice value, struct row *row)
+{
+    struct reader in = reader_of(value);
+    row->type = reader_u8(&in);
+    row->flags = reader_u8(&in);
+    row->expire_ms = reader_u64(&in);
+    row->version = reader_u64(&in);
+    if (in.failed || row->type == 0 || (row->flags & ~(unsigned)KEYSPACE_FLAGS) != 0) {
+        return STATUS_CORRUPT;
+    }
+    if ((row->flags & KEYSPACE_CHUNKED) == 0) {
+        row->value = in.rest;
+        row->size = in.rest.len;
+        return STATUS_OK;
+    }
+    row->size = reader_u64(&in);
+    row->chunk_version = reader_u64(&in);
+    return reader_done(&in) && row->size <= KEYSPACE_VALUE_SIZE_MAX ? STATUS_OK : STATUS_CORRUPT;
+}
+
+bool keyspace_owns(const struct machine_scope *scope, uint8_t db, struct slice key)
+{
+    uint64_t token = token_of(db, key);
+    return token >= scope->start && token <= scope->last;
+}
+
+void keyspace_local_key(uint64_t shard, enum keyspace_local kind, struct buf *key)
+{
+    buf_clear(key);
+    buf_append_u64_be(key, shard);
+    buf_append_u8(key, (uint8_t)kind);
+}
+
+static struct slice expiry_key(struct call *call, uint64_t expire_ms, struct slice row_key)
+{
+    struct buf *key = txn_scratch(call->txn, SCRATCH_INDEX);
+    keyspace_local_key(call->scope.shard, LOCAL_EXPIRY, key);
+    buf_append_u64_be(key, expire_ms);
+    buf_append_slice(key, row_key);
+    return buf_slice(key);
+}
+
+static void move_expiry(struct call *call, const struct row *row, uint64_t expire_ms)
+{
+    uint64_t old = row->found ? row->expire_ms : 0;
+    if (old == expire_ms) {
+        return;
+    }
+    if (old != 0) {
+        txn_delete(call->txn, STORE_LOCAL, expiry_key(call, old, row->row_key));
+    }
+    if (expire_ms == 0) {
+        return;
+    }
+    struct slice nothing = slice_of("", 0);
+    txn_put(call->txn, STORE_LOCAL, expiry_key(call, expire_ms, row->row_key), nothing);
+    if (call->state->expiry_ms == 0 || expire_ms < call->state->expiry_ms) {
+        call->state->expiry_ms = expire_ms;
+    }
+}
+
+static uint64_t chunk_count(uint64_t size)
+{
+    return (size + KEYSPACE_CHUNK_SIZE - 1) / KEYSPACE_CHUNK_SIZE;
+}
+
+static struct slice chunk_key(struct call *call, const struct row *row, uint64_t index)
+{
+    struct buf *key = txn_scratch(call->txn, SCRATCH_INDEX);
+    buf_append_slice(key, row->row_key);
+    buf_append_u64_be(key, row->chunk_version);
+    append_u32_be(key, (uint32_t)index);
+    return buf_slice(key);
+}
+
+static void delete_chunks(struct call *call, const struct row *row)
+{
+    if (!row->found || (row->flags & KEYSPACE_CHUNKED) == 0) {
+        return;
+    }
+    for (uint64_t i = 0; i < chunk_count(row->size); i++) {
+        txn_delete(call->txn, STORE_DATA, chunk_key(call, row, i));
+    }
+}
+
+/* Appends the chunk, which may have less than it stands for; nothing if it is not there. */
+static enum status load_chunk(struct call *call,
+                              const struct row *row,
+                              uint64_t index,
+                              struct buf *chunk)
+{
+    enum status status = txn_get(call->txn, STORE_DATA, chunk_key(call, row, index), chunk);
+    if (status == STATUS_OK && chunk->len > KEYSPACE_CHUNK_SIZE) {
+        return STATUS_CORRUPT;
+    }
+    return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+}
+
+enum status keyspace_load(struct call *call,
+                          enum keyspace_slot slot,
+                          uint8_t db,
+                          struct slice key,
+                          struct row *row)
+{
+    size_t scratch = slot == SLOT_A ? SCRATCH_KEY_A : SCRATCH_KEY_B;
+    struct buf *row_key = txn_scratch(call->txn, scratch);
+    struct buf *value = txn_scratch(call->txn, scratch + 1);
+    *row = (struct row){.db = db};
+    keyspace_row_key(db, key, row_key);
+    row->row_key = buf_slice(row_key);
+    enum status status = txn_get(call->txn, STORE_DATA, row->row_key, value);
+    if (status != STATUS_OK) {
+        return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+    }
+    status = keyspace_parse_row(buf_slice(value), row);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    row->found = true;
+    if (keyspace_expired(row, call->now_ms)) {
+        if (call->state != NULL) {
+            return keyspace_delete(call, row);
+        }
+        row->found = false;
+    }
+    return STATUS_OK;
+}
+
+/* Everything of the metadata row but the string. */
+static void append_header(const struct row *row, struct buf *out)
+{
+    buf_append_u8(out, row->type);
+    buf_append_u8(out, row->flags);
+    buf_append_u64(out, row->expire_ms);
+    buf_append_u64(out, row->version);
+    if ((row->flags & KEYSPACE_CHUNKED) != 0) {
+        buf_append_u64(out, row->size);
+        buf_append_u64(out, row->chunk_version);
+    }
+}
+
+/* Writes the row as it is now; value is what is in line. */
+static void put_row(struct call *call, const struct row *row, struct slice value)
+{
+    assert(IMPLIES((row->flags & KEYSPACE_CHUNKED) != 0, value.len == 0));
+    struct buf *bytes = txn_scratch(call->txn, SCRATCH_CHUNK);
+    append_header(row, bytes);
+    buf_append_slice(bytes, value);
+    txn_put(call->txn, STORE_DATA, row->row_key, buf_slice(bytes));
+}
+
+/* A key comes to be, if it is not there yet. */
+static void enter(struct call *call, struct row *row)
+{
+    assert(call->state != NULL);
+    if (!row->found) {
+        row->found = true;
+        call->state->keys[row->db]++;
+    }
+    row->version = call->state->version;
+}
+
+enum status keyspace_set(struct call *call,
+                         struct row *row,
+                         struct slice value,
+                         unsigned flags,
+                         uint64_t expire_ms)
+{
+    assert(value.len <= KEYSPACE_VALUE_SIZE_MAX);
+    move_expiry(call, row, expire_ms);
+    delete_chunks(call, row);
+    enter(call, row);
+    row->type = KEYSPACE_STRING;
+    row->flags = (uint8_t)(flags & ~(unsigned)KEYSPACE_CHUNKED);
+    row->expire_ms = expire_ms;
+    row->size = value.len;
+    if (value.len <= KEYSPACE_INLINE_SIZE_MAX) {
+        put_row(call, row, value);
+        return STATUS_OK;
+    }
+    row->flags |= KEYSPACE_CHUNKED;
+    row->chunk_version = row->version;
+    for (uint64_t i = 0; i < chunk_count(value.len); i++) {
+        uint64_t at = i * KEYSPACE_CHUNK_SIZE;
+        uint64_t len = value.len - at < KEYSPACE_CHUNK_SIZE ? value.len - at : KEYSPACE_CHUNK_SIZE;
+        txn_put(call->txn, STORE_DATA, chunk_key(call, row, i), slice_of(value.data + at, len));
+    }
+    put_row(call, row, slice_of(NULL, 0));
+    return STATUS_OK;
+}
+
+static void append_zeros(struct buf *out, uint64_t len)
+{
+    if (len > 0) {
+        memset(buf_reserve(out, len), 0, len);
+        out->len += len;
+    }
+}
+
+/* Lays bytes over what buf has from offset on. */
+static void lay_over(struct buf *buf, uint64_t offset, struct slice bytes)
+{
+    if (buf->len < offset + bytes.len) {
+        append_zeros(buf, offset + bytes.len - buf->len);
+    }
+    memcpy(buf->data + offset, bytes.data, bytes.len);
+}
+
+static enum status patch_chunks(struct call *call,
+                                struct row *row,
+                                uint64_t offset,
+                                struct slice bytes)
+{
+    uint64_t at = offset;
+    uint64_t end = offset + bytes.len;
+    while (at < end) {
+        uint64_t index = at / KEYSPACE_CHUNK_SIZE;
+        uint64_t in_chunk = at % KEYSPACE_CHUNK_SIZE;
+        uint64_t room = KEYSPACE_CHUNK_SIZE - in_chunk;
+        uint64_t len = end - at < room ? end - at : room;
+        struct buf *chunk = txn_scratch(call->txn, SCRATCH_CHUNK);
+        enum status status = load_chunk(call, row, index, chunk);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        lay_over(chunk, in_chunk, slice_of(bytes.data + (at - offset), len));
+        txn_put(call->txn, STORE_DATA, chunk_key(call, row, index), buf_slice(chunk));
+        at += len;
+    }
+    return STATUS_OK;
+}
+
+enum status keyspace_patch(struct call *call, struct row *row, uint64_t offset, struct slice bytes)
+{
+    assert(offset + bytes.len <= KEYSPACE_VALUE_SIZE_MAX);
+    uint64_t size = offset + bytes.len > row->size ? offset + bytes.len : row->size;
+    bool chunked = row->found && (row->flags & KEYSPACE_CHUNKED) != 0;
+    struct slice old = row->found && !chunked ? row->value : slice_of(NULL, 0);
+    enter(call, row);
+    row->type = KEYSPACE_STRING;
+    row->flags = KEYSPACE_RAW;
+    row->size = size;
+    if (!chunked && size <= KEYSPACE_INLINE_SIZE_MAX) {
+        struct buf *value = txn_scratch(call->txn, SCRATCH_CHUNK);
+        append_header(row, value);
+        buf_append_slice(value, old);
+        append_zeros(value, size - old.len);
+        if (bytes.len > 0) {
+            memcpy(value->data + ROW_HEADER_SIZE + offset, bytes.data, bytes.len);
+        }
+        txn_put(call->txn, STORE_DATA, row->row_key, buf_slice(value));
+        return STATUS_OK;
+    }
+    row->flags |= KEYSPACE_CHUNKED;
+    if (!chunked) {
+        _Static_assert(KEYSPACE_INLINE_SIZE_MAX <= KEYSPACE_CHUNK_SIZE, "it becomes one chunk");
+        row->chunk_version = row->version;
+        txn_put(call->txn, STORE_DATA, chunk_key(call, row, 0), old);
+    }
+    put_row(call, row, slice_of(NULL, 0));
+    return patch_chunks(call, row, offset, bytes);
+}
+
+enum status keyspace_set_expire(struct call *call, struct row *row, uint64_t expire_ms)
+{
+    assert(row->found);
+    move_expiry(call, row, expire_ms);
+    enter(call, row);
+    row->expire_ms = expire_ms;
+    put_row(call, row, (row->flags & KEYSPACE_CHUNKED) != 0 ? slice_of(NULL, 0) : row->value);
+    return STATUS_OK;
+}
+
+enum status keyspace_delete(struct call *call, struct row *row)
+{
+    assert(row->found);
+    assert(call->state->keys[row->db] > 0);
+    move_expiry(call, row, 0);
+    delete_chunks(call, row);
+    txn_delete(call->txn, STORE_DATA, row->row_key);
+    call->state->keys[row->db]--;
+    struct slice row_key = row->row_key;
+    uint8_t db = row->db;
+    *row = (struct row){.row_key = row_key, .db = db};
+    return STATUS_OK;
+}
+
+enum status keyspace_copy(struct call *call, const struct row *from, struct row *to)
+{
+    assert(from->found);
+    if ((from->flags & KEYSPACE_CHUNKED) == 0) {
+        return keyspace_set(call, to, from->value, from->flags, from->expire_ms);
+    }
+    move_expiry(call, to, from->expire_ms);
+    delete_chunks(call, to);
+    enter(call, to);
+    to->type = from->type;
+    to->flags = from->flags;
+    to->expire_ms = from->expire_ms;
+    to->size = from->size;
+    to->chunk_version = to->version;
+    for (uint64_t i = 0; i < chunk_count(from->size); i++) {
+        struct buf *chunk = txn_scratch(call->txn, SCRATCH_CHUNK);
+        enum status status = load_chunk(call, from, i, chunk);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (chunk->len > 0) {
+            txn_put(call->txn, STORE_DATA, chunk_key(call, to, i), buf_slice(chunk));
+        }
+    }
+    put_row(call, to, slice_of(NULL, 0));
+    return STATUS_OK;
+}
+
+enum status keyspace_read(struct call *call,
+                          const struct row *row,
+                          uint64_t offset,
+                          uint64_t len,
+                          struct buf *out)
+{
+    assert(row->found && offset <= row->size && len <= row->size - offset);
+    if ((row->flags & KEYSPACE_CHUNKED) == 0) {
+        buf_append(out, row->value.data + offset, len);
+        return STATUS_OK;
+    }
+    uint64_t at = offset;
+    while (at < offset + len) {
+        uint64_t in_chunk = at % KEYSPACE_CHUNK_SIZE;
+        uint64_t room = KEYSPACE_CHUNK_SIZE - in_chunk;
+        uint64_t take = offset + len - at < room ? offset + len - at : room;
+        struct buf *chunk = txn_scratch(call->txn, SCRATCH_CHUNK);
+        enum status status = load_chunk(call, row, at / KEYSPACE_CHUNK_SIZE, chunk);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        uint64_t there = chunk->len > in_chunk ? chunk->len - in_chunk : 0;
+        there = there < take ? there : take;
+        if (there > 0) {
+            buf_append(out, chunk->data + in_chunk, there);
+        }
+        append_zeros(out, take - there);
+        at += take;
+    }
+    return STATUS_OK;
+}
+
+enum status keyspace_reply(struct call *call, const struct row *row)
+{
+    if ((row->flags & KEYSPACE_CHUNKED) == 0) {
+        resp_write_bulk(call->reply, row->value);
+        return STATUS_OK;
+    }
+    buf_append_format(call->reply, "$%llu\r\n", (unsigned long long)row->size);
+    enum status status = keyspace_read(call, row, 0, row->size, call->reply);
+    buf_append(call->reply, "\r\n", 2);
+    return status;
+}
+
+/* DATA keys from <= key < to where from is (token, db) and to is (token_to, db_to). */
+static void delete_tokens(struct call *call, uint64_t token, uint8_t db, uint64_t token_to, uint8_t db_to)
+{
+    struct buf *from = txn_scratch(call->txn, SCRATCH_KEY_A);
+    struct buf *to = txn_scratch(call->txn, SCRATCH_KEY_B);
+    buf_append_u64_be(from, token);
+    buf_append_u8(from, db);
+    buf_append_u64_be(to, token_to);
+    buf_append_u8(to, db_to);
+    txn_delete_range(call->txn, STORE_DATA, buf_slice(from), buf_slice(to));
+}
+
+/* Database 0 lies at all tokens, and at those few where another database lies that one follows. */
+static void flush_sharded(struct call *call)
+{
+    uint64_t from = call->scope.start;
+    while (true) {
+        uint64_t stop = call->scope.last;
+        bool shared = false;
+        for (uint8_t db = 1; db < MACHINE_DATABASES; db++) {
+            uint64_t token = token_of(db, slice_of(NULL, 0));
+            if (token >= from && token <= stop) {
+                stop = token;
+                shared = true;
+            }
+        }
+        delete_tokens(call, from, 0, stop, 1);
+        if (!shared || stop == call->scope.last) {
+            return;
+        }
+        from = stop + 1;
+    }
+}
+
+void keyspace_flush(struct call *call, uint8_t db, bool all)
+{
+    struct machine_state *state = call->state;
+    uint64_t others = 0;
+    for (uint8_t i = 0; i < MACHINE_DATABASES; i++) {
+        others += i == db ? 0 : state->keys[i];
+    }
+    if (all || others == 0) {
+        delete_tokens(call, call->scope.start, 0, call->scope.last, UINT8_MAX);
+        memset(state->keys, 0, sizeof(state->keys));
+    } else if (db == 0) {
+        flush_sharded(call);
+    } else if (state->keys[db] > 0) {
+        uint64_t token = token_of(db, slice_of(NULL, 0));
+        delete_tokens(call, token, db, token, (uint8_t)(db + 1));
+    }
+    state->keys[db] = 0;
+    if (!all && others > 0) {
+        return; /* Index rows whose key is gone are dropped when their time comes. */
+    }
+    struct buf *from = txn_scratch(call->txn, SCRATCH_KEY_A);
+    struct buf *to = txn_scratch(call->txn, SCRATCH_KEY_B);
+    keyspace_local_key(call->scope.shard, LOCAL_EXPIRY, from);
+    keyspace_local_key(call->scope.shard, (enum keyspace_local)(LOCAL_EXPIRY + 1), to);
+    txn_delete_range(call->txn, STORE_LOCAL, buf_slice(from), buf_slice(to));
+    state->expiry_ms = 0;
+}
+
+/* Appends the row keys of at most count expired keys, each with its length before it and behind
+ * its expiry. */
+static enum status collect_expired(struct call *call, size_t count, struct buf *out)
+{
+    struct buf *from = txn_scratch(call->txn, SCRATCH_KEY_A);
+    struct buf *to = txn_scratch(call->txn, SCRATCH_KEY_B);
+    keyspace_local_key(call->scope.shard, LOCAL_EXPIRY, from);
+    keyspace_local_key(call->scope.shard, (enum keyspace_local)(LOCAL_EXPIRY + 1), to);
+    struct store_iter *iter =
+        iter_open(call->txn, STORE_LOCAL, buf_slice(from), buf_slice(to));
+    uint64_t next_ms = 0;
+    enum status status = STATUS_OK;
+    for (size_t n = 0; iter_valid(iter) && status == STATUS_OK; n++) {
+        struct reader in = reader_of(iter_key(iter));
+        (void)reader_raw(&in, from->len);
+        uint64_t expire_ms = reader_u64_be(&in);
+        if (in.failed) {
+            status = STATUS_CORRUPT;
+        } else if (n == count || expire_ms >= call->now_ms) {
+            next_ms = expire_ms;
+            break;
+        }
+        buf_append_u64(out, expire_ms);
+        buf_append_bytes(out, in.rest);
+        iter_next(iter);
+    }
+    enum status walked = iter_status(iter);
+    iter_close(iter);
+    call->state->expiry_ms = next_ms;
+    return status != STATUS_OK ? status : walked;
+}
+
+/* The index may name a key that was flushed, or made again since. */
+static enum status remove_expired(struct call *call, uint64_t expire_ms, struct slice row_key)
+{
+    uint64_t token = 0;
+    struct slice key;
+    struct row row = {.row_key = row_key};
+    if (!keyspace_parse_row_key(row_key, &token, &row.db, &key) || row.db >= MACHINE_DATABASES) {
+        return STATUS_CORRUPT;
+    }
+    struct buf *value = txn_scratch(call->txn, SCRATCH_VALUE_A);
+    enum status status = txn_get(call->txn, STORE_DATA, row_key, value);
+    if (status == STATUS_OK) {
+        status = keyspace_parse_row(buf_slice(value), &row);
+        row.found = true;
+    }
+    if (status == STATUS_OK && row.expire_ms == expire_ms) {
+        return keyspace_delete(call, &row);
+    }
+    if (status == STATUS_OK || status == STATUS_NOT_FOUND) {
+        txn_delete(call->txn, STORE_LOCAL, expiry_key(call, expire_ms, row_key));
+        return STATUS_OK;
+    }
+    return status;
+}
+
+enum status keyspace_expire(struct call *call, size_t count)
+{
+    struct buf *expired = txn_scratch(call->txn, SCRATCH_WORK);
+    enum status status = collect_expired(call, count, expired);
+    struct reader in = reader_of(buf_slice(expired));
+    while (status == STATUS_OK && in.rest.len > 0) {
+        uint64_t expire_ms = reader_u64(&in);
+        struct slice row_key = reader_bytes(&in, UINT32_MAX);
+        assert(!in.failed);
+        status = remove_expired(call, expire_ms, row_key);
+    }
+    return status;
+}

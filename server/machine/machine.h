@@ -1,0 +1,112 @@
+#ifndef SERVER_MACHINE_MACHINE_H
+#define SERVER_MACHINE_MACHINE_H
+
+#include "common/base/buf.h"
+#include "common/base/status.h"
+#include "common/proto/command.h"
+#include "server/store/store.h"
+
+/* The replicated state machine of one shard: a function of (state, command) to (writes, reply).
+ * Same state, same command: same writes and same reply, on every replica. So: no clock, no
+ * randomness, no logging, no threads in this folder; time and seeds enter once, in struct
+ * machine_plan_input, and travel in the entry.
+ *
+ * plan   leader only, before the log: checks the arguments, turns relative times into absolute
+ *        ones, writes the command in the form that apply reads.
+ * apply  every replica, after commit, in log order.
+ * read   leader (or a replica allowed to), on a txn that sees the applied state.
+ *
+ * Replies are one RESP value each in the machine's form: RESP3, but a null array is "*-1\r\n";
+ * resp_convert() makes RESP2 or RESP3 of it at the session. */
+
+/* What a machine may know of its shard. */
+struct machine_scope {
+    uint64_t shard;
+    uint64_t start; /* First token. */
+    uint64_t last;  /* Last token. */
+};
+
+/* State that every txn commit carries along with the applied index; part of the shard's state row
+ * and of its snapshots. Zero in a new shard. */
+enum { MACHINE_DATABASES = 16 };
+struct machine_state {
+    uint64_t time_ms;               /* Stamp of the newest entry: the shard's own time. */
+    uint64_t keys[MACHINE_DATABASES]; /* Keys per database, the expired but not yet removed too. */
+    uint64_t version;               /* Grows by one for every command applied: versions of keys. */
+    uint64_t expiry_ms;             /* No key expires before; 0: none expires. */
+    uint64_t sweep_ms;              /* When sessions are looked through next; 0: there are none. */
+    uint64_t sweep_session;         /* Where that goes on; 0: at the first. */
+};
+
+void machine_state_encode(const struct machine_state *state, struct buf *out);
+struct reader;
+bool machine_state_decode(struct reader *in, struct machine_state *state);
+
+struct machine_plan_input {
+    const struct command *command;
+    struct args args;
+    uint8_t db;
+    uint64_t now_ms; /* The shard's time. */
+    uint64_t seed;   /* For commands that choose at random. */
+};
+
+/* Appends the planned command to *planned and returns OK; or appends an error reply to *reply
+ * and returns BAD_ARGUMENT: nothing is to be proposed. */
+MUST_USE enum status machine_plan(const struct machine_plan_input *input,
+                                  struct buf *planned,
+                                  struct buf *reply);
+
+struct machine_apply_input {
+    struct machine_scope scope;
+    struct slice planned; /* What machine_plan() wrote. */
+    uint64_t now_ms;      /* Stamp of the entry. */
+    uint64_t session;     /* 0: not deduplicated. */
+    uint64_t seq;
+    uint64_t first_unacked;
+};
+
+/* Appends exactly one RESP value to *reply. A (session, seq) that was applied before changes
+ * nothing and gets the reply of that time. Every key is checked against the scope (facts/sharding
+ * R1): NOT_OWNER, with nothing changed and nothing recorded, is a result like any other and the
+ * caller's to send. Any other status than OK means that this replica is broken (IO, CORRUPT): its
+ * node must stop. What the user did wrong is in the reply, never in the status. */
+MUST_USE enum status machine_apply(struct txn *txn,
+                                   struct machine_state *state,
+                                   const struct machine_apply_input *input,
+                                   struct buf *reply);
+
+/* Once per log entry, before its commands: moves the shard's time, removes a bounded number of
+ * expired keys and of sessions not heard of for long. IO, CORRUPT as above. */
+MUST_USE enum status machine_advance(struct txn *txn,
+                                     struct machine_state *state,
+                                     struct machine_scope scope,
+                                     uint64_t now_ms);
+/* True if machine_advance() at now_ms would have work: the leader of an idle shard then proposes
+ * an empty entry. */
+bool machine_advance_wanted(struct txn *txn,
+                            const struct machine_state *state,
+                            struct machine_scope scope,
+                            uint64_t now_ms);
+
+struct machine_read_input {
+    struct machine_scope scope;
+    const struct command *command;
+    struct args args;
+    uint8_t db;
+    uint64_t now_ms; /* The shard's time: not before the newest entry's stamp. */
+    uint64_t seed;
+};
+
+/* AGAIN: the txn is cache-only and the disk is needed; *reply is as it was. NOT_OWNER. */
+MUST_USE enum status machine_read(struct txn *txn,
+                                  const struct machine_state *state,
+                                  const struct machine_read_input *input,
+                                  struct buf *reply);
+
+/* The rows of a shard besides its state row: from <= key < to in each family. For export. */
+void machine_range(struct machine_scope scope,
+                   enum store_family family,
+                   struct buf *from,
+                   struct buf *to);
+
+#endif

@@ -1,0 +1,109 @@
+#include "tests/machine/player.h"
+
+#include "common/base/assert.h"
+#include "common/base/hash.h"
+#include "common/proto/resp.h"
+
+static const struct machine_scope whole = {.shard = 7, .start = 0, .last = UINT64_MAX};
+static const struct store_options options = {.cache_size = 8 << 20,
+                                             .memtable_size = 8 << 20,
+                                             .threads = 2,
+                                             .row_cache_size = 64 << 10};
+
+enum { PLAYER_REPLY_SIZE_MAX = 1 << 30 };
+
+void player_open(struct player *player, const char *path, unsigned commit_every)
+{
+    *player = (struct player){.commit_every = commit_every, .now_ms = 1};
+    enum status status = store_open(path, &options, &player->store);
+    assert(status == STATUS_OK);
+    player->txn = txn_new(player->store);
+}
+
+static void commit(struct player *player)
+{
+    enum status status = txn_commit(player->txn);
+    assert(status == STATUS_OK);
+    player->writes = 0;
+}
+
+void player_close(struct player *player)
+{
+    commit(player);
+    txn_free(player->txn);
+    store_close(player->store);
+}
+
+void player_reopen(struct player *player, const char *path)
+{
+    commit(player);
+    enum status status = store_flush(player->store);
+    assert(status == STATUS_OK);
+    player_close(player);
+    status = store_open(path, &options, &player->store);
+    assert(status == STATUS_OK);
+    player->txn = txn_new(player->store);
+}
+
+static void run_write(struct player *player,
+                      const struct command *command,
+                      struct args args,
+                      struct buf *reply)
+{
+    struct buf planned;
+    buf_init(&planned, PLAYER_REPLY_SIZE_MAX);
+    struct machine_plan_input plan = {.command = command,
+                                      .args = args,
+                                      .db = player->db,
+                                      .now_ms = player->now_ms,
+                                      .seed = player->seed};
+    if (machine_plan(&plan, &planned, reply) == STATUS_OK) {
+        struct machine_apply_input apply = {
+            .scope = whole, .planned = buf_slice(&planned), .now_ms = player->now_ms};
+        enum status status = machine_apply(player->txn, &player->state, &apply, reply);
+        assert(status == STATUS_OK);
+        if (++player->writes >= player->commit_every) {
+            commit(player);
+        }
+    }
+    buf_deinit(&planned);
+}
+
+static void run_read(struct player *player,
+                     const struct command *command,
+                     struct args args,
+                     struct buf *reply)
+{
+    struct machine_read_input read = {.scope = whole,
+                                      .command = command,
+                                      .args = args,
+                                      .db = player->db,
+                                      .now_ms = player->now_ms,
+                                      .seed = player->seed};
+    enum status status = machine_read(player->txn, &player->state, &read, reply);
+    assert(status == STATUS_OK);
+}
+
+void player_run(struct player *player, struct args args, struct buf *reply)
+{
+    struct buf machine_reply;
+    buf_init(&machine_reply, PLAYER_REPLY_SIZE_MAX);
+    uint64_t before = player->seed++;
+    player->seed = hash_bytes(slice_of(&before, sizeof(before)));
+    enum status status =
+        machine_advance(player->txn, &player->state, whole, player->now_ms);
+    assert(status == STATUS_OK);
+    const struct command *command = command_find(args.argv[0]);
+    if (command == NULL || (command->flags & CMD_FRONT) != 0) {
+        resp_write_error(&machine_reply, "ERR unknown command");
+    } else if (command_check(command, args.argc) != STATUS_OK) {
+        resp_write_errorf(&machine_reply, "ERR wrong number of arguments for '%s' command",
+                          command->name);
+    } else if ((command->flags & CMD_WRITE) != 0) {
+        run_write(player, command, args, &machine_reply);
+    } else {
+        run_read(player, command, args, &machine_reply);
+    }
+    resp_convert(buf_slice(&machine_reply), 2, reply);
+    buf_deinit(&machine_reply);
+}

@@ -1,0 +1,28 @@
+#ifndef TESTS_MACHINE_PLAYER_H
+#define TESTS_MACHINE_PLAYER_H
+
+#include "common/proto/command.h"
+#include "server/machine/machine.h"
+
+/* One shard with the whole ring on a store of its own, without replication: runs commands as a
+ * leader would, with a clock that the caller sets. Thread: one. */
+struct player {
+    struct store *store;
+    struct txn *txn;
+    struct machine_state state;
+    uint64_t now_ms;
+    uint64_t seed;
+    uint8_t db;
+    unsigned commit_every; /* Writes per commit: what is not committed is read by later ones. */
+    unsigned writes;
+};
+
+void player_open(struct player *player, const char *path, unsigned commit_every);
+void player_close(struct player *player);
+/* Flushes, closes and opens again. */
+void player_reopen(struct player *player, const char *path);
+
+/* Appends the reply as a RESP2 client gets it. */
+void player_run(struct player *player, struct args args, struct buf *reply);
+
+#endif
