@@ -1,0 +1,304 @@
+#include "server/shard/shard.h"
+
+#include <stdlib.h>
+
+#include "common/base/assert.h"
+#include "common/base/clock.h"
+#include "common/cluster/token.h"
+#include "server/shard/shard_private.h"
+
+void shard_finish(struct op *op, enum status status, struct slice reply)
+{
+    assert(op->on_done != NULL);
+    op->on_done(op, status, reply);
+}
+
+uint64_t shard_now_ms(const struct shard *shard)
+{
+    uint64_t now_ms = clock_wall_ms();
+    if (now_ms < shard->state.machine.time_ms) {
+        now_ms = shard->state.machine.time_ms;
+    }
+    return now_ms < shard->stamp_ms ? shard->stamp_ms : now_ms;
+}
+
+static bool keyless(const struct op *op)
+{
+    return op->command == NULL || op->command->key_step == 0;
+}
+
+static size_t slot_at(const struct op *op, size_t nth)
+{
+    size_t at = command_key_at(op->command, op->args.argc, nth);
+    return at == 0 ? TOKEN_SLOTS : token_of(op->db, op->args.argv[at]) % TOKEN_SLOTS;
+}
+
+void shard_count(struct shard *shard, const struct op *op, int sign)
+{
+    uint16_t *slots = op->write ? shard->writing : shard->reading;
+    if (keyless(op)) {
+        size_t *count = op->write ? &shard->writes_keyless : &shard->reads_keyless;
+        *count += (size_t)(ptrdiff_t)sign;
+        return;
+    }
+    for (size_t nth = 0, slot = 0; (slot = slot_at(op, nth)) < TOKEN_SLOTS; nth++) {
+        slots[slot] = (uint16_t)(slots[slot] + sign);
+    }
+}
+
+bool shard_conflicts(const struct shard *shard, const struct op *op)
+{
+    const uint16_t *slots = op->write ? shard->reading : shard->writing;
+    size_t pending = op->write ? shard->reads_pending : shard->writes_pending;
+    if (pending == 0) {
+        return false;
+    }
+    if (keyless(op) || (op->write ? shard->reads_keyless : shard->writes_keyless) > 0) {
+        return true;
+    }
+    for (size_t nth = 0, slot = 0; (slot = slot_at(op, nth)) < TOKEN_SLOTS; nth++) {
+        if (slots[slot] > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void start(struct shard *shard, struct op *op)
+{
+    if (op->write) {
+        shard_write_submit(shard, op);
+    } else {
+        shard_read_submit(shard, op);
+    }
+}
+
+void shard_submit(struct shard *shard, struct op *op)
+{
+    assert(shard->magic == SHARD_MAGIC);
+    op->shard = shard;
+    op->counted = false;
+    list_init(&op->link);
+    if (shard->role != GROUP_LEADER) {
+        shard->stats.not_leader++;
+        shard_finish(op, STATUS_NOT_LEADER, slice_of(NULL, 0));
+        return;
+    }
+    if (!list_empty(&shard->held) || (op->write && shard_conflicts(shard, op))) {
+        list_push_back(&shard->held, &op->link);
+        return;
+    }
+    start(shard, op);
+}
+
+void shard_release(struct shard *shard)
+{
+    if (shard->releasing) {
+        return; /* A read that finished inside start(): the loop below goes on anyway. */
+    }
+    shard->releasing = true;
+    while (!list_empty(&shard->held)) {
+        struct op *op = list_entry(shard->held.next, struct op, link);
+        if (op->write && shard_conflicts(shard, op)) {
+            break;
+        }
+        list_remove(&op->link);
+        start(shard, op);
+    }
+    shard->releasing = false;
+}
+
+static void fail_held(struct shard *shard, enum status status)
+{
+    for (struct list *at; (at = list_pop_front(&shard->held)) != NULL;) {
+        shard_finish(list_entry(at, struct op, link), status, slice_of(NULL, 0));
+    }
+}
+
+static void on_role(void *ctx, enum group_role role, uint64_t term, uint64_t leader_node)
+{
+    struct shard *shard;
+    CAST_OBJ(shard, ctx, SHARD_MAGIC);
+    bool led = shard->role == GROUP_LEADER;
+    shard->role = role;
+    shard->term = term;
+    shard->leader_node = leader_node;
+    if (led && role != GROUP_LEADER) {
+        /* Nothing of these was proposed: the sender may go to the new leader. */
+        shard_write_fail(shard, STATUS_NOT_LEADER);
+        shard_read_fail(shard, STATUS_NOT_LEADER);
+        fail_held(shard, STATUS_NOT_LEADER);
+    }
+    shard->env->on_role(shard->env->ctx, shard);
+}
+
+static void on_snapshot_wanted(void *ctx, const struct group_member *to, uint64_t token)
+{
+    struct shard *shard;
+    CAST_OBJ(shard, ctx, SHARD_MAGIC);
+    shard->env->snapshot_wanted(shard->env->ctx, shard, to, token);
+}
+
+static void on_snapshot_install(void *ctx, const struct group_state *state, struct slice manifest)
+{
+    struct shard *shard;
+    CAST_OBJ(shard, ctx, SHARD_MAGIC);
+    shard->env->snapshot_install(shard->env->ctx, shard, state, manifest);
+}
+
+static bool snapshot_ready(void *ctx, const struct group_state *state, struct slice manifest)
+{
+    struct shard *shard;
+    CAST_OBJ(shard, ctx, SHARD_MAGIC);
+    return shard->env->snapshot_ready(shard->env->ctx, shard, state, manifest);
+}
+
+static const struct group_machine group_machine = {
+    .apply = shard_apply,
+    .on_role = on_role,
+    .on_snapshot_wanted = on_snapshot_wanted,
+    .on_snapshot_install = on_snapshot_install,
+    .snapshot_ready = snapshot_ready,
+};
+
+enum status shard_open(const struct shard_env *env,
+                       const struct shard_machine *machine,
+                       const struct shard_state *state,
+                       bool campaign,
+                       struct shard **shard)
+{
+    struct shard *self = calloc(1, sizeof(*self));
+    assert(self != NULL);
+    self->magic = SHARD_MAGIC;
+    self->env = env;
+    self->machine = machine;
+    self->state = *state;
+    self->wanted = state->desc;
+    self->batch_next = 1;
+    self->flush_index = state->group.index;
+    list_init(&self->gathered);
+    list_init(&self->held);
+    list_init(&self->blocked);
+    list_init(&self->batches);
+    struct group_options options = {.id = state->desc.id,
+                                    .replica = state->replica,
+                                    .ctx = self,
+                                    .machine = &group_machine,
+                                    .state = state->group,
+                                    .campaign = campaign};
+    enum status status = group_open(env->host, &options, &self->group);
+    if (status != STATUS_OK) {
+        free(self);
+        return status;
+    }
+    *shard = self;
+    return STATUS_OK;
+}
+
+void shard_close(struct shard *shard)
+{
+    assert(shard->magic == SHARD_MAGIC);
+    assert(shard->reads_slow == 0);
+    shard->role = GROUP_FOLLOWER; /* What comes from now on is refused. */
+    group_close(shard->group);
+    shard_write_fail(shard, STATUS_CLOSED);
+    shard_read_fail(shard, STATUS_CLOSED);
+    fail_held(shard, STATUS_CLOSED);
+    assert(list_empty(&shard->batches));
+    assert(shard->writes_pending == 0);
+    assert(shard->reads_pending == 0);
+    shard->magic = 0;
+    free(shard);
+}
+
+void shard_tick(struct shard *shard, uint64_t now_ms)
+{
+    if (shard->role != GROUP_LEADER || shard->writes_pending > 0) {
+        return; /* The entries under way do the work. */
+    }
+    struct machine_scope scope = {.shard = shard->state.desc.id,
+                                  .start = shard->state.desc.start,
+                                  .last = shard->state.desc.last};
+    if (!shard->machine->advance_wanted(shard->env->txn, &shard->state.machine, scope, now_ms)) {
+        return;
+    }
+    if (shard->env->refuse_writes(shard->env->ctx, false) || !group_can_propose(shard->group)) {
+        return;
+    }
+    shard_propose_empty(shard);
+}
+
+void shard_store_state(struct shard *shard)
+{
+    struct buf key;
+    struct buf value;
+    buf_init(&key, 16);
+    buf_init(&value, 4096);
+    shard_state_key(shard->state.desc.id, &key);
+    shard_state_encode(&shard->state, &value);
+    txn_put(shard->env->txn, STORE_LOCAL, buf_slice(&key), buf_slice(&value));
+    buf_deinit(&key);
+    buf_deinit(&value);
+}
+
+void shard_flush_mark(struct shard *shard)
+{
+    shard->flush_index = shard->state.group.index;
+}
+
+void shard_flushed(struct shard *shard)
+{
+    group_flushed(shard->group, shard->flush_index);
+}
+
+void shard_installed(struct shard *shard, const struct shard_state *state)
+{
+    assert(state->desc.id == shard->state.desc.id);
+    assert(state->replica == shard->state.replica);
+    shard->state = *state;
+    shard->env->touched(shard->env->ctx, shard);
+    group_snapshot_installed(shard->group);
+}
+
+struct group *shard_group(struct shard *shard)
+{
+    return shard->group;
+}
+
+const struct shard_state *shard_state(const struct shard *shard)
+{
+    return &shard->state;
+}
+
+uint64_t shard_id(const struct shard *shard)
+{
+    return shard->state.desc.id;
+}
+
+struct leader_hint shard_leader(const struct shard *shard)
+{
+    return (struct leader_hint){
+        .shard = shard->state.desc.id, .term = shard->term, .node = shard->leader_node};
+}
+
+bool shard_leads(const struct shard *shard)
+{
+    return shard->role == GROUP_LEADER;
+}
+
+void shard_want(struct shard *shard, const struct shard_desc *desc)
+{
+    assert(desc->id == shard->state.desc.id);
+    shard->wanted = *desc;
+}
+
+bool shard_quiet(const struct shard *shard)
+{
+    return shard->writes_pending == 0 && shard->reads_pending == 0 && shard->reads_slow == 0 &&
+           list_empty(&shard->held);
+}
+
+const struct shard_stats *shard_stats(const struct shard *shard)
+{
+    return &shard->stats;
+}

@@ -1,0 +1,175 @@
+#ifndef SERVER_SHARD_SHARD_H
+#define SERVER_SHARD_SHARD_H
+
+#include "common/base/list.h"
+#include "common/base/rand.h"
+#include "common/cluster/shard_map.h"
+#include "replication/group.h"
+#include "server/machine/machine.h"
+#include "server/store/store.h"
+
+/* One replica of one shard: where its raft group, its machine and the store meet. Writes that
+ * arrive in one turn of the loop become one log entry; every replica applies entries through the
+ * loop's txn; reads ask the group for a read point first.
+ *
+ * Order: two ops of one sender on the same key take effect in the order in which they were
+ * submitted: writes by their place in the log; a read waits for the writes before it whose keys
+ * it might touch.
+ *
+ * Thread: the loop that the shard was given. No callback runs inside the call that asked for it,
+ * but op->on_done may run inside shard_submit(). */
+
+struct shard;
+struct op;
+
+/* What runs on a shard: the data machine, or the meta group's. */
+struct shard_machine {
+    enum status (*plan)(const struct machine_plan_input *, struct buf *planned, struct buf *reply);
+    enum status (*apply)(struct txn *,
+                         struct machine_state *,
+                         const struct machine_apply_input *,
+                         struct buf *reply);
+    enum status (*advance)(struct txn *,
+                           struct machine_state *,
+                           struct machine_scope,
+                           uint64_t now_ms);
+    bool (*advance_wanted)(struct txn *,
+                           const struct machine_state *,
+                           struct machine_scope,
+                           uint64_t now_ms);
+    enum status (*read)(struct txn *,
+                        const struct machine_state *,
+                        const struct machine_read_input *,
+                        struct buf *reply);
+};
+
+/* One command on its way. Embedded by whoever sent it; everything it points to lives until
+ * on_done, which comes exactly once: OK with one RESP value in the machine's form (valid during
+ * the call), or a status as in struct frame_reply. */
+struct op {
+    struct list link; /* The shard's own, as the next three. */
+    struct shard *shard;
+    struct group_read read;
+    size_t reply_end;
+    uint64_t barrier;
+    enum status status;
+    bool counted;
+
+    const struct command *command; /* NULL for commands of the meta group. */
+    bool write;
+    uint8_t db;
+    struct args args;
+    uint64_t session, seq, first_unacked; /* Of writes. */
+    uint64_t expires_ms; /* clock_now_ms() after which nobody waits: not started any more. */
+    void (*on_done)(struct op *op, enum status status, struct slice reply);
+};
+
+/* What a shard needs of the worker that holds it. */
+struct shard_env {
+    void *ctx;
+    struct host *host;
+    struct txn *txn; /* The loop's. */
+    struct buf *entry; /* The loop's scratch for the entry being built, */
+    struct buf *planned; /* for one planned command, */
+    struct buf *reply; /* and for a reply. Empty between uses. */
+    struct rand *rand;
+    /* shard_turn() is wanted before this loop turn ends. */
+    void (*wake)(void *ctx, struct shard *shard);
+    /* The state row must be written before the loop's next txn_commit(): shard_store_state(). */
+    void (*touched)(void *ctx, struct shard *shard);
+    /* Role, term or leader changed: see shard_leader(). */
+    void (*on_role)(void *ctx, struct shard *shard);
+    /* A read needs the disk: run shard_read_slow() with op on a view of the committed state, off
+     * the loop, then shard_read_done() on it. */
+    void (*read_slow)(void *ctx, struct shard *shard, struct op *op);
+    /* True while nothing (or, second, nothing that grows) may be written: too little disk. */
+    bool (*refuse_writes)(void *ctx, bool grows);
+    /* Snapshots, see server/shard/transfer.h. */
+    void (*snapshot_wanted)(void *ctx,
+                            struct shard *shard,
+                            const struct group_member *to,
+                            uint64_t token);
+    void (*snapshot_install)(void *ctx,
+                             struct shard *shard,
+                             const struct group_state *state,
+                             struct slice manifest);
+    bool (*snapshot_ready)(void *ctx,
+                           struct shard *shard,
+                           const struct group_state *state,
+                           struct slice manifest);
+};
+
+/* The state row of a shard, STORE_LOCAL key: shard (8 bytes, big endian) | 'A'. */
+struct shard_state {
+    uint64_t replica;
+    struct shard_desc desc; /* Range and version as of the applied index. */
+    struct group_state group;
+    struct machine_state machine;
+};
+
+void shard_state_key(uint64_t shard, struct buf *out);
+void shard_state_encode(const struct shard_state *state, struct buf *out);
+MUST_USE enum status shard_state_decode(struct slice bytes, struct shard_state *state);
+
+/* State of a birth member of a new shard; of a member that waits for a snapshot. */
+void shard_state_birth(const struct shard_desc *desc, uint64_t replica, struct shard_state *state);
+void shard_state_empty(const struct shard_desc *desc, uint64_t replica, struct shard_state *state);
+
+/* Opens the group behind *state, which the store holds already. */
+MUST_USE enum status shard_open(const struct shard_env *env,
+                                const struct shard_machine *machine,
+                                const struct shard_state *state,
+                                bool campaign,
+                                struct shard **shard);
+/* Everything pending is done with CLOSED before this returns. Reads on the pool are over. */
+void shard_close(struct shard *shard);
+
+void shard_submit(struct shard *shard, struct op *op);
+/* Proposes what was gathered, if the group has room. */
+void shard_turn(struct shard *shard);
+/* About once a second, leaders: proposes an empty entry if expired keys wait for one. */
+void shard_tick(struct shard *shard, uint64_t now_ms);
+
+/* Puts the state row into the loop's txn. */
+void shard_store_state(struct shard *shard);
+/* The store is durable up to the shard's state as of the mark. */
+void shard_flush_mark(struct shard *shard);
+void shard_flushed(struct shard *shard);
+
+/* On a pool thread: reads through view into *reply, which shard_read_done() takes back on the
+ * loop. Touches nothing of the shard that changes while the read runs. */
+struct slow_read {
+    struct op *op;
+    struct shard *shard;
+    struct txn *view;
+    struct machine_scope scope;
+    struct machine_state state;
+    const struct shard_machine *machine;
+    uint64_t now_ms;
+    uint64_t seed;
+    enum status status;
+    struct buf reply;
+};
+void shard_read_prepare(struct shard *shard, struct op *op, struct slow_read *read);
+void shard_read_slow(struct slow_read *read);
+void shard_read_done(struct slow_read *read);
+
+/* The follower installed a snapshot: what the store now holds. */
+void shard_installed(struct shard *shard, const struct shard_state *state);
+
+struct group *shard_group(struct shard *shard);
+const struct shard_state *shard_state(const struct shard *shard);
+uint64_t shard_id(const struct shard *shard);
+struct leader_hint shard_leader(const struct shard *shard);
+bool shard_leads(const struct shard *shard);
+/* The descriptor's replicas changed in the map (not the range: that is the log's). */
+void shard_want(struct shard *shard, const struct shard_desc *desc);
+/* Nothing is gathered, proposed or being read. */
+bool shard_quiet(const struct shard *shard);
+
+struct shard_stats {
+    uint64_t writes, reads, slow_reads, entries, not_leader, refused;
+};
+const struct shard_stats *shard_stats(const struct shard *shard);
+
+#endif

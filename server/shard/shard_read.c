@@ -1,0 +1,162 @@
+#include "common/base/assert.h"
+#include "common/base/clock.h"
+#include "server/shard/shard_private.h"
+
+static void finish_read(struct shard *shard, struct op *op, enum status status, struct slice reply)
+{
+    if (op->counted) {
+        assert(shard->reads_pending > 0);
+        shard_count(shard, op, -1);
+        op->counted = false;
+        shard->reads_pending--;
+    }
+    shard_finish(op, status, reply);
+}
+
+static struct machine_read_input input_of(const struct shard *shard, const struct op *op)
+{
+    const struct shard_desc *desc = &shard->state.desc;
+    return (struct machine_read_input){
+        .scope = {.shard = desc->id, .start = desc->start, .last = desc->last},
+        .command = op->command,
+        .args = op->args,
+        .db = op->db,
+        .now_ms = shard_now_ms(shard)};
+}
+
+/* The applied state is readable now. */
+static void read_now(struct shard *shard, struct op *op)
+{
+    const struct shard_env *env = shard->env;
+    bool large = op->command != NULL && (op->command->flags & CMD_LARGE) != 0;
+    enum status status = STATUS_AGAIN;
+    if (!large) {
+        struct machine_read_input input = input_of(shard, op);
+        input.seed = rand_u64(env->rand);
+        txn_set_cache_only(env->txn, true);
+        status = shard->machine->read(env->txn, &shard->state.machine, &input, env->reply);
+        txn_set_cache_only(env->txn, false);
+    }
+    shard->stats.reads++;
+    if (status == STATUS_AGAIN) {
+        shard->stats.slow_reads++;
+        shard->reads_slow++;
+        env->read_slow(env->ctx, shard, op);
+        return;
+    }
+    finish_read(shard, op, status, buf_slice(env->reply));
+    buf_clear(env->reply);
+}
+
+static void on_readable(struct group_read *read, enum status status)
+{
+    struct op *op = list_entry(read, struct op, read);
+    struct shard *shard = op->shard;
+    if (status == STATUS_OK) {
+        read_now(shard, op);
+    } else {
+        finish_read(shard, op, status, slice_of(NULL, 0));
+    }
+    shard_release(shard);
+}
+
+static void pend(struct shard *shard, struct op *op)
+{
+    if (!op->counted) {
+        shard_count(shard, op, 1);
+        op->counted = true;
+        shard->reads_pending++;
+    }
+}
+
+static void ask(struct shard *shard, struct op *op)
+{
+    if (op->expires_ms < clock_now_ms()) {
+        finish_read(shard, op, STATUS_TIMEOUT, slice_of(NULL, 0));
+        return;
+    }
+    op->read.on_readable = on_readable;
+    enum status status = group_read(shard->group, &op->read);
+    if (status == STATUS_OK) {
+        read_now(shard, op);
+    } else if (status == STATUS_AGAIN) {
+        pend(shard, op);
+    } else {
+        finish_read(shard, op, status, slice_of(NULL, 0));
+    }
+}
+
+void shard_read_submit(struct shard *shard, struct op *op)
+{
+    assert(!op->write);
+    if (!shard_conflicts(shard, op)) {
+        ask(shard, op);
+        return;
+    }
+    /* Behind everything gathered or in flight. */
+    op->barrier = list_empty(&shard->gathered) ? shard->batch_next - 1 : shard->batch_next;
+    assert(op->barrier > shard->batch_done);
+    pend(shard, op);
+    list_push_back(&shard->blocked, &op->link);
+}
+
+void shard_read_unblock(struct shard *shard, uint64_t seq)
+{
+    while (!list_empty(&shard->blocked)) {
+        struct op *op = list_entry(shard->blocked.next, struct op, link);
+        if (op->barrier > seq) {
+            return;
+        }
+        list_remove(&op->link);
+        ask(shard, op);
+    }
+}
+
+void shard_read_fail(struct shard *shard, enum status status)
+{
+    for (struct list *at; (at = list_pop_front(&shard->blocked)) != NULL;) {
+        finish_read(shard, list_entry(at, struct op, link), status, slice_of(NULL, 0));
+    }
+}
+
+void shard_read_prepare(struct shard *shard, struct op *op, struct slow_read *read)
+{
+    struct machine_read_input input = input_of(shard, op);
+    *read = (struct slow_read){.op = op,
+                               .shard = shard,
+                               .view = read->view,
+                               .scope = input.scope,
+                               .state = shard->state.machine,
+                               .machine = shard->machine,
+                               .now_ms = input.now_ms,
+                               .seed = rand_u64(shard->env->rand),
+                               .status = STATUS_AGAIN};
+    buf_init(&read->reply, SIZE_MAX / 2);
+    /* The view does not change any more: writes behind this read need not wait for it. */
+    if (op->counted) {
+        shard_count(shard, op, -1);
+        op->counted = false;
+        shard->reads_pending--;
+    }
+}
+
+void shard_read_slow(struct slow_read *read)
+{
+    struct machine_read_input input = {.scope = read->scope,
+                                       .command = read->op->command,
+                                       .args = read->op->args,
+                                       .db = read->op->db,
+                                       .now_ms = read->now_ms,
+                                       .seed = read->seed};
+    read->status = read->machine->read(read->view, &read->state, &input, &read->reply);
+}
+
+void shard_read_done(struct slow_read *read)
+{
+    struct shard *shard = read->shard;
+    assert(shard->reads_slow > 0);
+    shard->reads_slow--;
+    finish_read(shard, read->op, read->status, buf_slice(&read->reply));
+    buf_deinit(&read->reply);
+    shard_release(shard);
+}

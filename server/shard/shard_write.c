@@ -1,0 +1,310 @@
+#include <stdlib.h>
+
+#include "common/base/assert.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/proto/resp.h"
+#include "server/shard/entry.h"
+#include "server/shard/shard_private.h"
+
+static const char disk_full[] =
+    "DISKFULL the free disk space of the leader's node is under free-space-min; delete keys or "
+    "make room, then try again";
+
+static size_t op_size(const struct op *op)
+{
+    size_t size = 64;
+    for (size_t i = 0; i < op->args.argc; i++) {
+        size += op->args.argv[i].len + 16;
+    }
+    return size;
+}
+
+static bool refused(struct shard *shard, struct op *op)
+{
+    bool grows = op->command == NULL || (op->command->flags & CMD_GROWS) != 0;
+    if (!shard->env->refuse_writes(shard->env->ctx, grows)) {
+        return false;
+    }
+    shard->stats.refused++;
+    resp_write_error(shard->env->reply, disk_full);
+    shard_finish(op, STATUS_OK, buf_slice(shard->env->reply));
+    buf_clear(shard->env->reply);
+    return true;
+}
+
+void shard_write_submit(struct shard *shard, struct op *op)
+{
+    assert(op->write);
+    if (shard->gathered_count >= GATHERED_OPS_MAX || shard->gathered_size >= GATHERED_SIZE_MAX) {
+        shard_finish(op, STATUS_BUSY, slice_of(NULL, 0));
+        return;
+    }
+    if (refused(shard, op)) {
+        return;
+    }
+    shard_count(shard, op, 1);
+    op->counted = true;
+    shard->writes_pending++;
+    shard->gathered_count++;
+    shard->gathered_size += op_size(op);
+    list_push_back(&shard->gathered, &op->link);
+    shard->env->wake(shard->env->ctx, shard);
+}
+
+static void finish_write(struct shard *shard, struct op *op, enum status status, struct slice reply)
+{
+    assert(op->counted);
+    assert(shard->writes_pending > 0);
+    shard_count(shard, op, -1);
+    op->counted = false;
+    shard->writes_pending--;
+    shard_finish(op, status, reply);
+}
+
+static struct op *ungather(struct shard *shard)
+{
+    struct list *at = list_pop_front(&shard->gathered);
+    if (at == NULL) {
+        return NULL;
+    }
+    struct op *op = list_entry(at, struct op, link);
+    shard->gathered_count--;
+    shard->gathered_size -= op_size(op);
+    return op;
+}
+
+void shard_write_fail(struct shard *shard, enum status status)
+{
+    for (struct op *op; (op = ungather(shard)) != NULL;) {
+        finish_write(shard, op, status, slice_of(NULL, 0));
+    }
+}
+
+static void batch_free(struct shard_batch *batch)
+{
+    assert(list_empty(&batch->ops));
+    buf_deinit(&batch->replies);
+    batch->magic = 0;
+    free(batch);
+}
+
+/* Moves batch_done over the finished batches at the front. One that was never proposed finishes
+ * before older ones that are under way. */
+static void retire(struct shard *shard)
+{
+    while (!list_empty(&shard->batches)) {
+        struct shard_batch *batch = list_entry(shard->batches.next, struct shard_batch, link);
+        if (!batch->finished) {
+            return;
+        }
+        assert(batch->seq == shard->batch_done + 1);
+        shard->batch_done = batch->seq;
+        list_remove(&batch->link);
+        batch_free(batch);
+    }
+}
+
+static void on_proposed(struct proposal *proposal, enum status status)
+{
+    struct shard_batch *batch = list_entry(proposal, struct shard_batch, proposal);
+    assert(batch->magic == BATCH_MAGIC);
+    struct shard *shard = batch->shard;
+    size_t at = 0;
+    for (struct list *link; (link = list_pop_front(&batch->ops)) != NULL;) {
+        struct op *op = list_entry(link, struct op, link);
+        if (status != STATUS_OK) {
+            finish_write(shard, op, status, slice_of(NULL, 0));
+            continue;
+        }
+        assert(op->reply_end >= at);
+        struct slice reply = slice_of(batch->replies.data + at, op->reply_end - at);
+        at = op->reply_end;
+        finish_write(shard, op, op->status, reply);
+    }
+    batch->finished = true;
+    retire(shard);
+    shard_read_unblock(shard, shard->batch_done);
+    shard_release(shard);
+    if (!list_empty(&shard->gathered)) {
+        shard->env->wake(shard->env->ctx, shard);
+    }
+}
+
+static struct shard_batch *batch_new(struct shard *shard)
+{
+    struct shard_batch *batch = calloc(1, sizeof(*batch));
+    assert(batch != NULL);
+    batch->magic = BATCH_MAGIC;
+    batch->proposal.on_done = on_proposed;
+    batch->shard = shard;
+    batch->seq = shard->batch_next++;
+    list_init(&batch->ops);
+    list_push_back(&shard->batches, &batch->link);
+    buf_init(&batch->replies, SIZE_MAX / 2);
+    return batch;
+}
+
+/* Plans one op into the entry; an op that fails here is done. */
+static void plan(struct shard *shard, struct shard_batch *batch, struct op *op)
+{
+    const struct shard_env *env = shard->env;
+    struct machine_plan_input input = {.command = op->command,
+                                       .args = op->args,
+                                       .db = op->db,
+                                       .now_ms = shard->stamp_ms,
+                                       .seed = rand_u64(env->rand)};
+    enum status status = shard->machine->plan(&input, env->planned, env->reply);
+    if (status == STATUS_OK) {
+        struct entry_command command = {.session = op->session,
+                                        .seq = op->seq,
+                                        .first_unacked = op->first_unacked,
+                                        .planned = buf_slice(env->planned)};
+        entry_add(env->entry, &command);
+        list_push_back(&batch->ops, &op->link);
+    } else {
+        assert(status == STATUS_BAD_ARGUMENT);
+        finish_write(shard, op, STATUS_OK, buf_slice(env->reply));
+    }
+    buf_clear(env->planned);
+    buf_clear(env->reply);
+}
+
+static void propose(struct shard *shard)
+{
+    struct buf *entry = shard->env->entry;
+    struct shard_batch *batch = batch_new(shard);
+    shard->stamp_ms = shard_now_ms(shard);
+    entry_begin(entry, shard->stamp_ms);
+    uint64_t now_ms = clock_now_ms();
+    for (size_t count = 0; count < ENTRY_OPS_MAX && !list_empty(&shard->gathered); count++) {
+        struct op *next = list_entry(shard->gathered.next, struct op, link);
+        if (count > 0 && entry->len + op_size(next) > ENTRY_SIZE_MAX) {
+            break;
+        }
+        struct op *op = ungather(shard);
+        if (op->expires_ms < now_ms) {
+            finish_write(shard, op, STATUS_TIMEOUT, slice_of(NULL, 0));
+            continue;
+        }
+        plan(shard, batch, op);
+    }
+    enum status status = STATUS_OK;
+    bool empty = list_empty(&batch->ops);
+    if (!empty) {
+        status = group_propose(shard->group, buf_slice(entry), &batch->proposal);
+        shard->stats.entries += status == STATUS_OK;
+    }
+    buf_clear(entry);
+    if (empty || status != STATUS_OK) {
+        on_proposed(&batch->proposal, status);
+    }
+}
+
+void shard_turn(struct shard *shard)
+{
+    assert(shard->magic == SHARD_MAGIC);
+    while (!list_empty(&shard->gathered) && shard->role == GROUP_LEADER &&
+           group_can_propose(shard->group)) {
+        propose(shard);
+    }
+}
+
+void shard_propose_empty(struct shard *shard)
+{
+    struct shard_batch *batch = batch_new(shard);
+    shard->stamp_ms = shard_now_ms(shard);
+    entry_begin(shard->env->entry, shard->stamp_ms);
+    enum status status =
+        group_propose(shard->group, buf_slice(shard->env->entry), &batch->proposal);
+    buf_clear(shard->env->entry);
+    if (status != STATUS_OK) {
+        on_proposed(&batch->proposal, status);
+    }
+}
+
+/* A replica that cannot apply what the others apply must not go on: its state would differ. */
+static void stop_broken(const struct shard *shard, enum status status)
+{
+    log_error("shard.broken",
+              "shard=%llu index=%llu reason=\"%s\" action=\"this node stops; replace its disk or "
+              "start it again to retry\"",
+              (unsigned long long)shard->state.desc.id,
+              (unsigned long long)shard->state.group.index, status_text(status));
+    abort();
+}
+
+static void apply_command(struct shard *shard,
+                          const struct entry *entry,
+                          const struct entry_command *command,
+                          struct op *op,
+                          struct buf *replies)
+{
+    const struct shard_desc *desc = &shard->state.desc;
+    struct machine_apply_input input = {
+        .scope = {.shard = desc->id, .start = desc->start, .last = desc->last},
+        .planned = command->planned,
+        .now_ms = entry->stamp_ms,
+        .session = command->session,
+        .seq = command->seq,
+        .first_unacked = command->first_unacked};
+    enum status status =
+        shard->machine->apply(shard->env->txn, &shard->state.machine, &input, replies);
+    if (status != STATUS_OK && status != STATUS_NOT_OWNER) {
+        stop_broken(shard, status);
+    }
+    if (op != NULL) {
+        op->status = status;
+        op->reply_end = replies->len;
+    }
+    shard->stats.writes++;
+}
+
+static void apply_entry(struct shard *shard, struct slice bytes, struct shard_batch *batch)
+{
+    const struct shard_desc *desc = &shard->state.desc;
+    struct entry entry;
+    enum status status = entry_open(bytes, &entry);
+    if (status == STATUS_OK) {
+        struct machine_scope scope = {.shard = desc->id, .start = desc->start, .last = desc->last};
+        status = shard->machine->advance(shard->env->txn, &shard->state.machine, scope,
+                                         entry.stamp_ms);
+    }
+    struct buf *replies = batch == NULL ? shard->env->reply : &batch->replies;
+    struct list *at = batch == NULL ? NULL : batch->ops.next;
+    while (status == STATUS_OK && entry.taken < entry.count) {
+        struct entry_command command;
+        status = entry_next(&entry, &command);
+        if (status != STATUS_OK) {
+            break;
+        }
+        struct op *op = at == NULL ? NULL : list_entry(at, struct op, link);
+        assert(IMPLIES(batch != NULL, at != &batch->ops));
+        apply_command(shard, &entry, &command, op, replies);
+        at = at == NULL ? NULL : at->next;
+        if (batch == NULL) {
+            buf_clear(replies);
+        }
+    }
+    if (status != STATUS_OK) {
+        stop_broken(shard, status);
+    }
+}
+
+void shard_apply(void *ctx,
+                 const struct group_state *state,
+                 struct slice entry,
+                 struct proposal *mine)
+{
+    struct shard *shard;
+    CAST_OBJ(shard, ctx, SHARD_MAGIC);
+    assert(state->index == shard->state.group.index + 1);
+    shard->state.group = *state;
+    if (entry.len > 0) {
+        struct shard_batch *batch =
+            mine == NULL ? NULL : list_entry(mine, struct shard_batch, proposal);
+        assert(IMPLIES(batch != NULL, batch->magic == BATCH_MAGIC));
+        apply_entry(shard, entry, batch);
+    }
+    shard->env->touched(shard->env->ctx, shard);
+}

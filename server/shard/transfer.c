@@ -1,0 +1,150 @@
+#include "server/shard/transfer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/assert.h"
+#include "common/base/clock.h"
+#include "common/base/reader.h"
+#include "common/proto/frame.h"
+#include "server/shard/transfer_private.h"
+
+struct transfer *transfer_new(const struct transfer_options *options,
+                              const struct transfer_env *env)
+{
+    struct transfer *transfer = calloc(1, sizeof(*transfer));
+    assert(transfer != NULL);
+    transfer->env = *env;
+    transfer->dir = strdup(options->dir);
+    assert(transfer->dir != NULL);
+    transfer->bytes_per_second = options->bytes_per_second;
+    transfer->refilled_ms = clock_now_ms();
+    rand_init(&transfer->rand, options->seed);
+    list_init(&transfer->sendings);
+    list_init(&transfer->takings);
+    return transfer;
+}
+
+void transfer_free(struct transfer *transfer)
+{
+    assert(transfer->jobs == 0);
+    for (struct list *at; (at = list_pop_front(&transfer->sendings)) != NULL;) {
+        sending_free(list_entry(at, struct sending, link));
+    }
+    for (struct list *at; (at = list_pop_front(&transfer->takings)) != NULL;) {
+        taking_free(list_entry(at, struct taking, link));
+    }
+    free(transfer->dir);
+    free(transfer);
+}
+
+bool transfer_busy(const struct transfer *transfer)
+{
+    return transfer->jobs > 0;
+}
+
+char *bulk_folder(const struct transfer *transfer,
+                  const char *direction,
+                  uint64_t shard,
+                  uint64_t replica)
+{
+    struct buf path;
+    buf_init(&path, 8192);
+    buf_append_format(&path, "%s/%s-%llu-%llu", transfer->dir, direction,
+                      (unsigned long long)shard, (unsigned long long)replica);
+    buf_append_u8(&path, 0);
+    size_t len = 0;
+    return (char *)buf_take(&path, &len);
+}
+
+void bulk_file(const char *folder, size_t n, struct buf *out)
+{
+    buf_append_format(out, "%s/%zu.sst", folder, n);
+    buf_append_u8(out, 0);
+}
+
+static void remove_file(void *arg, const char *name)
+{
+    struct buf path;
+    buf_init(&path, 8192);
+    buf_append_format(&path, "%s/%s", (const char *)arg, name);
+    buf_append_u8(&path, 0);
+    /* What stays costs room only; the next transfer clears the folder again. */
+    enum status status = disk_unlink((const char *)path.data);
+    (void)status;
+    buf_deinit(&path);
+}
+
+void bulk_clear(const char *folder)
+{
+    char *copy = strdup(folder);
+    assert(copy != NULL);
+    enum status status = disk_list(folder, remove_file, copy);
+    (void)status; /* NOT_FOUND: nothing to clear. */
+    free(copy);
+}
+
+struct buf *bulk_begin(struct transfer *transfer,
+                       uint64_t node,
+                       const struct bulk_head *head,
+                       size_t *offset)
+{
+    struct buf *out = transfer->env.out(transfer->env.ctx, node);
+    if (out == NULL) {
+        return NULL;
+    }
+    *offset = frame_begin(out, FRAME_BULK, 0);
+    buf_append_u8(out, head->kind);
+    buf_append_u64(out, head->shard);
+    buf_append_u64(out, head->replica);
+    buf_append_u64(out, head->id);
+    return out;
+}
+
+enum status transfer_receive(struct transfer *transfer, uint64_t from, struct slice body, bool takes)
+{
+    struct reader in = reader_of(body);
+    struct bulk_head head = {0};
+    head.kind = reader_u8(&in);
+    head.shard = reader_u64(&in);
+    head.replica = reader_u64(&in);
+    head.id = reader_u64(&in);
+    if (in.failed) {
+        return STATUS_PROTOCOL;
+    }
+    switch (head.kind) {
+    case BULK_OFFER:
+        return takes ? taking_offer(transfer, from, &head, in.rest) : STATUS_OK;
+    case BULK_GET: return sending_get(transfer, &head, &in);
+    case BULK_BLOCK: return taking_block(transfer, &head, &in);
+    case BULK_DONE: sending_done(transfer, &head); return STATUS_OK;
+    case BULK_GONE: taking_gone(transfer, &head); return STATUS_OK;
+    default: return STATUS_PROTOCOL;
+    }
+}
+
+void transfer_tick(struct transfer *transfer)
+{
+    uint64_t now_ms = clock_now_ms();
+    uint64_t passed_ms = now_ms - transfer->refilled_ms;
+    transfer->refilled_ms = now_ms;
+    if (transfer->bytes_per_second > 0) {
+        int64_t most = (int64_t)transfer->bytes_per_second / 4 + TRANSFER_BLOCK_SIZE;
+        transfer->tokens += (int64_t)(transfer->bytes_per_second * passed_ms / 1000);
+        transfer->tokens = transfer->tokens > most ? most : transfer->tokens;
+    }
+    struct list *next = NULL;
+    for (struct list *at = transfer->sendings.next; at != &transfer->sendings; at = next) {
+        next = at->next;
+        sending_tick(transfer, list_entry(at, struct sending, link), now_ms);
+    }
+    for (struct list *at = transfer->takings.next; at != &transfer->takings; at = next) {
+        next = at->next;
+        taking_tick(list_entry(at, struct taking, link), now_ms);
+    }
+}
+
+const struct transfer_stats *transfer_stats(const struct transfer *transfer)
+{
+    return &transfer->stats;
+}
