@@ -1,0 +1,557 @@
+#include "server/control/meta_machine.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/assert.h"
+#include "common/base/hash.h"
+#include "common/proto/resp.h"
+#include "server/control/identity.h"
+#include "server/control/meta_entry.h"
+#include "server/control/meta_rows.h"
+#include "server/control/placement.h"
+
+enum {
+    META_REPLICAS_SMALL = 3, /* Copies of the meta group, */
+    META_REPLICAS_LARGE = 5, /* and in a cluster that keeps five copies of everything. */
+    MAP_SIZE_MAX = 64 << 20, /* Encoded; a map at all its limits is below. */
+};
+
+/* One command being applied. */
+struct change {
+    struct txn *txn;
+    struct meta_rows rows;
+    struct buf *reply;
+    bool changed;
+};
+
+enum meta_kind meta_machine_kind(struct slice name)
+{
+    if (command_word(name, "META.INIT") || command_word(name, "META.JOIN")) {
+        return META_WRITE;
+    }
+    return command_word(name, "META.MAP") ? META_READ : META_UNKNOWN;
+}
+
+enum status meta_machine_plan(struct args args, struct buf *planned, struct buf *reply)
+{
+    struct meta_entry entry;
+    assert(args.argc > 0);
+    if (meta_machine_kind(args.argv[0]) != META_WRITE) {
+        resp_write_error(reply, "ERR unknown command of the meta group");
+        return STATUS_BAD_ARGUMENT;
+    }
+    const char *fault = meta_entry_parse(args, &entry);
+    if (fault != NULL) {
+        resp_write_errorf(reply, "ERR %s", fault);
+        return STATUS_BAD_ARGUMENT;
+    }
+    meta_entry_encode(&entry, planned);
+    return STATUS_OK;
+}
+
+void meta_machine_birth(struct shard_desc *desc)
+{
+    *desc = (struct shard_desc){.id = SHARD_META, .ver = 1, .conf_ver = 1, .replica_count = 1};
+    desc->birth_max = IDENTITY_REPLICA_FIRST;
+    desc->replicas[0].id = IDENTITY_REPLICA_FIRST;
+    desc->replicas[0].node = IDENTITY_NODE_FIRST;
+}
+
+static size_t up_count(const struct shard_map *map)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < map->node_count; i++) {
+        count += map->nodes[i].state == NODE_UP;
+    }
+    return count;
+}
+
+/* Index of the node by id, node_count if there is none. */
+static size_t node_index(const struct shard_map *map, uint64_t node)
+{
+    const struct node_desc *found = shard_map_node(map, node);
+    return found == NULL ? map->node_count : (size_t)(found - map->nodes);
+}
+
+static void put_node(struct change *change, size_t index)
+{
+    assert(index < change->rows.map.node_count);
+    meta_rows_put_node(change->txn, &change->rows.map.nodes[index], change->rows.disks[index]);
+    change->changed = true;
+}
+
+static void put_shard(struct change *change, const struct shard_desc *shard)
+{
+    assert(shard->replica_count <= SHARD_REPLICAS_MAX);
+    meta_rows_put_shard(change->txn, shard);
+    change->changed = true;
+}
+
+/* Adds a node at the end: ids rise. Returns its index. */
+static size_t add_node(struct change *change, const struct meta_entry *entry)
+{
+    struct meta_rows *rows = &change->rows;
+    size_t count = rows->map.node_count;
+    assert(count < MAP_NODES_MAX);
+    rows->map.nodes = realloc(rows->map.nodes, (count + 1) * sizeof(*rows->map.nodes));
+    rows->disks = realloc(rows->disks, (count + 1) * sizeof(*rows->disks));
+    assert(rows->map.nodes != NULL && rows->disks != NULL);
+    struct node_desc *node = &rows->map.nodes[count];
+    *node = (struct node_desc){
+        .id = rows->cluster.next_node++, .incarnation = entry->incarnation, .state = NODE_UP};
+    memcpy(node->address, entry->address, sizeof(node->address));
+    memcpy(node->zone, entry->zone, sizeof(node->zone));
+    rows->disks[count] = entry->disk;
+    rows->map.node_count++;
+    put_node(change, count);
+    return count;
+}
+
+/* The nodes that may be given replicas, by rising id. The caller frees. */
+static struct placement_node *candidates(const struct shard_map *map, size_t *count)
+{
+    struct placement_node *nodes = calloc(map->node_count + 1, sizeof(*nodes));
+    uint64_t *loads = calloc(map->node_count + 1, sizeof(*loads));
+    assert(nodes != NULL && loads != NULL);
+    for (size_t i = 0; i <= map->shard_count; i++) {
+        const struct shard_desc *shard = i < map->shard_count ? &map->shards[i] : &map->meta;
+        for (unsigned j = 0; j < shard->replica_count; j++) {
+            loads[node_index(map, shard->replicas[j].node)]++;
+        }
+    }
+    *count = 0;
+    for (size_t i = 0; i < map->node_count; i++) {
+        const struct node_desc *node = &map->nodes[i];
+        if (node->state == NODE_UP) {
+            nodes[(*count)++] =
+                (struct placement_node){.id = node->id, .zone = node->zone, .load = loads[i]};
+        }
+    }
+    free(loads);
+    return nodes;
+}
+
+/* The meta group grows with the cluster: one replica, then three, then, where shards have five,
+ * five. Even numbers are left out: they fail sooner than the odd number below. */
+static void grow_meta(struct change *change)
+{
+    struct shard_map *map = &change->rows.map;
+    struct shard_desc *meta = &map->meta;
+    size_t most = map->replicas > META_REPLICAS_SMALL ? META_REPLICAS_LARGE : META_REPLICAS_SMALL;
+    size_t up = up_count(map);
+    size_t wanted = up < most ? up : most;
+    wanted -= wanted % 2 == 0 && wanted > 0;
+    if (meta->replica_count >= wanted) {
+        return;
+    }
+    size_t count = 0;
+    struct placement_node *nodes = candidates(map, &count);
+    while (meta->replica_count < wanted) {
+        uint64_t used[SHARD_REPLICAS_MAX];
+        for (unsigned i = 0; i < meta->replica_count; i++) {
+            used[i] = meta->replicas[i].node;
+        }
+        uint64_t node = placement_choose(nodes, count, used, meta->replica_count, meta->id);
+        if (node == 0) {
+            break;
+        }
+        struct replica_desc *replica = &meta->replicas[meta->replica_count++];
+        replica->id = change->rows.cluster.next_replica++;
+        replica->node = node;
+    }
+    free(nodes);
+    meta->conf_ver++;
+    put_shard(change, meta);
+}
+
+/* The range of the index-th of count equal cuts; count is a power of two. */
+static void cut(struct shard_desc *shard, size_t index, size_t count)
+{
+    uint64_t width = UINT64_MAX / count + 1; /* 0 if count is 1: 2^64. */
+    shard->start = (uint64_t)index * width;
+    shard->last = index + 1 == count ? UINT64_MAX : shard->start + width - 1;
+}
+
+static void make_shard(struct change *change, size_t index, const uint64_t *nodes)
+{
+    struct meta_cluster *cluster = &change->rows.cluster;
+    struct shard_desc *shard = &change->rows.map.shards[index];
+    *shard = (struct shard_desc){.id = cluster->next_shard++, .ver = 1, .conf_ver = 1};
+    cut(shard, index, change->rows.map.shard_count);
+    shard->replica_count = cluster->replicas;
+    for (unsigned i = 0; i < shard->replica_count; i++) {
+        shard->replicas[i].id = cluster->next_replica++;
+        shard->replicas[i].node = nodes[i];
+    }
+    shard->birth_max = shard->replicas[shard->replica_count - 1].id;
+    put_shard(change, shard);
+}
+
+/* All shards at once, as soon as there are enough nodes. */
+static void place_shards(struct change *change)
+{
+    struct meta_rows *rows = &change->rows;
+    struct shard_map *map = &rows->map;
+    if (map->shard_count > 0 || up_count(map) < map->replicas) {
+        return;
+    }
+    size_t count = 0;
+    struct placement_node *nodes = candidates(map, &count);
+    struct placement_input input = {.nodes = nodes, .node_count = count};
+    input.shards = rows->cluster.shards;
+    input.replicas = rows->cluster.replicas;
+    input.seed = hash_bytes(slice_of(rows->cluster.cluster, sizeof(rows->cluster.cluster)));
+    uint64_t *placed = calloc(input.shards * input.replicas, sizeof(*placed));
+    map->shards = calloc(input.shards, sizeof(*map->shards));
+    assert(placed != NULL && map->shards != NULL);
+    enum status status = placement_make(&input, placed);
+    assert(status == STATUS_OK);
+    map->shard_count = input.shards;
+    for (size_t i = 0; i < input.shards; i++) {
+        make_shard(change, i, &placed[i * input.replicas]);
+    }
+    free(placed);
+    free(nodes);
+}
+
+/* Raises the version if anything was changed, and answers. */
+static void finish(struct change *change, uint64_t node)
+{
+    struct meta_rows *rows = &change->rows;
+    if (change->changed) {
+        grow_meta(change);
+        place_shards(change);
+        rows->cluster.version++;
+        rows->map.version = rows->cluster.version;
+        meta_rows_put_cluster(change->txn, &rows->cluster);
+        assert(shard_map_check(&rows->map) == STATUS_OK);
+    }
+    resp_write_array(change->reply, 3);
+    resp_write_int(change->reply, (int64_t)node);
+    resp_write_bulk(change->reply, slice_of(rows->cluster.cluster, sizeof(rows->cluster.cluster)));
+    resp_write_int(change->reply, (int64_t)rows->cluster.version);
+}
+
+/* The node that is at the address now, node_count if none. */
+static size_t holder_of(const struct shard_map *map, const char *address)
+{
+    size_t i = 0;
+    while (i < map->node_count &&
+           (map->nodes[i].state == NODE_GONE || strcmp(map->nodes[i].address, address) != 0)) {
+        i++;
+    }
+    return i;
+}
+
+/* A node that has its data came back, perhaps at another address. */
+static void join_again(struct change *change, const struct meta_entry *entry, size_t index)
+{
+    struct shard_map *map = &change->rows.map;
+    struct node_desc *node = &map->nodes[index];
+    if (node->state == NODE_GONE) {
+        resp_write_errorf(change->reply,
+                          "GONE node %" PRIu64
+                          " lost its place when an empty node joined at its"
+                          " address: start with an empty data directory",
+                          node->id);
+        return;
+    }
+    if (change->rows.disks[index] != entry->disk) {
+        resp_write_errorf(change->reply,
+                          "CONFLICT this is a copy of the data directory of node %" PRIu64
+                          ": start with an empty data directory",
+                          node->id);
+        return;
+    }
+    size_t holder = holder_of(map, entry->address);
+    if (holder < map->node_count && holder != index) {
+        /* Two nodes cannot be at one address, and a node with its data that says where it is knows
+         * best. Where the other one went it will say itself. */
+        memset(map->nodes[holder].address, 0, sizeof(map->nodes[holder].address));
+        put_node(change, holder);
+    }
+    if (node->incarnation != entry->incarnation || strcmp(node->address, entry->address) != 0 ||
+        strcmp(node->zone, entry->zone) != 0) {
+        node->incarnation = entry->incarnation;
+        memcpy(node->address, entry->address, sizeof(node->address));
+        memcpy(node->zone, entry->zone, sizeof(node->zone));
+        put_node(change, index);
+    }
+    finish(change, node->id);
+}
+
+/* How many shards have their only copy on the node. */
+static size_t only_copies(const struct shard_map *map, uint64_t node)
+{
+    size_t count = 0;
+    for (size_t i = 0; i <= map->shard_count; i++) {
+        const struct shard_desc *shard = i < map->shard_count ? &map->shards[i] : &map->meta;
+        count += shard->replica_count == 1 && shard->replicas[0].node == node;
+    }
+    return count;
+}
+
+static void replace_in(struct change *change, struct shard_desc *shard, uint64_t from, uint64_t to)
+{
+    for (unsigned i = 0; i < shard->replica_count; i++) {
+        if (shard->replicas[i].node == from) {
+            assert(shard_map_replica_on(shard, to) == NULL);
+            shard->replicas[i].id = change->rows.cluster.next_replica++;
+            shard->replicas[i].node = to;
+            shard->conf_ver++;
+            put_shard(change, shard);
+            return;
+        }
+    }
+}
+
+/* An empty directory at the address of a node: that node's disk is lost. The new node takes its
+ * place in every shard, with replica ids of its own: the old ones have voted and may not vote
+ * again. */
+static void replace_node(struct change *change, size_t lost, uint64_t by)
+{
+    struct shard_map *map = &change->rows.map;
+    map->nodes[lost].state = NODE_GONE;
+    memset(map->nodes[lost].address, 0, sizeof(map->nodes[lost].address));
+    put_node(change, lost);
+    uint64_t from = map->nodes[lost].id;
+    replace_in(change, &map->meta, from, by);
+    for (size_t i = 0; i < map->shard_count; i++) {
+        replace_in(change, &map->shards[i], from, by);
+    }
+}
+
+static void join_new(struct change *change, const struct meta_entry *entry)
+{
+    struct shard_map *map = &change->rows.map;
+    for (size_t i = 0; i < map->node_count; i++) {
+        if (change->rows.disks[i] == entry->disk) {
+            join_again(change, entry, i); /* It crashed before it knew that it had joined. */
+            return;
+        }
+    }
+    if (map->node_count == MAP_NODES_MAX) {
+        resp_write_errorf(change->reply, "LIMIT the cluster has had %d nodes, its maximum",
+                          MAP_NODES_MAX);
+        return;
+    }
+    size_t lost = holder_of(map, entry->address);
+    size_t alone = lost == map->node_count ? 0 : only_copies(map, map->nodes[lost].id);
+    if (alone > 0) {
+        resp_write_errorf(change->reply,
+                          "CONFLICT node %" PRIu64
+                          " at %s has the only copy of %zu shards: start it"
+                          " with its own data directory, or this one at another address",
+                          map->nodes[lost].id, entry->address, alone);
+        return;
+    }
+    size_t index = add_node(change, entry);
+    uint64_t id = map->nodes[index].id;
+    if (lost < index) {
+        replace_node(change, lost, id);
+    }
+    finish(change, id);
+}
+
+static void apply_join(struct change *change, const struct meta_entry *entry)
+{
+    const struct meta_rows *rows = &change->rows;
+    if (!rows->exists) {
+        resp_write_error(change->reply, "TRYAGAIN the cluster is being created");
+        return;
+    }
+    if (entry->node == 0) {
+        join_new(change, entry);
+        return;
+    }
+    size_t index = node_index(&rows->map, entry->node);
+    if (memcmp(entry->cluster, rows->cluster.cluster, sizeof(entry->cluster)) != 0) {
+        resp_write_error(change->reply,
+                         "WRONGCLUSTER the data directory belongs to another cluster: give"
+                         " --join an address of that one, or start with an empty directory");
+    } else if (index == rows->map.node_count) {
+        resp_write_errorf(change->reply, "CONFLICT the cluster has no node %" PRIu64, entry->node);
+    } else {
+        join_again(change, entry, index);
+    }
+}
+
+static void apply_init(struct change *change, const struct meta_entry *entry)
+{
+    struct meta_rows *rows = &change->rows;
+    if (rows->exists) {
+        apply_join(change, entry); /* The same cluster: repeated; another: refused. */
+        return;
+    }
+    memcpy(rows->cluster.cluster, entry->cluster, sizeof(entry->cluster));
+    rows->cluster.replicas = entry->replicas;
+    rows->cluster.shards = entry->shards;
+    rows->cluster.next_node = IDENTITY_NODE_FIRST;
+    rows->cluster.next_shard = SHARD_FIRST;
+    rows->cluster.next_replica = IDENTITY_REPLICA_FIRST + 1;
+    rows->exists = true;
+    memcpy(rows->map.cluster, entry->cluster, sizeof(entry->cluster));
+    rows->map.replicas = entry->replicas;
+    rows->map.shards_wanted = entry->shards;
+    meta_machine_birth(&rows->map.meta);
+    put_shard(change, &rows->map.meta);
+    size_t index = add_node(change, entry);
+    assert(rows->map.nodes[index].id == IDENTITY_NODE_FIRST);
+    finish(change, IDENTITY_NODE_FIRST);
+}
+
+enum status meta_machine_apply(struct txn *txn,
+                               struct slice planned,
+                               struct buf *reply,
+                               bool *changed)
+{
+    struct meta_entry entry;
+    struct change change = {.txn = txn, .reply = reply};
+    enum status status = meta_entry_decode(planned, &entry);
+    *changed = false;
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = meta_rows_load(txn, &change.rows);
+    if (status == STATUS_OK) {
+        switch (entry.op) {
+        case META_INIT: apply_init(&change, &entry); break;
+        case META_JOIN: apply_join(&change, &entry); break;
+        }
+        *changed = change.changed;
+    }
+    meta_rows_deinit(&change.rows);
+    return status;
+}
+
+enum status meta_machine_load(struct txn *txn, struct shard_map *map)
+{
+    struct meta_rows rows;
+    enum status status = meta_rows_load(txn, &rows);
+    if (status == STATUS_OK) {
+        struct shard_map old = *map;
+        *map = rows.map;
+        rows.map = old;
+    }
+    meta_rows_deinit(&rows);
+    return status;
+}
+
+static bool parse_version(struct slice text, uint64_t *version)
+{
+    *version = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9') {
+            return false;
+        }
+        *version = *version * 10 + (uint64_t)(text.data[i] - '0');
+    }
+    return text.len > 0 && text.len < 20;
+}
+
+static void write_map(const struct shard_map *map, struct buf *reply)
+{
+    struct buf bytes;
+    buf_init(&bytes, MAP_SIZE_MAX);
+    shard_map_encode(map, &bytes);
+    resp_write_bulk(reply, buf_slice(&bytes));
+    buf_deinit(&bytes);
+}
+
+enum status meta_machine_read(struct txn *txn, struct args args, struct buf *reply)
+{
+    uint64_t version = 0;
+    assert(args.argc > 0);
+    if (meta_machine_kind(args.argv[0]) != META_READ) {
+        resp_write_error(reply, "ERR unknown command of the meta group");
+        return STATUS_OK;
+    }
+    if (args.argc != 2 || !parse_version(args.argv[1], &version)) {
+        resp_write_error(reply, "ERR META.MAP takes the version of the map that you have");
+        return STATUS_OK;
+    }
+    struct meta_cluster cluster = {0};
+    enum status status = meta_rows_get_cluster(txn, &cluster);
+    if (status == STATUS_NOT_FOUND || (status == STATUS_OK && cluster.version <= version)) {
+        resp_write_null(reply);
+        return STATUS_OK;
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct shard_map map;
+    shard_map_init(&map);
+    status = meta_machine_load(txn, &map);
+    if (status == STATUS_OK) {
+        write_map(&map, reply);
+    }
+    shard_map_deinit(&map);
+    return status;
+}
+
+void meta_machine_range(enum store_family family, struct buf *from, struct buf *to)
+{
+    if (family == STORE_LOCAL) {
+        meta_rows_range(from, to);
+    }
+}
+
+static enum status error_status(struct slice text)
+{
+    static const struct {
+        const char *code;
+        enum status status;
+    } rows[] = {
+        {"TRYAGAIN ", STATUS_AGAIN},
+        {"WRONGCLUSTER ", STATUS_WRONG_CLUSTER},
+        {"GONE ", STATUS_CONFLICT},
+        {"CONFLICT ", STATUS_CONFLICT},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        size_t len = strlen(rows[i].code);
+        if (text.len > len && memcmp(text.data, rows[i].code, len) == 0) {
+            return rows[i].status;
+        }
+    }
+    return STATUS_BAD_ARGUMENT;
+}
+
+/* Takes the next value off the reply; false if it is not of that type. */
+static bool take_value(struct slice *rest, uint8_t type, struct resp_value *value)
+{
+    if (resp_value_read(*rest, value) != STATUS_OK || value->type != type || value->null ||
+        value->size_used > rest->len) {
+        return false;
+    }
+    *rest = slice_of(rest->data + value->size_used, rest->len - value->size_used);
+    return true;
+}
+
+enum status meta_machine_read_joined(struct slice reply,
+                                     struct meta_joined *joined,
+                                     char *text,
+                                     size_t text_size)
+{
+    struct resp_value array;
+    struct resp_value node;
+    struct resp_value cluster;
+    struct resp_value version;
+    struct slice rest = reply;
+    assert(text_size > 0);
+    text[0] = '\0';
+    if (take_value(&rest, '-', &array)) {
+        snprintf(text, text_size, "%.*s", (int)array.bytes.len, (const char *)array.bytes.data);
+        return error_status(array.bytes);
+    }
+    if (!take_value(&rest, '*', &array) || array.number != 3 || !take_value(&rest, ':', &node) ||
+        !take_value(&rest, '$', &cluster) || !take_value(&rest, ':', &version) || rest.len > 0 ||
+        cluster.bytes.len != sizeof(joined->cluster) || node.number < 1 || version.number < 1) {
+        return STATUS_PROTOCOL;
+    }
+    joined->node = (uint64_t)node.number;
+    joined->version = (uint64_t)version.number;
+    memcpy(joined->cluster, cluster.bytes.data, cluster.bytes.len);
+    return STATUS_OK;
+}
