@@ -1,0 +1,178 @@
+#ifndef COMMON_FRONT_FRONT_CORE_H
+#define COMMON_FRONT_FRONT_CORE_H
+
+#include <stdatomic.h>
+
+#include "common/base/list.h"
+#include "common/front/session.h"
+#include "common/proto/resp.h"
+
+/* What the files of this room share and nobody else includes. */
+
+struct front;
+struct front_part;
+struct session;
+struct request;
+
+enum {
+    FRONT_ERROR_CODES_MAX = 64,
+    FRONT_NAME_SIZE_MAX = 4096,        /* Of a client, and of its library. */
+    FRONT_LARGE_SIZE = 64 * 1024,      /* Requests from this size on keep the memory they came in. */
+    FRONT_STRANGER_ARGC_MAX = 10,      /* Before AUTH, as in Redis. */
+    FRONT_STRANGER_BULK_SIZE_MAX = 16384,
+};
+
+/* Counters as they were at CONFIG RESETSTAT; INFO shows what came since. */
+struct front_counts {
+    uint64_t calls[CMD_COUNT], ns[CMD_COUNT], failed[CMD_COUNT], rejected[CMD_COUNT];
+    uint64_t accepted, refused, input, output, errors, evicted;
+    char codes[FRONT_ERROR_CODES_MAX][METRICS_LABEL_SIZE];
+    uint64_t code_counts[FRONT_ERROR_CODES_MAX];
+    size_t code_count;
+};
+
+struct front_rate {
+    uint64_t at_ms, commands, input, output;
+    double commands_per_second, input_per_second, output_per_second;
+};
+
+struct front {
+    struct front_options options;
+    struct front_part **parts;
+    char run_id[41];
+    uint64_t started_ms;
+    _Atomic uint64_t next_client;
+    _Atomic uint64_t clients;
+    _Atomic uint64_t memory; /* Of all sessions. */
+    _Atomic uint16_t tcp_port;
+    struct front_counts *reset; /* Part 0's. */
+    struct front_rate rate;     /* Part 0's. */
+};
+
+enum front_reason {
+    FRONT_PROTOCOL,
+    FRONT_OUTPUT,
+    FRONT_QUERY,
+    FRONT_MEMORY,
+    FRONT_IDLE,
+    FRONT_KILLED,
+    FRONT_REASON_COUNT,
+};
+
+struct front_part {
+    struct front *front;
+    unsigned index;
+    struct loop *loop; /* NULL in tests. */
+    struct metrics_part *metrics;
+    struct list sessions;
+    size_t session_count;
+    size_t in_flight;
+    struct buf reply; /* Of the front's own commands. */
+    struct timer tick;
+    size_t duration_labels[CMD_COUNT];
+    size_t error_labels[CMD_COUNT];
+    size_t rejected_labels[CMD_COUNT];
+    size_t reason_labels[FRONT_REASON_COUNT];
+    size_t err_label; /* Of the code "ERR". */
+};
+
+enum session_reply { SESSION_REPLY_ON, SESSION_REPLY_OFF, SESSION_REPLY_SKIP };
+
+struct session {
+    uint32_t magic;
+    uint8_t protocol;
+    uint8_t db;
+    uint8_t reply_mode;
+    bool authenticated;
+    bool ended;    /* Nothing more is parsed; the client goes when its replies have left. */
+    bool dead;     /* The conn is being closed. */
+    bool stalled;  /* The pipeline is full. */
+    bool no_evict;
+    bool no_touch;
+    struct front_part *part;
+    struct conn *conn; /* NULL in tests. */
+    struct list in_part;
+    struct list requests; /* In the order of their replies. */
+    size_t in_flight;
+    size_t requests_size; /* Memory of requests and of replies that wait for their turn. */
+    size_t memory;        /* As counted in front->memory. */
+    uint64_t id;
+    uint64_t created_ms;
+    uint64_t active_ms;
+    const struct command *last;
+    char *name;
+    char *lib_name;
+    char *lib_version;
+    struct resp_parser parser;
+    struct buf out; /* Without a conn. */
+};
+
+uint64_t front_now_ns(const struct front_part *part);
+int64_t front_setting(const struct front_part *part, enum config_id id);
+
+/* A command's reply is written here, then front_done(). */
+struct buf *front_reply(struct request *request);
+void front_done(struct request *request);
+void front_ok(struct request *request);
+
+/* request.c. command NULL: only carries an error to its place in the order. */
+struct request *request_new(struct session *session,
+                            const struct command *command,
+                            struct args args,
+                            void *memory);
+/* The client has gone. */
+void request_abandon(struct request *request);
+
+/* session.c */
+void session_end(struct session *session, enum front_reason reason);
+void session_account(struct session *session);
+/* After a reply has left: what waited for that goes on. */
+void session_advance(struct session *session);
+void session_apply_auth(struct session *session);
+void session_tick(struct session *session);
+/* One line of CLIENT LIST. */
+void session_describe(const struct session *session, struct buf *out);
+
+/* front_client.c. False if the name has spaces or other special bytes. */
+extern const char front_client_bad_name[];
+bool front_client_rename(struct session *session, struct slice name);
+
+/* Subcommands of a container. */
+struct front_subcommand {
+    const char *name;
+    int arity; /* Counts both names. */
+    void (*run)(struct request *request);
+};
+/* help: its lines, NULL at the end; NULL: the container has none. */
+void front_run_subcommand(struct request *request,
+                          const struct front_subcommand *table,
+                          size_t count,
+                          const char *const *help);
+
+/* Visits every part on its loop, part 0 first, and then comes home to the request's loop. */
+struct front_tour {
+    struct mail mail;
+    struct front *front;
+    struct request *request;
+    unsigned next;
+    unsigned end; /* Parts to visit: all, or only part 0. */
+    void (*visit)(struct front_tour *tour, struct front_part *part);
+    void (*home)(struct front_tour *tour); /* Finishes the request; frees the tour. */
+};
+void front_tour_start(struct front_tour *tour, struct request *request, unsigned end);
+
+/* Counts as they are, without what RESETSTAT took away. */
+void front_count(struct front *front, struct front_counts *counts);
+/* Numbers that are read off rather than counted. */
+void front_refresh(struct front_part *part);
+
+/* One per row of the command table: a row without a handler does not link. */
+#define READ_COMMAND(id, ...)
+#define WRITE_COMMAND(id, ...)
+#define FRONT_COMMAND(id, ...) void front_##id(struct request *request);
+#include "common/proto/command.def"
+#undef READ_COMMAND
+#undef WRITE_COMMAND
+#undef FRONT_COMMAND
+
+#endif

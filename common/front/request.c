@@ -1,0 +1,182 @@
+#include "common/front/request.h"
+
+#include <stdlib.h>
+
+#include "common/base/assert.h"
+#include "common/base/clock.h"
+#include "common/front/front_core.h"
+
+enum { CODE_SIZE_MAX = 24 };
+
+/* The request, then the slices, then the bytes: one allocation. With memory, the slices point there. */
+struct request *request_new(struct session *session,
+                            const struct command *command,
+                            struct args args,
+                            void *memory)
+{
+    size_t size = sizeof(struct request) + args.argc * sizeof(struct slice);
+    size_t at = size;
+    for (size_t i = 0; memory == NULL && i < args.argc; i++) {
+        size += args.argv[i].len;
+    }
+    struct request *request = malloc(size);
+    assert(request != NULL);
+    struct slice *argv = (struct slice *)(request + 1);
+    uint8_t *bytes = (uint8_t *)request + at;
+    for (size_t i = 0; i < args.argc; i++) {
+        argv[i] = args.argv[i];
+        if (memory == NULL) {
+            argv[i].data = bytes;
+            if (args.argv[i].len > 0) {
+                memcpy(bytes, args.argv[i].data, args.argv[i].len);
+            }
+            bytes += args.argv[i].len;
+        }
+    }
+    struct front_part *part = session->part;
+    *request = (struct request){
+        .command = command,
+        .args = {.argv = argv, .argc = args.argc},
+        .started_ns = front_now_ns(part),
+        .client = session->id,
+        .loop = part->index,
+        .db = session->db,
+        .protocol = session->protocol,
+        .silent = session->reply_mode != SESSION_REPLY_ON,
+        .session = session,
+        .part = part,
+        .memory = memory,
+    };
+    if (session->reply_mode == SESSION_REPLY_SKIP) {
+        session->reply_mode = SESSION_REPLY_ON;
+    }
+    list_init(&request->waiting);
+    list_push_back(&session->requests, &request->order);
+    session->in_flight++;
+    part->in_flight++;
+    session->requests_size += request_size(request);
+    return request;
+}
+
+size_t request_size(const struct request *request)
+{
+    size_t size = sizeof(*request);
+    for (size_t i = 0; i < request->args.argc; i++) {
+        size += sizeof(struct slice) + request->args.argv[i].len;
+    }
+    return size;
+}
+
+bool request_abandoned(const struct request *request)
+{
+    return request->session == NULL;
+}
+
+static void release(struct request *request)
+{
+    free((void *)(uintptr_t)request->reply.data);
+    free(request->memory);
+    free(request);
+}
+
+void request_abandon(struct request *request)
+{
+    list_remove(&request->order);
+    request->session = NULL;
+    request->part->in_flight--;
+    if (request->done) {
+        release(request);
+    }
+}
+
+static void count_error(struct front_part *part, struct slice reply)
+{
+    char code[CODE_SIZE_MAX];
+    size_t len = 0;
+    /* Behind '-', up to the first space. */
+    while (len + 1 < reply.len && len < sizeof(code) - 1 && reply.data[len + 1] > ' ') {
+        code[len] = (char)reply.data[len + 1];
+        len++;
+    }
+    code[len] = '\0';
+    size_t label = len == 3 && memcmp(code, "ERR", 3) == 0
+                       ? part->err_label
+                       : metrics_label(part->metrics, METRIC_error_replies_total, code);
+    metrics_add_label(part->metrics, METRIC_error_replies_total, label, 1);
+}
+
+static void count(const struct request *request, struct slice reply)
+{
+    struct front_part *part = request->part;
+    bool failed = reply.data[0] == '-';
+    if (failed) {
+        count_error(part, reply);
+    }
+    if (request->command == NULL) {
+        return;
+    }
+    enum command_id id = request->command->id;
+    uint64_t now_ns = clock_now_ns();
+    uint64_t spent_ns = now_ns > request->started_ns ? now_ns - request->started_ns : 0;
+    metrics_observe_label(part->metrics, METRIC_command_duration_seconds, part->duration_labels[id],
+                          spent_ns);
+    if (failed) {
+        metrics_add_label(part->metrics, METRIC_command_errors_total, part->error_labels[id], 1);
+    }
+}
+
+/* Its turn has come: the reply leaves. */
+static void emit(struct session *session, struct request *request, struct slice reply)
+{
+    if (!request->silent && !session->dead) {
+        struct buf *out = session_output(session);
+        size_t pending = session->conn != NULL ? conn_pending(session->conn) : out->len;
+        if (pending > (size_t)front_setting(session->part, CONFIG_client_output_buffer_limit)) {
+            session_end(session, FRONT_OUTPUT);
+        } else {
+            resp_convert(reply, request->protocol, out);
+        }
+    }
+    list_remove(&request->order);
+    session->in_flight--;
+    session->part->in_flight--;
+    session->requests_size -= request_size(request) + request->reply.len;
+    release(request);
+}
+
+void request_finish(struct request *request, struct slice reply)
+{
+    assert(!request->done && reply.len > 0);
+    request->done = true;
+    count(request, reply);
+    struct session *session = request->session;
+    if (session == NULL) {
+        release(request);
+        return;
+    }
+    if (session->requests.next != &request->order) {
+        uint8_t *copy = malloc(reply.len);
+        assert(copy != NULL);
+        memcpy(copy, reply.data, reply.len);
+        request->reply = slice_of(copy, reply.len);
+        session->requests_size += reply.len;
+        session_account(session);
+        return;
+    }
+    emit(session, request, reply);
+    while (!list_empty(&session->requests)) {
+        struct request *next = list_entry(session->requests.next, struct request, order);
+        if (!next->done) {
+            break;
+        }
+        emit(session, next, next->reply);
+    }
+    session_advance(session);
+}
+
+void request_fail(struct request *request, const char *text)
+{
+    struct buf *reply = front_reply(request);
+    resp_write_error(reply, text);
+    front_done(request);
+}

@@ -1,0 +1,453 @@
+#include "common/front/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/assert.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/front/front_core.h"
+
+enum { SESSION_MAGIC = 0x53455353 };
+
+typedef void (*handler)(struct request *request);
+
+static const handler handlers[CMD_COUNT] = {
+#define READ_COMMAND(id, ...)
+#define WRITE_COMMAND(id, ...)
+#define FRONT_COMMAND(id, ...) [CMD_##id] = front_##id,
+#include "common/proto/command.def"
+#undef READ_COMMAND
+#undef WRITE_COMMAND
+#undef FRONT_COMMAND
+};
+
+struct buf *session_output(struct session *session)
+{
+    return session->conn != NULL ? conn_out(session->conn) : &session->out;
+}
+
+bool session_ended(const struct session *session)
+{
+    return session->ended;
+}
+
+size_t session_in_flight(const struct session *session)
+{
+    return session->in_flight;
+}
+
+/* What a stranger may send is small until AUTH. */
+void session_apply_auth(struct session *session)
+{
+    const char *password = config_text(session->part->front->options.config, CONFIG_requirepass);
+    if (password[0] == '\0') {
+        session->authenticated = true;
+    }
+    size_t bulk_max = (size_t)front_setting(session->part, CONFIG_proto_max_bulk_len);
+    session->parser.argc_max = session->authenticated ? RESP_ARGC_MAX : FRONT_STRANGER_ARGC_MAX;
+    session->parser.bulk_size_max =
+        session->authenticated ? bulk_max : (size_t)FRONT_STRANGER_BULK_SIZE_MAX;
+}
+
+/* Memory and ends. */
+
+void session_end(struct session *session, enum front_reason reason)
+{
+    if (session->dead) {
+        return;
+    }
+    struct front_part *part = session->part;
+    metrics_add_label(part->metrics, METRIC_clients_disconnected_total, part->reason_labels[reason],
+                      1);
+    session->ended = true;
+    session->dead = true;
+    if (session->conn != NULL) {
+        conn_close(session->conn, STATUS_OK);
+    }
+}
+
+void session_account(struct session *session)
+{
+    size_t memory = session->requests_size + session->out.len;
+    if (session->conn != NULL) {
+        memory += conn_pending(session->conn) + conn_held(session->conn);
+    }
+    struct front *front = session->part->front;
+    size_t before = session->memory;
+    if (memory == before) {
+        return;
+    }
+    session->memory = memory;
+    /* Unsigned: adds or takes away. */
+    uint64_t total =
+        atomic_fetch_add_explicit(&front->memory, (uint64_t)memory - before, memory_order_relaxed) +
+        memory - before;
+    uint64_t bound = (uint64_t)front_setting(session->part, CONFIG_maxmemory_clients);
+    if (memory > before && total > bound && !session->no_evict) {
+        uint64_t clients = front_clients(front);
+        if (clients > 0 && memory >= total / clients) { /* Not those who need little. */
+            session_end(session, FRONT_MEMORY);
+        }
+    }
+}
+
+void session_advance(struct session *session)
+{
+    if (session->dead) {
+        return;
+    }
+    if (session->ended) {
+        if (list_empty(&session->requests) && session->conn != NULL) {
+            conn_finish(session->conn);
+        }
+        return;
+    }
+    size_t bound = (size_t)front_setting(session->part, CONFIG_client_pipeline_max);
+    if (session->stalled && session->in_flight <= bound / 2) {
+        session->stalled = false;
+        if (session->conn != NULL) {
+            conn_resume(session->conn);
+        }
+    }
+    session_account(session);
+}
+
+void session_tick(struct session *session)
+{
+    session_account(session);
+    int64_t timeout_s = front_setting(session->part, CONFIG_timeout);
+    uint64_t idle_ms = front_now_ns(session->part) / 1000000 - session->active_ms;
+    if (timeout_s > 0 && session->in_flight == 0 && idle_ms > (uint64_t)timeout_s * 1000) {
+        session_end(session, FRONT_IDLE);
+    }
+}
+
+/* Commands. */
+
+static void reject(struct request *request, struct buf *reply)
+{
+    struct front_part *part = request->part;
+    if (request->command != NULL) {
+        size_t label = part->rejected_labels[request->command->id];
+        metrics_add_label(part->metrics, METRIC_command_rejected_total, label, 1);
+        request->command = NULL; /* It did not run: no duration. */
+    }
+    request_finish(request, buf_slice(reply));
+}
+
+/* Redis' own words, cut where it cuts. */
+static void reject_unknown(struct request *request)
+{
+    char shown[512];
+    size_t len = 0;
+    for (size_t i = 1; i < request->args.argc && len < 128; i++) {
+        struct slice arg = request->args.argv[i];
+        int room = (int)(128 - len);
+        int arg_len = arg.len < (size_t)room ? (int)arg.len : room;
+        arg_len = (int)strnlen((const char *)arg.data, (size_t)arg_len);
+        len += (size_t)snprintf(shown + len, sizeof(shown) - len, "'%.*s' ", arg_len,
+                                arg_len > 0 ? (const char *)arg.data : "");
+    }
+    shown[len] = '\0';
+    struct slice name = request->args.argv[0];
+    size_t name_len = name.len < 128 ? name.len : 128;
+    name_len = name_len > 0 ? strnlen((const char *)name.data, name_len) : 0;
+    struct buf *reply = front_reply(request);
+    resp_write_errorf(reply, "ERR unknown command '%.*s', with args beginning with: %s",
+                      (int)name_len, name_len > 0 ? (const char *)name.data : "", shown);
+    reject(request, reply);
+}
+
+static bool keys_fit(struct request *request)
+{
+    size_t bound = (size_t)front_setting(request->part, CONFIG_max_key_size);
+    size_t argc = request->args.argc;
+    for (size_t nth = 0;; nth++) {
+        size_t at = command_key_at(request->command, argc, nth);
+        if (at == 0 || at >= argc) {
+            return true;
+        }
+        if (request->args.argv[at].len > bound) {
+            return false;
+        }
+    }
+}
+
+static void run(struct session *session, struct request *request)
+{
+    const struct command *command = request->command;
+    if (command == NULL) {
+        reject_unknown(request);
+        return;
+    }
+    struct buf *reply = front_reply(request);
+    if (command_check(command, request->args.argc) != STATUS_OK) {
+        resp_write_errorf(reply, "ERR wrong number of arguments for '%s' command", command->name);
+        reject(request, reply);
+        return;
+    }
+    if (!session->authenticated) {
+        session_apply_auth(session); /* The password may have been taken away meanwhile. */
+    }
+    if (!session->authenticated && (command->flags & CMD_NO_AUTH) == 0) {
+        resp_write_error(reply, "NOAUTH Authentication required.");
+        reject(request, reply);
+        return;
+    }
+    if ((command->flags & CMD_FRONT) != 0) {
+        handlers[command->id](request);
+        return;
+    }
+    if (!keys_fit(request)) {
+        resp_write_errorf(reply, "ERR a key is longer than max-key-size allows (%lld bytes)",
+                          (long long)front_setting(request->part, CONFIG_max_key_size));
+        reject(request, reply);
+        return;
+    }
+    const struct front_options *options = &request->part->front->options;
+    options->env->execute(options->arg, request);
+}
+
+/* A browser that was made to talk to us must not get a second line in. */
+static bool is_http(struct slice word)
+{
+    return command_word(word, "post") || command_word(word, "host:");
+}
+
+static void start(struct session *session, struct args args, void *memory)
+{
+    if (is_http(args.argv[0])) {
+        free(memory);
+        log_warn("front.http_refused", "client=%llu", (unsigned long long)session->id);
+        session_end(session, FRONT_PROTOCOL);
+        return;
+    }
+    const struct command *command = command_find(args.argv[0]);
+    session->last = command;
+    session->active_ms = front_now_ns(session->part) / 1000000;
+    run(session, request_new(session, command, args, memory));
+}
+
+static void refuse_protocol(struct session *session)
+{
+    const char *text = session->parser.error != NULL ? session->parser.error : "Protocol error";
+    if (!session->authenticated && strstr(text, "multibulk length") != NULL) {
+        text = "Protocol error: unauthenticated multibulk length";
+    } else if (!session->authenticated && strstr(text, "bulk length") != NULL) {
+        text = "Protocol error: unauthenticated bulk length";
+    }
+    struct front_part *part = session->part;
+    metrics_add_label(part->metrics, METRIC_clients_disconnected_total,
+                      part->reason_labels[FRONT_PROTOCOL], 1);
+    session->ended = true;
+    session->reply_mode = SESSION_REPLY_ON;
+    struct request *request = request_new(session, NULL, (struct args){0}, NULL);
+    struct buf *reply = front_reply(request);
+    resp_write_errorf(reply, "ERR %s", text);
+    request_finish(request, buf_slice(reply));
+}
+
+/* One request at the front of input. False: nothing more can be done with this input. */
+static bool feed_one(struct session *session, struct slice input, size_t *used, bool *took)
+{
+    struct slice rest = slice_of(input.data + *used, input.len - *used);
+    struct args args;
+    size_t size = 0;
+    enum status status = resp_parse(&session->parser, rest, &args, &size);
+    if (status == STATUS_AGAIN) {
+        if (rest.len > (size_t)front_setting(session->part, CONFIG_client_query_buffer_limit)) {
+            session_end(session, FRONT_QUERY);
+        } else if (session->conn != NULL) {
+            conn_expect(session->conn, size);
+        }
+        return false;
+    }
+    if (status != STATUS_OK) {
+        *used = input.len;
+        refuse_protocol(session);
+        return false;
+    }
+    *used += size;
+    if (args.argc == 0) {
+        return true;
+    }
+    void *memory = NULL;
+    if (session->conn != NULL && size >= FRONT_LARGE_SIZE) {
+        memory = conn_take_input(session->conn, *used);
+        *took = memory != NULL;
+    }
+    start(session, args, memory);
+    return !*took;
+}
+
+size_t session_feed(struct session *session, struct slice input)
+{
+    assert(session->magic == SESSION_MAGIC);
+    size_t used = 0;
+    bool took = false;
+    size_t bound = (size_t)front_setting(session->part, CONFIG_client_pipeline_max);
+    while (!session->ended && used < input.len) {
+        if (session->in_flight >= bound) {
+            session->stalled = true;
+            if (session->conn != NULL) {
+                conn_pause(session->conn);
+            }
+            break;
+        }
+        if (!feed_one(session, input, &used, &took)) {
+            break;
+        }
+    }
+    if (!session->dead) {
+        session_account(session);
+    }
+    if (took) {
+        return 0;
+    }
+    return session->ended ? input.len : used;
+}
+
+/* Life. */
+
+static struct session *make(struct front_part *part, struct conn *conn)
+{
+    struct session *session = calloc(1, sizeof(*session));
+    assert(session != NULL);
+    session->magic = SESSION_MAGIC;
+    session->protocol = 2;
+    session->part = part;
+    session->conn = conn;
+    session->id = atomic_fetch_add_explicit(&part->front->next_client, 1, memory_order_relaxed);
+    session->created_ms = front_now_ns(part) / 1000000;
+    session->active_ms = session->created_ms;
+    list_init(&session->requests);
+    list_push_back(&part->sessions, &session->in_part);
+    part->session_count++;
+    atomic_fetch_add_explicit(&part->front->clients, 1, memory_order_relaxed);
+    buf_init(&session->out, SIZE_MAX / 2);
+    resp_parser_init(&session->parser,
+                     (size_t)config_number(part->front->options.config, CONFIG_proto_max_bulk_len));
+    session_apply_auth(session);
+    metrics_add(part->metrics, METRIC_clients_accepted_total, 1);
+    return session;
+}
+
+struct session *session_new(struct front_part *part)
+{
+    return make(part, NULL);
+}
+
+void session_free(struct session *session)
+{
+    assert(session->magic == SESSION_MAGIC);
+    struct front *front = session->part->front;
+    while (!list_empty(&session->requests)) {
+        request_abandon(list_entry(session->requests.next, struct request, order));
+    }
+    list_remove(&session->in_part);
+    session->part->session_count--;
+    atomic_fetch_sub_explicit(&front->clients, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&front->memory, session->memory, memory_order_relaxed);
+    resp_parser_deinit(&session->parser);
+    buf_deinit(&session->out);
+    free(session->name);
+    free(session->lib_name);
+    free(session->lib_version);
+    session->magic = 0;
+    free(session);
+}
+
+static size_t on_data(void *arg, struct conn *conn, struct slice input)
+{
+    (void)conn;
+    return session_feed(arg, input);
+}
+
+static void on_drained(void *arg, struct conn *conn)
+{
+    (void)conn;
+    session_account(arg);
+}
+
+static void on_close(void *arg, struct conn *conn, enum status reason)
+{
+    (void)conn;
+    (void)reason;
+    struct session *session = arg;
+    session->conn = NULL;
+    session->dead = true;
+    session_free(session);
+}
+
+static const struct conn_handler conn_handler = {
+    .on_data = on_data,
+    .on_drained = on_drained,
+    .on_close = on_close,
+};
+
+static size_t ignore_data(void *arg, struct conn *conn, struct slice input)
+{
+    (void)arg;
+    (void)conn;
+    return input.len;
+}
+
+static void ignore_close(void *arg, struct conn *conn, enum status reason)
+{
+    (void)arg;
+    (void)conn;
+    (void)reason;
+}
+
+static const struct conn_handler refused_handler = {.on_data = ignore_data,
+                                                    .on_close = ignore_close};
+
+void session_open(struct front_part *part, struct conn *conn)
+{
+    assert(part->loop == conn_loop(conn));
+    struct front *front = part->front;
+    if (front_clients(front) >= (uint64_t)front_setting(part, CONFIG_maxclients)) {
+        metrics_add(part->metrics, METRIC_clients_rejected_total, 1);
+        conn_set_handler(conn, &refused_handler, NULL);
+        conn_write(conn, slice_str("-ERR max number of clients reached\r\n"));
+        conn_finish(conn);
+        return;
+    }
+    struct session *session = make(part, conn);
+    /* The bounds of input and output are the session's own. */
+    conn_set_limits(conn, SIZE_MAX / 4, SIZE_MAX / 4, 0);
+    conn_set_handler(conn, &conn_handler, session);
+}
+
+void session_describe(const struct session *session, struct buf *out)
+{
+    char peer[CONN_ADDRESS_SIZE] = "?:0";
+    char local[CONN_ADDRESS_SIZE] = "?:0";
+    size_t pending = session->out.len;
+    size_t held = 0;
+    int fd = -1;
+    if (session->conn != NULL) {
+        conn_peer(session->conn, peer);
+        conn_local(session->conn, local);
+        pending = conn_pending(session->conn);
+        held = conn_held(session->conn);
+        fd = conn_fd(session->conn);
+    }
+    uint64_t now_ms = front_now_ns(session->part) / 1000000;
+    buf_append_format(
+        out,
+        "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s%s%s db=%u sub=0 psub=0 "
+        "ssub=0 multi=-1 qbuf=%zu qbuf-free=0 argv-mem=%zu multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 "
+        "omem=%zu tot-mem=%zu events=%s cmd=%s user=default redir=-1 resp=%u lib-name=%s "
+        "lib-ver=%s\n",
+        (unsigned long long)session->id, peer, local, fd, session->name != NULL ? session->name : "",
+        (unsigned long long)((now_ms - session->created_ms) / 1000),
+        (unsigned long long)((now_ms - session->active_ms) / 1000), session->no_evict ? "e" : "",
+        session->no_touch ? "T" : "", session->no_evict || session->no_touch ? "" : "N",
+        (unsigned)session->db, held, session->requests_size, pending,
+        sizeof(*session) + session->memory, pending > 0 ? "rw" : "r",
+        session->last != NULL ? session->last->name : "NULL", (unsigned)session->protocol,
+        session->lib_name != NULL ? session->lib_name : "",
+        session->lib_version != NULL ? session->lib_version : "");
+}
