@@ -1,0 +1,225 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/assert.h"
+#include "common/base/clock.h"
+#include "common/base/reader.h"
+#include "common/cluster/cluster_view.h"
+#include "common/cluster/token.h"
+#include "common/proto/resp.h"
+#include "server/server_private.h"
+
+/* Clients that speak RESP to the node itself: commands on one shard that this node leads. Routers
+ * do the rest. */
+
+struct client_op {
+    struct worker_op op;
+    struct lane *lane;
+    struct request *request;
+};
+
+static void fail_not_leader(struct client_op *self, struct slice hint_bytes)
+{
+    struct lane *lane = self->lane;
+    struct reader in = reader_of(hint_bytes);
+    (void)reader_u64(&in);
+    (void)reader_u64(&in);
+    uint64_t node = reader_u64(&in);
+    const struct node_desc *desc = shard_map_node(worker_map(lane->worker), node);
+    char text[256];
+    if (in.failed || desc == NULL) {
+        (void)snprintf(text, sizeof(text),
+                       "NOTLEADER shard %llu is led by another node; connect to a sherd-router, "
+                       "which finds it",
+                       (unsigned long long)self->op.shard);
+    } else {
+        (void)snprintf(text, sizeof(text),
+                       "NOTLEADER shard %llu is led by node %llu at %s; connect there, or to a "
+                       "sherd-router",
+                       (unsigned long long)self->op.shard, (unsigned long long)node,
+                       desc->address);
+    }
+    request_fail(self->request, text);
+}
+
+static void fail(struct client_op *self, enum status status)
+{
+    char text[256];
+    const char *code = "ERR";
+    if (status_class(status) == STATUS_CLASS_OUTCOME_UNKNOWN && self->op.op.write) {
+        code = "UNKNOWN the outcome of this write is not known:";
+    } else if (status_class(status) == STATUS_CLASS_RETRY_LATER) {
+        code = "TRYAGAIN";
+    } else if (status_class(status) == STATUS_CLASS_RETRY_ELSEWHERE) {
+        code = "NOTLEADER connect to a sherd-router:";
+    }
+    (void)snprintf(text, sizeof(text), "%s %s", code, status_text(status));
+    request_fail(self->request, text);
+}
+
+static void deliver(struct worker_op *op, enum status status, struct slice reply)
+{
+    struct client_op *self = list_entry(op, struct client_op, op);
+    if (status == STATUS_OK) {
+        request_finish(self->request, reply);
+    } else if (status == STATUS_NOT_LEADER && reply.len > 0) {
+        fail_not_leader(self, reply);
+    } else {
+        fail(self, status);
+    }
+    free(self);
+}
+
+/* The shard that holds every key of the command, or NULL with the reason. */
+static const struct shard_desc *shard_of(const struct lane *lane,
+                                         const struct request *request,
+                                         const char **reason)
+{
+    const struct shard_desc *found = NULL;
+    for (size_t nth = 0;; nth++) {
+        size_t at = command_key_at(request->command, request->args.argc, nth);
+        if (at == 0) {
+            break;
+        }
+        uint64_t token = token_of(request->db, request->args.argv[at]);
+        const struct shard_desc *shard = shard_map_find(worker_map(lane->worker), token);
+        if (shard == NULL) {
+            *reason = "CLUSTERDOWN the shards are not placed yet";
+            return NULL;
+        }
+        if (found != NULL && found->id != shard->id) {
+            *reason = "CROSSSLOT Keys in request don't hash to the same shard; connect to a "
+                      "sherd-router, or give them one hash tag {...}";
+            return NULL;
+        }
+        found = shard;
+    }
+    if (found == NULL) {
+        *reason = "ERR this command spans all shards: connect to a sherd-router";
+    }
+    return found;
+}
+
+static void execute(void *arg, struct request *request)
+{
+    struct server *server = arg;
+    struct lane *lane = &server->lanes[request->loop];
+    if (lane->worker == NULL) {
+        request_fail(request, "LOADING this node has not joined its cluster yet");
+        return;
+    }
+    const char *reason = NULL;
+    const struct shard_desc *shard = shard_of(lane, request, &reason);
+    if (shard == NULL) {
+        request_fail(request, reason);
+        return;
+    }
+    struct client_op *self = calloc(1, sizeof(*self));
+    assert(self != NULL);
+    self->lane = lane;
+    self->request = request;
+    self->op.origin = lane->worker;
+    self->op.shard = shard->id;
+    self->op.deliver = deliver;
+    self->op.op.command = request->command;
+    self->op.op.write = (request->command->flags & CMD_WRITE) != 0;
+    self->op.op.db = request->db;
+    self->op.op.args = request->args;
+    self->op.op.expires_ms =
+        clock_now_ms() + (uint64_t)config_number(server->config, CONFIG_request_deadline_ms);
+    worker_submit(lane->worker, &self->op);
+}
+
+static bool view_leader(void *ctx, uint64_t shard, struct leader_hint *hint)
+{
+    struct lane *lane = ctx;
+    return worker_leader(lane->worker, shard, hint);
+}
+
+static bool view_up(void *ctx, uint64_t node)
+{
+    struct lane *lane = ctx;
+    return node == lane->server->identity.node || server_node_loops(lane, node) > 0;
+}
+
+static void sherd(void *arg, struct request *request)
+{
+    struct server *server = arg;
+    struct lane *lane = &server->lanes[request->loop];
+    if (lane->worker == NULL) {
+        request_fail(request, "LOADING this node has not joined its cluster yet");
+        return;
+    }
+    struct cluster_view view = {.map = worker_map(lane->worker),
+                                .role = "node",
+                                .leader = view_leader,
+                                .node_up = view_up,
+                                .ctx = lane};
+    struct buf reply;
+    buf_init(&reply, 1 << 30);
+    if (!cluster_view_answer(&view, &request->args, request->db, &reply)) {
+        resp_write_error(&reply, "ERR unknown SHERD subcommand. Try STATUS, NODES, SHARDS, EXPLAIN key, MAP");
+    }
+    request_finish(request, buf_slice(&reply));
+    buf_deinit(&reply);
+}
+
+static void info(void *arg, unsigned loop, struct buf *out)
+{
+    struct server *server = arg;
+    struct lane *lane = &server->lanes[loop];
+    if (lane->worker == NULL) {
+        buf_append_text(out, "node_id:0\r\njoined:0\r\n");
+        return;
+    }
+    struct worker_stats stats;
+    worker_stats(lane->worker, &stats);
+    buf_append_format(out, "node_id:%llu\r\nmap_version:%llu\r\n",
+                      (unsigned long long)server->identity.node,
+                      (unsigned long long)worker_map(lane->worker)->version);
+    buf_append_format(out, "loop_shards:%llu\r\nloop_shards_led:%llu\r\n",
+                      (unsigned long long)stats.shards, (unsigned long long)stats.leaders);
+    buf_append_format(out, "loop_shards_quiesced:%llu\r\nloop_elections:%llu\r\n",
+                      (unsigned long long)stats.host.quiesced,
+                      (unsigned long long)stats.host.elections);
+}
+
+static bool keyspace(void *arg, unsigned loop, struct front_keyspace *keyspace)
+{
+    struct server *server = arg;
+    struct lane *lane = &server->lanes[loop];
+    if (lane->worker == NULL) {
+        return false;
+    }
+    *keyspace = (struct front_keyspace){0};
+    size_t at = 0;
+    for (struct shard *shard; (shard = worker_next_shard(lane->worker, &at)) != NULL;) {
+        if (shard_leads(shard)) {
+            keyspace->keys += shard_state(shard)->machine.keys[0];
+        }
+    }
+    return true;
+}
+
+static unsigned replicas(void *arg)
+{
+    struct server *server = arg;
+    unsigned wanted = 0;
+    if (server->lanes[0].worker != NULL) {
+        wanted = worker_map(server->lanes[0].worker)->replicas;
+    }
+    return wanted / 2;
+}
+
+static bool loading(void *arg)
+{
+    struct server *server = arg;
+    return server->lanes[0].worker == NULL;
+}
+
+const struct front_env server_front_env = {.execute = execute,
+                                           .sherd = sherd,
+                                           .info = info,
+                                           .keyspace = keyspace,
+                                           .replicas = replicas,
+                                           .loading = loading};

@@ -1,0 +1,152 @@
+#ifndef SERVER_WORKER_H
+#define SERVER_WORKER_H
+
+#include "common/base/map.h"
+#include "common/net/mailbox.h"
+#include "common/proto/frame.h"
+#include "server/shard/job.h"
+#include "server/shard/shard.h"
+#include "server/shard/transfer.h"
+
+/* One loop's share of a node, without its sockets: the replicas whose shard id falls to this loop,
+ * their raft host, the loop's txn, and what is said to those who are connected to this loop. Bytes
+ * come in as frames, time by worker_tick(), everything that became due is done in worker_turn(). So
+ * the simulator runs exactly this.
+ *
+ * Thread: its loop. Other loops' workers are reached by env->post() alone. */
+
+struct worker;
+
+/* From one worker to another, embedded in what is sent. */
+struct worker_mail {
+    struct mail mail; /* The composition's. */
+    struct worker *to;
+    void (*run)(struct worker *to, struct worker_mail *mail); /* On the loop of `to`. */
+};
+
+struct worker_env {
+    void *ctx;
+    /* Output to a node over this loop's own connection to it; NULL while it has none or it is
+     * full. */
+    struct buf *(*out_node)(void *ctx, uint64_t node);
+    /* Output to whoever is connected here under this number; NULL if it is gone. */
+    struct buf *(*out_link)(void *ctx, uint64_t link);
+    /* Loops of a node, 0 while it is not connected. */
+    unsigned (*node_loops)(void *ctx, uint64_t node);
+    void (*post)(void *ctx, unsigned loop, struct worker_mail *mail);
+    /* run() on a pool thread, then done() on this loop. */
+    void (*run)(void *ctx, struct job *job);
+    /* worker_turn() is wanted although nothing came in. */
+    void (*again)(void *ctx);
+    /* The meta group's replica here applied a change, or was opened. */
+    void (*meta_changed)(void *ctx);
+    /* worker_remove() is done. */
+    void (*removed)(void *ctx, uint64_t shard, uint64_t replica);
+    /* True while too little disk is left: for anything, or for what grows. */
+    bool (*refuse_writes)(void *ctx, bool grows);
+};
+
+struct worker_options {
+    uint64_t node;
+    unsigned loop;
+    unsigned loops;
+    uint64_t incarnation;
+    uint64_t seed;
+    const char *dir; /* Of the node; snapshots go under dir/snap. */
+    struct store *store;
+    struct wal *wal;
+    void (*wal_wake)(void *arg); /* Called on the log's thread: makes this loop turn. */
+    void *wal_wake_arg;
+    uint32_t election_ms;
+    uint32_t heartbeat_ms;
+    uint32_t quiesce_ms;
+    bool lease_reads;
+    uint64_t snapshot_bytes_per_second;
+};
+
+enum { WORKER_TICK_MS = HOST_TICK_MS };
+
+/* A command from outside on its way to a shard, and its reply on the way back. */
+struct worker_op {
+    struct op op;
+    struct worker_mail mail;
+    struct worker *origin;
+    uint64_t shard;
+    uint64_t link;       /* Of a frame: where to answer. */
+    uint64_t request_id; /* Of a frame. */
+    bool conf;           /* GROUP.CONF. */
+    bool first;          /* REQUEST_FIRST. */
+    enum status status;
+    struct buf reply; /* Only between loops. */
+    /* On the origin's loop, exactly once. */
+    void (*deliver)(struct worker_op *op, enum status status, struct slice reply);
+    size_t size;
+};
+
+/* *worker has no replicas yet. */
+struct worker *worker_new(const struct worker_options *options, const struct worker_env *env);
+/* Opens the replicas that the store holds and that fall to this loop; blocks. CORRUPT, IO,
+ * NEWER_FORMAT are logged. */
+MUST_USE enum status worker_open(struct worker *worker);
+/* Ends everything pending with CLOSED. No job is running (worker_busy). */
+void worker_close(struct worker *worker);
+bool worker_busy(const struct worker *worker);
+
+void worker_tick(struct worker *worker);
+void worker_turn(struct worker *worker);
+
+/* A connection to or from this loop. node 0: a router or admin. */
+void worker_link_down(struct worker *worker, uint64_t link);
+/* This loop's own connection to a node. */
+void worker_node_changed(struct worker *worker, uint64_t node, bool connected);
+/* FRAME_REQUEST, SUBSCRIBE, PEER, BULK. PROTOCOL, CORRUPT: close the connection. */
+MUST_USE enum status worker_frame(struct worker *worker,
+                                  uint64_t link,
+                                  uint64_t node,
+                                  const struct frame *frame);
+
+/* Sends op->op (command, args, db, write, session.. filled in) to op->shard on whichever loop has
+ * it. */
+void worker_submit(struct worker *worker, struct worker_op *op);
+
+/* The newest map, borrowed until the next call. Tells subscribers of this loop. */
+void worker_set_map(struct worker *worker, const struct shard_map *map, struct slice encoded);
+const struct shard_map *worker_map(const struct worker *worker);
+
+/* Who leads the shard, as far as this loop knows: what this node leads, and what the leaders of its
+ * replicas are. False: unknown. */
+bool worker_leader(const struct worker *worker, uint64_t shard, struct leader_hint *hint);
+
+/* The replica must fall to this loop. */
+void worker_create(struct worker *worker,
+                   const struct shard_desc *desc,
+                   uint64_t replica,
+                   bool birth);
+void worker_remove(struct worker *worker, uint64_t shard, uint64_t replica);
+/* NULL if it is not open here. Walk: start with *at = 0, NULL at the end. */
+struct shard *worker_shard(struct worker *worker, uint64_t shard);
+struct shard *worker_next_shard(struct worker *worker, size_t *at);
+/* A snapshot is being installed: the store is between two states of the shard. */
+bool worker_installing(struct worker *worker, uint64_t shard);
+/* Tombstones, from the store. */
+void worker_each_tombstone(struct worker *worker,
+                           void (*visit)(void *arg, uint64_t shard, uint64_t replica),
+                           void *arg);
+
+/* Flush of the whole store: mark on every loop, store_flush(), then flushed on every loop. */
+void worker_flush_mark(struct worker *worker);
+void worker_flushed(struct worker *worker);
+
+struct txn *worker_txn(struct worker *worker);
+unsigned worker_loop_of(const struct worker *worker, uint64_t shard);
+
+struct worker_stats {
+    struct host_stats host;
+    struct transfer_stats transfer;
+    struct shard_stats shard; /* Sums over the shards that were ever open. */
+    uint64_t shards, leaders;
+    uint64_t requests, commits, commit_stalls, slow_reads;
+};
+void worker_stats(struct worker *worker, struct worker_stats *stats);
+
+#endif

@@ -1,0 +1,341 @@
+#include <stdlib.h>
+
+#include "common/base/assert.h"
+#include "common/base/clock.h"
+#include "common/proto/resp.h"
+#include "server/control/agent.h"
+#include "server/control/meta_machine.h"
+#include "server/worker_private.h"
+
+/* Commands from frames: taken apart, carried to the loop of their shard, answered where they came
+ * from. Small ones are recycled. */
+
+enum { OP_SIZE_SMALL = 1024, OPS_FREE_MAX = 4096 };
+
+static struct worker_op *op_new(struct worker *worker, size_t size)
+{
+    struct worker_op *op = NULL;
+    if (size <= OP_SIZE_SMALL && !list_empty(&worker->ops_free)) {
+        op = list_entry(list_pop_front(&worker->ops_free), struct worker_op, op.link);
+        worker->ops_free_count--;
+    } else {
+        op = malloc(size < OP_SIZE_SMALL ? OP_SIZE_SMALL : size);
+        assert(op != NULL);
+    }
+    *op = (struct worker_op){.origin = worker, .size = size};
+    return op;
+}
+
+static void op_free(struct worker_op *op)
+{
+    struct worker *worker = op->origin;
+    if (op->size <= OP_SIZE_SMALL && worker->ops_free_count < OPS_FREE_MAX) {
+        list_push_back(&worker->ops_free, &op->op.link);
+        worker->ops_free_count++;
+        return;
+    }
+    free(op);
+}
+
+/* A connection whose request for a shard was refused: what follows on it for that shard is refused
+ * alike until the sender begins anew (REQUEST_FIRST), so that no command overtakes an earlier one
+ * of the same client that has to be sent again. Kept on the shard's loop. There are few: one per
+ * connection and shard that changed hands. */
+struct refusal {
+    struct list link;
+    uint64_t shard;
+    uint64_t connection;
+    unsigned loop;
+    enum status status;
+};
+
+static struct refusal *find_refusal(struct worker *worker, const struct worker_op *op)
+{
+    for (struct list *at = worker->refusals.next; at != &worker->refusals; at = at->next) {
+        struct refusal *refusal = list_entry(at, struct refusal, link);
+        if (refusal->shard == op->shard && refusal->connection == op->link &&
+            refusal->loop == op->origin->options.loop) {
+            return refusal;
+        }
+    }
+    return NULL;
+}
+
+static bool is_refusal(enum status status)
+{
+    return status == STATUS_BUSY || status == STATUS_NOT_LEADER || status == STATUS_NO_SHARD ||
+           status == STATUS_LEADERSHIP_LOST;
+}
+
+static void note_refusal(struct worker *worker, const struct worker_op *op, enum status status)
+{
+    struct refusal *refusal = find_refusal(worker, op);
+    if (refusal == NULL) {
+        refusal = calloc(1, sizeof(*refusal));
+        assert(refusal != NULL);
+        list_push_back(&worker->refusals, &refusal->link);
+    }
+    *refusal = (struct refusal){.link = refusal->link,
+                                .shard = op->shard,
+                                .connection = op->link,
+                                .loop = op->origin->options.loop,
+                                .status = status};
+}
+
+static void drop_refusal(struct refusal *refusal)
+{
+    list_remove(&refusal->link);
+    free(refusal);
+}
+
+void op_forget(struct worker *worker, unsigned loop, uint64_t link)
+{
+    struct list *next = NULL;
+    for (struct list *at = worker->refusals.next; at != &worker->refusals; at = next) {
+        next = at->next;
+        struct refusal *refusal = list_entry(at, struct refusal, link);
+        if (refusal->connection == link && refusal->loop == loop) {
+            drop_refusal(refusal);
+        }
+    }
+}
+
+void op_free_waiting(struct worker *worker)
+{
+    for (struct list *at; (at = list_pop_front(&worker->ops_free)) != NULL;) {
+        free(list_entry(at, struct worker_op, op.link));
+    }
+    for (struct list *at; (at = list_pop_front(&worker->refusals)) != NULL;) {
+        free(list_entry(at, struct refusal, link));
+    }
+    for (struct list *at; (at = list_pop_front(&worker->slow_waiting)) != NULL;) {
+        free(list_entry(at, struct slow, link));
+    }
+}
+
+/* On the origin's loop. */
+static void deliver_frame(struct worker_op *op, enum status status, struct slice reply)
+{
+    struct worker *worker = op->origin;
+    struct buf *out = worker->env.out_link(worker->env.ctx, op->link);
+    if (out != NULL) {
+        struct frame_reply frame = {.id = op->request_id, .status = status, .body = reply};
+        frame_write_reply(out, &frame);
+    }
+    op_free(op);
+}
+
+static void run_reply(struct worker *to, struct worker_mail *mail)
+{
+    (void)to;
+    struct worker_op *op = list_entry(mail, struct worker_op, mail);
+    struct buf reply = op->reply;
+    op->deliver(op, op->status, buf_slice(&reply));
+    buf_deinit(&reply);
+}
+
+/* On the shard's loop. */
+static void finish(struct worker *worker, struct worker_op *op, enum status status, struct slice reply)
+{
+    uint8_t hint_bytes[24];
+    if (op->link != 0 && op->op.command != NULL && is_refusal(status)) {
+        note_refusal(worker, op, status);
+    }
+    if (status == STATUS_NOT_LEADER && op->op.shard != NULL) {
+        struct leader_hint hint = shard_leader(op->op.shard);
+        struct buf bytes = {.data = hint_bytes, .size = 24, .size_max = 24};
+        buf_append_u64(&bytes, hint.shard);
+        buf_append_u64(&bytes, hint.term);
+        buf_append_u64(&bytes, hint.node == worker->options.node ? 0 : hint.node);
+        reply = buf_slice(&bytes);
+    }
+    if (op->origin == worker) {
+        op->deliver(op, status, reply);
+        return;
+    }
+    buf_init(&op->reply, reply.len + 1);
+    buf_append_slice(&op->reply, reply);
+    op->status = status;
+    op->mail.run = run_reply;
+    worker->env.post(worker->env.ctx, op->origin->options.loop, &op->mail);
+}
+
+static void on_done(struct op *op, enum status status, struct slice reply)
+{
+    struct worker_op *self = list_entry(op, struct worker_op, op);
+    finish(self->mail.to, self, status, reply);
+}
+
+static void on_conf_readable(struct group_read *read, enum status status)
+{
+    struct worker_op *op = list_entry(read, struct worker_op, op.read);
+    struct worker *worker = op->mail.to;
+    struct buf reply;
+    buf_init(&reply, 1 << 16);
+    if (status == STATUS_OK) {
+        agent_write_conf(&shard_state(op->op.shard)->group.conf, &reply);
+    }
+    finish(worker, op, status, buf_slice(&reply));
+    buf_deinit(&reply);
+}
+
+static void submit_conf(struct worker_op *op, struct shard *shard)
+{
+    op->op.shard = shard;
+    op->op.read.on_readable = on_conf_readable;
+    enum status status =
+        shard_leads(shard) ? group_read(shard_group(shard), &op->op.read) : STATUS_NOT_LEADER;
+    if (status != STATUS_AGAIN) {
+        on_conf_readable(&op->op.read, status);
+    }
+}
+
+static void submit_here(struct worker *worker, struct worker_op *op)
+{
+    op->mail.to = worker;
+    op->op.on_done = on_done;
+    worker->stats.requests++;
+    struct refusal *refusal =
+        op->link == 0 || op->op.command == NULL ? NULL : find_refusal(worker, op);
+    if (refusal != NULL && !op->first) {
+        op->op.shard = worker_shard(worker, op->shard);
+        finish(worker, op, refusal->status, slice_of(NULL, 0));
+        return;
+    }
+    if (refusal != NULL) {
+        drop_refusal(refusal);
+    }
+    struct slot *slot = worker_slot(worker, op->shard);
+    if (slot == NULL || slot->removing) {
+        op->op.shard = NULL;
+        finish(worker, op, STATUS_NO_SHARD, slice_of(NULL, 0));
+    } else if (op->conf) {
+        submit_conf(op, slot->shard);
+    } else {
+        shard_submit(slot->shard, &op->op);
+    }
+}
+
+static void run_submit(struct worker *to, struct worker_mail *mail)
+{
+    submit_here(to, list_entry(mail, struct worker_op, mail));
+}
+
+void worker_submit(struct worker *worker, struct worker_op *op)
+{
+    unsigned loop = worker_loop_of(worker, op->shard);
+    if (loop == worker->options.loop) {
+        submit_here(worker, op);
+        return;
+    }
+    op->mail.run = run_submit;
+    worker->env.post(worker->env.ctx, loop, &op->mail);
+}
+
+static void refuse(struct worker_op *op, enum status status, const char *text)
+{
+    op->deliver(op, status, slice_str(text));
+}
+
+/* Which command it is, and whether this shard may be asked it. */
+static enum status classify(struct worker_op *op)
+{
+    struct slice name = op->op.args.argv[0];
+    op->conf = agent_is_conf_request(op->op.args);
+    if (op->conf) {
+        return STATUS_OK;
+    }
+    if (op->shard == SHARD_META) {
+        enum meta_kind kind = meta_machine_kind(name);
+        op->op.write = kind == META_WRITE;
+        return kind == META_UNKNOWN ? STATUS_BAD_ARGUMENT : STATUS_OK;
+    }
+    const struct command *command = command_find(name);
+    if (command == NULL || (command->flags & (CMD_READ | CMD_WRITE)) == 0) {
+        return STATUS_BAD_ARGUMENT;
+    }
+    op->op.command = command;
+    op->op.write = (command->flags & CMD_WRITE) != 0;
+    return command_check(command, op->op.args.argc);
+}
+
+enum status op_request(struct worker *worker, uint64_t link, struct slice body)
+{
+    size_t argc = frame_request_argc(body);
+    if (argc == 0) {
+        return STATUS_PROTOCOL;
+    }
+    size_t head = sizeof(struct worker_op) + argc * sizeof(struct slice);
+    struct worker_op *op = op_new(worker, head + body.len);
+    struct slice *argv = (struct slice *)(void *)(op + 1);
+    uint8_t *copy = (uint8_t *)op + head;
+    memcpy(copy, body.data, body.len);
+    struct frame_request request;
+    enum status status = frame_read_request(slice_of(copy, body.len), &request, argv, argc);
+    if (status != STATUS_OK || request.db >= MACHINE_DATABASES) {
+        op_free(op);
+        return STATUS_PROTOCOL;
+    }
+    op->shard = request.shard;
+    op->link = link;
+    op->request_id = request.id;
+    op->deliver = deliver_frame;
+    op->first = (request.flags & REQUEST_FIRST) != 0;
+    op->op.db = request.db;
+    op->op.args = request.args;
+    op->op.session = request.session;
+    op->op.seq = request.seq;
+    op->op.first_unacked = request.first_unacked;
+    op->op.expires_ms = clock_now_ms() + request.deadline_ms;
+    status = classify(op);
+    if (status != STATUS_OK) {
+        refuse(op, status, status_text(status));
+    } else {
+        worker_submit(worker, op);
+    }
+    return STATUS_OK;
+}
+
+void op_slow(void *ctx, struct shard *shard, struct op *op)
+{
+    struct worker *worker = ctx;
+    struct slow *slow = calloc(1, sizeof(*slow));
+    assert(slow != NULL);
+    slow->worker = worker;
+    slow->shard = shard;
+    slow->op = op;
+    list_push_back(&worker->slow_waiting, &slow->link);
+    worker->env.again(worker->env.ctx);
+}
+
+static void run_slow(struct job *job)
+{
+    struct slow *slow = list_entry(job, struct slow, job);
+    shard_read_slow(&slow->read);
+}
+
+static void on_slow(struct job *job)
+{
+    struct slow *slow = list_entry(job, struct slow, job);
+    slow->worker->jobs--;
+    txn_free(slow->read.view);
+    shard_read_done(&slow->read);
+    slow->worker->env.again(slow->worker->env.ctx);
+    free(slow);
+}
+
+void op_after_commit(struct worker *worker)
+{
+    for (struct list *at; (at = list_pop_front(&worker->refusals)) != NULL;) {
+        free(list_entry(at, struct refusal, link));
+    }
+    for (struct list *at; (at = list_pop_front(&worker->slow_waiting)) != NULL;) {
+        struct slow *slow = list_entry(at, struct slow, link);
+        slow->read.view = txn_view(worker->options.store);
+        shard_read_prepare(slow->shard, slow->op, &slow->read);
+        slow->job = (struct job){.run = run_slow, .done = on_slow};
+        worker->jobs++;
+        worker->stats.slow_reads++;
+        worker->env.run(worker->env.ctx, &slow->job);
+    }
+}

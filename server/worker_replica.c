@@ -1,0 +1,463 @@
+#include <stdlib.h>
+
+#include "common/base/assert.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/reader.h"
+#include "server/control/meta_machine.h"
+#include "server/worker_private.h"
+
+/* The replicas of a worker: opened at start, made and removed as the map says, their membership
+ * kept as the map wants it. */
+
+struct removal {
+    struct list link;
+    uint64_t shard;
+    uint64_t replica;
+};
+
+/* One flush for everything that waits to be durable. */
+struct durable {
+    struct job job;
+    struct worker *worker;
+    struct list births;
+    struct list removals;
+    enum status status;
+};
+
+static enum status data_plan(const struct machine_plan_input *input,
+                             struct buf *planned,
+                             struct buf *reply)
+{
+    return machine_plan(input, planned, reply);
+}
+
+static const struct shard_machine data_machine = {.plan = data_plan,
+                                                  .apply = machine_apply,
+                                                  .advance = machine_advance,
+                                                  .advance_wanted = machine_advance_wanted,
+                                                  .read = machine_read};
+
+static enum status meta_plan(const struct machine_plan_input *input,
+                             struct buf *planned,
+                             struct buf *reply)
+{
+    return meta_machine_plan(input->args, planned, reply);
+}
+
+static enum status meta_apply(struct txn *txn,
+                              struct machine_state *state,
+                              const struct machine_apply_input *input,
+                              struct buf *reply)
+{
+    (void)state;
+    bool changed = false;
+    return meta_machine_apply(txn, input->planned, reply, &changed);
+}
+
+static enum status meta_advance(struct txn *txn,
+                                struct machine_state *state,
+                                struct machine_scope scope,
+                                uint64_t now_ms)
+{
+    (void)txn;
+    (void)scope;
+    state->time_ms = now_ms;
+    return STATUS_OK;
+}
+
+static bool meta_advance_wanted(struct txn *txn,
+                                const struct machine_state *state,
+                                struct machine_scope scope,
+                                uint64_t now_ms)
+{
+    (void)txn;
+    (void)state;
+    (void)scope;
+    (void)now_ms;
+    return false;
+}
+
+static enum status meta_read(struct txn *txn,
+                             const struct machine_state *state,
+                             const struct machine_read_input *input,
+                             struct buf *reply)
+{
+    (void)state;
+    return meta_machine_read(txn, input->args, reply);
+}
+
+static const struct shard_machine meta_machine = {.plan = meta_plan,
+                                                  .apply = meta_apply,
+                                                  .advance = meta_advance,
+                                                  .advance_wanted = meta_advance_wanted,
+                                                  .read = meta_read};
+
+static void on_step(struct proposal *proposal, enum status status)
+{
+    struct slot *slot = list_entry(proposal, struct slot, step);
+    slot->stepping = false;
+    reconcile_done(&slot->reconcile, status, clock_now_ms());
+}
+
+void replica_open(struct worker *worker, const struct shard_state *state, bool campaign)
+{
+    uint64_t id = state->desc.id;
+    struct slot *slot = calloc(1, sizeof(*slot));
+    assert(slot != NULL);
+    slot->worker = worker;
+    slot->step.on_done = on_step;
+    list_init(&slot->woken);
+    list_init(&slot->touched);
+    struct slot *before = map_put(&worker->slots, id, slot);
+    assert(before == NULL);
+    const struct shard_machine *machine = id == SHARD_META ? &meta_machine : &data_machine;
+    enum status status = shard_open(&worker->shard_env, machine, state, campaign, &slot->shard);
+    if (status != STATUS_OK) {
+        log_error("shard.unusable",
+                  "shard=%llu replica=%llu reason=\"%s\" action=\"this node stops; its log and its "
+                  "store contradict each other: start it with an empty --data and --join\"",
+                  (unsigned long long)id, (unsigned long long)state->replica, status_text(status));
+        abort();
+    }
+    const struct shard_desc *desc = shard_map_shard(&worker->map, id);
+    if (desc != NULL) {
+        shard_want(slot->shard, desc);
+    }
+    log_debug("shard.open", "shard=%llu replica=%llu index=%llu", (unsigned long long)id,
+              (unsigned long long)state->replica, (unsigned long long)state->group.index);
+}
+
+static enum status open_row(struct worker *worker, struct slice value)
+{
+    struct shard_state state;
+    enum status status = shard_state_decode(value, &state);
+    if (status == STATUS_OK && worker_loop_of(worker, state.desc.id) == worker->options.loop) {
+        status = snapshot_resume(worker, &state);
+        if (status == STATUS_OK) {
+            /* Alone in its group it need not wait for anyone. */
+            replica_open(worker, &state, state.group.conf.count == 1);
+        }
+    }
+    return status;
+}
+
+static struct store_iter *iter_all(struct txn *txn, uint64_t from, uint64_t to)
+{
+    struct buf lower;
+    struct buf upper;
+    buf_init(&lower, 16);
+    buf_init(&upper, 16);
+    buf_append_u64_be(&lower, from);
+    buf_append_u64_be(&upper, to);
+    struct store_iter *iter = iter_open(txn, STORE_LOCAL, buf_slice(&lower), buf_slice(&upper));
+    buf_deinit(&lower);
+    buf_deinit(&upper);
+    return iter;
+}
+
+/* Copies all state rows: opening replicas writes to the txn, which an open iterator forbids. */
+static enum status collect_rows(struct worker *worker, struct buf *rows)
+{
+    struct store_iter *iter = iter_all(worker->txn, 1, UINT64_MAX);
+    struct buf seek;
+    buf_init(&seek, 16);
+    while (iter_valid(iter)) {
+        struct slice key = iter_key(iter);
+        struct reader in = reader_of(key);
+        uint64_t shard = reader_u64_be(&in);
+        if (key.len == 9 && key.data[8] == 'A') {
+            buf_append_bytes(rows, iter_value(iter));
+        }
+        buf_clear(&seek);
+        buf_append_u64_be(&seek, shard + (key.len < 9 || key.data[8] >= 'A'));
+        buf_append_u8(&seek, 'A');
+        iter_seek(iter, buf_slice(&seek));
+    }
+    enum status status = iter_status(iter);
+    iter_close(iter);
+    buf_deinit(&seek);
+    return status;
+}
+
+enum status worker_open(struct worker *worker)
+{
+    struct buf rows;
+    buf_init(&rows, 1 << 30);
+    enum status status = collect_rows(worker, &rows);
+    struct reader in = reader_of(buf_slice(&rows));
+    while (status == STATUS_OK && in.rest.len > 0) {
+        status = open_row(worker, reader_bytes(&in, 1 << 16));
+    }
+    buf_deinit(&rows);
+    if (status != STATUS_OK) {
+        log_error("store.unreadable", "reason=\"%s\" action=\"%s\"", status_text(status),
+                  status == STATUS_NEWER_FORMAT ? "run the version that wrote this directory"
+                                                : "replace this node: empty --data and --join");
+    }
+    return status;
+}
+
+static void tombstone_key(uint64_t shard, struct buf *out)
+{
+    buf_append_u64_be(out, 0);
+    buf_append_u8(out, 'T');
+    buf_append_u64_be(out, shard);
+}
+
+void worker_each_tombstone(struct worker *worker,
+                           void (*visit)(void *arg, uint64_t shard, uint64_t replica),
+                           void *arg)
+{
+    struct store_iter *iter = iter_all(worker->txn, 0, 1);
+    for (; iter_valid(iter); iter_next(iter)) {
+        struct reader key = reader_of(iter_key(iter));
+        struct reader value = reader_of(iter_value(iter));
+        (void)reader_u64(&key);
+        (void)reader_u8(&key);
+        uint64_t shard = reader_u64_be(&key);
+        uint64_t replica = reader_u64(&value);
+        if (reader_done(&key) && reader_done(&value)) {
+            visit(arg, shard, replica);
+        }
+    }
+    iter_close(iter);
+}
+
+void worker_create(struct worker *worker,
+                   const struct shard_desc *desc,
+                   uint64_t replica,
+                   bool birth)
+{
+    assert(worker_loop_of(worker, desc->id) == worker->options.loop);
+    assert(worker_slot(worker, desc->id) == NULL);
+    struct birth *fresh = calloc(1, sizeof(*fresh));
+    assert(fresh != NULL);
+    if (birth) {
+        shard_state_birth(desc, replica, &fresh->state);
+    } else {
+        shard_state_empty(desc, replica, &fresh->state);
+    }
+    fresh->campaign = birth && desc->replicas[0].id == replica;
+    struct buf key;
+    struct buf value;
+    buf_init(&key, 16);
+    buf_init(&value, 4096);
+    shard_state_key(desc->id, &key);
+    shard_state_encode(&fresh->state, &value);
+    txn_put(worker->txn, STORE_LOCAL, buf_slice(&key), buf_slice(&value));
+    buf_deinit(&key);
+    buf_deinit(&value);
+    list_push_back(&worker->births, &fresh->link);
+    worker->env.again(worker->env.ctx);
+}
+
+static void delete_rows(struct worker *worker, const struct shard_state *state)
+{
+    const struct shard_desc *desc = &state->desc;
+    struct machine_scope scope = {.shard = desc->id, .start = desc->start, .last = desc->last};
+    struct buf from;
+    struct buf to;
+    buf_init(&from, 64);
+    buf_init(&to, 64);
+    if (desc->id != SHARD_META) {
+        machine_range(scope, STORE_DATA, &from, &to);
+        txn_delete_range(worker->txn, STORE_DATA, buf_slice(&from), buf_slice(&to));
+    }
+    buf_clear(&from);
+    buf_clear(&to);
+    machine_range(scope, STORE_LOCAL, &from, &to);
+    txn_delete_range(worker->txn, STORE_LOCAL, buf_slice(&from), buf_slice(&to));
+    buf_clear(&from);
+    shard_state_key(desc->id, &from);
+    txn_delete(worker->txn, STORE_LOCAL, buf_slice(&from));
+    buf_clear(&from);
+    buf_clear(&to);
+    tombstone_key(desc->id, &from);
+    buf_append_u64(&to, state->replica);
+    txn_put(worker->txn, STORE_LOCAL, buf_slice(&from), buf_slice(&to));
+    buf_deinit(&from);
+    buf_deinit(&to);
+}
+
+void replica_drop(struct worker *worker, struct slot *slot)
+{
+    uint64_t id = shard_id(slot->shard);
+    transfer_cancel(worker->transfer, id);
+    shard_close(slot->shard);
+    list_remove(&slot->woken);
+    list_remove(&slot->touched);
+    (void)map_remove(&worker->slots, id);
+    free(slot);
+}
+
+/* Once nothing on the pool looks at it any more. */
+static void remove_now(struct worker *worker, struct slot *slot)
+{
+    struct shard_state state = *shard_state(slot->shard);
+    struct removal *removal = calloc(1, sizeof(*removal));
+    assert(removal != NULL);
+    removal->shard = state.desc.id;
+    removal->replica = state.replica;
+    log_info("shard.remove", "shard=%llu replica=%llu", (unsigned long long)removal->shard,
+             (unsigned long long)removal->replica);
+    replica_drop(worker, slot);
+    transfer_forget(worker->transfer, removal->shard, removal->replica);
+    delete_rows(worker, &state);
+    list_push_back(&worker->removals, &removal->link);
+    worker->env.again(worker->env.ctx);
+}
+
+static bool removable(const struct slot *slot)
+{
+    return slot->removing && !slot->installing && shard_quiet(slot->shard);
+}
+
+void worker_remove(struct worker *worker, uint64_t shard, uint64_t replica)
+{
+    struct slot *slot = worker_slot(worker, shard);
+    if (slot == NULL || shard_state(slot->shard)->replica != replica) {
+        return;
+    }
+    slot->removing = true;
+    if (removable(slot)) {
+        remove_now(worker, slot);
+    }
+}
+
+static void run_flush(struct job *job)
+{
+    struct durable *durable = list_entry(job, struct durable, job);
+    durable->status = store_flush(durable->worker->options.store);
+}
+
+static void on_flushed(struct job *job)
+{
+    struct durable *durable = list_entry(job, struct durable, job);
+    struct worker *worker = durable->worker;
+    worker->jobs--;
+    if (durable->status != STATUS_OK) {
+        log_error("store.failed", "reason=\"%s\" action=\"this node stops; check its disk\"",
+                  status_text(durable->status));
+        abort();
+    }
+    for (struct list *at; (at = list_pop_front(&durable->births)) != NULL;) {
+        struct birth *fresh = list_entry(at, struct birth, link);
+        replica_open(worker, &fresh->state, fresh->campaign);
+        free(fresh);
+    }
+    for (struct list *at; (at = list_pop_front(&durable->removals)) != NULL;) {
+        struct removal *removal = list_entry(at, struct removal, link);
+        (void)wal_port_drop(worker->port, removal->shard);
+        worker->env.removed(worker->env.ctx, removal->shard, removal->replica);
+        free(removal);
+    }
+    free(durable);
+    worker->env.again(worker->env.ctx);
+}
+
+static void move(struct list *from, struct list *to)
+{
+    list_init(to);
+    for (struct list *at; (at = list_pop_front(from)) != NULL;) {
+        list_push_back(to, at);
+    }
+}
+
+void replica_after_commit(struct worker *worker)
+{
+    if (list_empty(&worker->births) && list_empty(&worker->removals)) {
+        return;
+    }
+    struct durable *durable = calloc(1, sizeof(*durable));
+    assert(durable != NULL);
+    durable->worker = worker;
+    durable->job = (struct job){.run = run_flush, .done = on_flushed};
+    move(&worker->births, &durable->births);
+    move(&worker->removals, &durable->removals);
+    worker->jobs++;
+    worker->env.run(worker->env.ctx, &durable->job);
+}
+
+void worker_free_waiting(struct worker *worker)
+{
+    for (struct list *at; (at = list_pop_front(&worker->births)) != NULL;) {
+        free(list_entry(at, struct birth, link));
+    }
+    for (struct list *at; (at = list_pop_front(&worker->removals)) != NULL;) {
+        free(list_entry(at, struct removal, link));
+    }
+    snapshot_free_waiting(worker);
+    op_free_waiting(worker);
+    while (!list_empty(&worker->subscribers)) {
+        struct subscriber *subscriber =
+            list_entry(worker->subscribers.next, struct subscriber, link);
+        board_forget(worker, subscriber->number);
+    }
+}
+
+static unsigned connected_bits(struct worker *worker, const struct group_info *info)
+{
+    unsigned bits = 0;
+    for (unsigned i = 0; i < info->conf.count; i++) {
+        uint64_t node = info->conf.members[i].node;
+        bool connected = node == worker->options.node ||
+                         worker->env.node_loops(worker->env.ctx, node) > 0;
+        bits |= (unsigned)connected << i;
+    }
+    return bits;
+}
+
+static enum status begin_step(struct slot *slot, const struct reconcile_step *step)
+{
+    struct group *group = shard_group(slot->shard);
+    switch (step->kind) {
+    case RECONCILE_NONE: return STATUS_OK;
+    case RECONCILE_ADD: return group_add(group, step->replica, step->node, &slot->step);
+    case RECONCILE_ASSIGN: return group_assign(group, step->replica, step->role, &slot->step);
+    case RECONCILE_TRANSFER: return group_transfer(group, step->replica, &slot->step);
+    case RECONCILE_REMOVE: return group_remove(group, step->replica, &slot->step);
+    }
+    return STATUS_BAD_ARGUMENT;
+}
+
+static void reconcile(struct worker *worker, struct slot *slot, uint64_t now_ms)
+{
+    const struct shard_desc *desc = shard_map_shard(&worker->map, shard_id(slot->shard));
+    if (desc == NULL || slot->stepping) {
+        return;
+    }
+    struct group_info info;
+    group_info(shard_group(slot->shard), &info);
+    struct reconcile_input input = {.desc = desc,
+                                    .info = &info,
+                                    .connected = connected_bits(worker, &info),
+                                    .now_ms = now_ms};
+    struct reconcile_step step = reconcile_next(&slot->reconcile, &input);
+    if (step.kind == RECONCILE_NONE) {
+        return;
+    }
+    log_info("shard.member", "shard=%llu step=%d replica=%llu node=%llu role=%d",
+             (unsigned long long)desc->id, (int)step.kind, (unsigned long long)step.replica,
+             (unsigned long long)step.node, (int)step.role);
+    slot->stepping = true;
+    enum status status = begin_step(slot, &step);
+    if (status != STATUS_OK) {
+        slot->stepping = false;
+        reconcile_done(&slot->reconcile, status, now_ms);
+    }
+}
+
+void replica_second(struct worker *worker, uint64_t now_ms)
+{
+    uint64_t wall_ms = clock_wall_ms();
+    size_t at = 0;
+    for (struct slot *slot; (slot = map_next(&worker->slots, &at)) != NULL;) {
+        if (removable(slot)) {
+            remove_now(worker, slot);
+        } else if (shard_leads(slot->shard)) {
+            shard_tick(slot->shard, wall_ms);
+            reconcile(worker, slot, now_ms);
+        }
+    }
+}
