@@ -1,0 +1,245 @@
+#include "router/core.h"
+
+#include <stdlib.h>
+
+#include "common/base/assert.h"
+#include "common/base/log.h"
+#include "router/backend.h"
+#include "router/flow.h"
+#include "router/gather.h"
+#include "router/map_watch.h"
+
+enum { LANE_PARTS_MAX_DEFAULT = 16384, LANE_SIZE_MAX_DEFAULT = 64 << 20 };
+
+static void copy_options(struct core *core, const struct core_options *options)
+{
+    assert(options->session != 0);
+    core->session = options->session;
+    core->deadline_ms =
+        options->deadline_ms == 0 ? CORE_DEADLINE_MS_DEFAULT : options->deadline_ms;
+    core->try_ms = options->try_ms == 0 ? CORE_TRY_MS_DEFAULT : options->try_ms;
+    core->lane_parts_max =
+        options->lane_parts_max == 0 ? LANE_PARTS_MAX_DEFAULT : options->lane_parts_max;
+    core->lane_size_max =
+        options->lane_size_max == 0 ? LANE_SIZE_MAX_DEFAULT : options->lane_size_max;
+    core->seeds = calloc(options->seed_count + 1, sizeof(*core->seeds));
+    assert(core->seeds != NULL);
+    core->seed_count = options->seed_count;
+    for (size_t i = 0; i < options->seed_count; i++) {
+        core->seeds[i] = strdup(options->seeds[i]);
+        assert(core->seeds[i] != NULL);
+    }
+}
+
+struct core *core_new(const struct core_options *options, const struct core_env *env)
+{
+    struct core *core = calloc(1, sizeof(*core));
+    assert(core != NULL);
+    core->env = *env;
+    copy_options(core, options);
+    rand_init(&core->rand, options->seed);
+    shard_map_init(&core->map);
+    map_init(&core->by_shard);
+    map_init(&core->by_node);
+    list_init(&core->active);
+    list_init(&core->requests);
+    list_init(&core->unrouted);
+    list_init(&core->strays);
+    route_init(&core->route);
+    buf_init(&core->merged, FRAME_BODY_SIZE_MAX);
+    core->slot_free = SLOT_NONE;
+    core->timer_ms = UINT64_MAX;
+    core->layout = 1;
+    if (options->saved_map.len > 0) {
+        enum status status = map_watch_take(core, options->saved_map, false);
+        if (status != STATUS_OK) {
+            log_warn("router.saved_map", "reason=\"%s\"", status_text(status));
+        }
+    }
+    backend_dial_seeds(core);
+    return core;
+}
+
+static void free_parts(struct core *core)
+{
+    while (core->parts_free != NULL) {
+        struct lane_part *part = core->parts_free;
+        core->parts_free = part->sibling;
+        free(part);
+    }
+}
+
+void core_free(struct core *core)
+{
+    while (!list_empty(&core->requests)) {
+        gather_forget(core, list_entry(core->requests.next, struct core_request, expiry));
+    }
+    backend_free_all(core);
+    for (size_t i = 0; i < core->lane_count; i++) {
+        free(core->lanes[i]);
+    }
+    for (size_t i = 0; i < core->seed_count; i++) {
+        free(core->seeds[i]);
+    }
+    free_parts(core);
+    free(core->lanes);
+    free(core->seeds);
+    free(core->slots);
+    free(core->argv);
+    map_deinit(&core->by_shard);
+    map_deinit(&core->by_node);
+    shard_map_deinit(&core->map);
+    route_deinit(&core->route);
+    buf_deinit(&core->merged);
+    free(core);
+}
+
+void core_execute(struct core *core, struct core_request *request)
+{
+    assert(request->command != NULL && (request->command->flags & CMD_FRONT) == 0);
+    assert(request->args.argc > 0 && request->on_done != NULL);
+    core->stats.requests++;
+    core->stats.inflight++;
+    core->order++;
+    request->part.order = core->order;
+    request->deadline_ms = core_now(core) + core->deadline_ms;
+    /* Sorted by deadline: at the end but for a while after core_set_deadline(). */
+    struct list *at = core->requests.prev;
+    while (at != &core->requests &&
+           list_entry(at, struct core_request, expiry)->deadline_ms > request->deadline_ms) {
+        at = at->prev;
+    }
+    list_push_back(at->next, &request->expiry);
+    core_wake_at(core, request->deadline_ms);
+    gather_begin(core, request);
+}
+
+void core_set_deadline(struct core *core, uint32_t deadline_ms)
+{
+    assert(deadline_ms > 0);
+    core->deadline_ms = deadline_ms;
+}
+
+void core_link_up(struct core *core, unsigned link, const struct frame_hello *hello)
+{
+    struct backend *backend = backend_at(core, link);
+    if (backend == NULL) {
+        return;
+    }
+    backend = backend_up(core, link, hello);
+    if (backend != NULL) {
+        flow_found(core, backend);
+    }
+}
+
+void core_link_down(struct core *core, unsigned link)
+{
+    struct backend *backend = backend_at(core, link);
+    if (backend == NULL || !backend->up) {
+        return; /* It was up, but of no use to us. */
+    }
+    backend_down(core, backend);
+    backend_dial_seeds(core);
+}
+
+enum status core_frame(struct core *core, unsigned link, const struct frame *frame)
+{
+    struct backend *backend = backend_at(core, link);
+    if (backend == NULL || !backend->up) {
+        return STATUS_OK;
+    }
+    backend->suspect_ms = 0;
+    if (frame->type == FRAME_REPLY) {
+        struct frame_reply reply;
+        if (frame_read_reply(frame->body, &reply) != STATUS_OK) {
+            return STATUS_PROTOCOL;
+        }
+        return flow_reply(core, backend, &reply);
+    }
+    if (frame->type == FRAME_MAP) {
+        enum status status = map_watch_take(core, frame->body, true);
+        return status == STATUS_OK ? STATUS_OK : STATUS_PROTOCOL;
+    }
+    if (frame->type == FRAME_LEADERS) {
+        return map_watch_leaders(core, frame->body) ? STATUS_OK : STATUS_PROTOCOL;
+    }
+    return STATUS_PROTOCOL;
+}
+
+uint64_t core_next_ms(const struct core *core)
+{
+    return core->timer_ms;
+}
+
+static struct core_request *oldest(const struct core *core)
+{
+    return list_empty(&core->requests)
+               ? NULL
+               : list_entry(core->requests.next, struct core_request, expiry);
+}
+
+void core_tick(struct core *core)
+{
+    uint64_t now_ms = core_now(core);
+    core->timer_ms = UINT64_MAX;
+    struct core_request *request = NULL;
+    while ((request = oldest(core)) != NULL && request->deadline_ms <= now_ms) {
+        gather_expire(core, request);
+    }
+    if (!list_empty(&core->strays) && core->strays_ms <= now_ms) {
+        gather_reroute(core);
+    }
+    flow_tick(core);
+    backend_tick(core);
+    flow_plan_timer(core);
+    if (!list_empty(&core->strays)) {
+        core_wake_at(core, core->strays_ms);
+    }
+    request = oldest(core);
+    if (request != NULL) {
+        core_wake_at(core, request->deadline_ms);
+    }
+}
+
+void core_expire_all(struct core *core)
+{
+    /* As many as there are now: on_done may start new ones. */
+    for (uint64_t count = core->stats.inflight; count > 0 && oldest(core) != NULL; count--) {
+        gather_expire(core, oldest(core));
+    }
+}
+
+const struct shard_map *core_map(const struct core *core)
+{
+    return &core->map;
+}
+
+bool core_leader(const struct core *core, uint64_t shard, struct leader_hint *hint)
+{
+    const struct lane *lane = map_get(&core->by_shard, shard);
+    if (lane == NULL || lane->leader == 0) {
+        return false;
+    }
+    *hint = (struct leader_hint){.shard = shard, .term = lane->term, .node = lane->leader};
+    return true;
+}
+
+bool core_node_up(const struct core *core, uint64_t node)
+{
+    const struct backend *backend = backend_of(core, node);
+    return backend != NULL && backend->up;
+}
+
+void core_stats(const struct core *core, struct core_stats *stats)
+{
+    *stats = core->stats;
+    stats->nodes = core->map.node_count;
+    stats->nodes_up = core->nodes_up;
+    stats->shards = core->lane_count;
+    for (size_t i = 0; i < core->lane_count; i++) {
+        const struct lane *lane = core->lanes[i];
+        const struct backend *leader = backend_of(core, lane->leader);
+        stats->shards_led += leader != NULL && leader->up;
+        stats->queued_max = lane->count > stats->queued_max ? lane->count : stats->queued_max;
+    }
+}

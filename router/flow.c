@@ -1,0 +1,494 @@
+#include "router/flow.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "common/base/assert.h"
+#include "common/base/log.h"
+#include "common/base/reader.h"
+#include "router/backend.h"
+#include "router/gather.h"
+#include "router/retry.h"
+
+enum {
+    REQUEST_OVERHEAD = FRAME_HEADER_SIZE + 5 * 8 + 4 + 2 + 4,
+    HINT_SIZE = 3 * 8,
+    TRY_DOUBLINGS_MAX = 2,
+    STALL_MS = 2,
+};
+
+void flow_attach(struct core *core, struct lane_part *part)
+{
+    if (core->slot_free == SLOT_NONE) {
+        uint32_t size = core->slot_size == 0 ? 256 : core->slot_size * 2;
+        assert(size <= UINT32_C(1) << SLOT_BITS);
+        core->slots = realloc(core->slots, size * sizeof(*core->slots));
+        assert(core->slots != NULL);
+        for (uint32_t i = size; i > core->slot_size; i--) {
+            core->slots[i - 1] = (struct slot){.free_next = core->slot_free};
+            core->slot_free = i - 1;
+        }
+        core->slot_size = size;
+    }
+    part->slot = core->slot_free;
+    struct slot *slot = &core->slots[part->slot];
+    core->slot_free = slot->free_next;
+    slot->part = part;
+    slot->generation++;
+}
+
+void flow_detach(struct core *core, struct lane_part *part)
+{
+    struct slot *slot = &core->slots[part->slot];
+    assert(slot->part == part && part->lane == NULL);
+    slot->part = NULL;
+    slot->free_next = core->slot_free;
+    core->slot_free = part->slot;
+}
+
+static size_t key_step(const struct core_request *request)
+{
+    return (size_t)request->command->key_step;
+}
+
+size_t flow_frame_size(const struct core_request *request, const struct lane_part *part)
+{
+    const struct args *args = &request->args;
+    size_t size = REQUEST_OVERHEAD;
+    if (part->keys == NULL) {
+        for (size_t i = 0; i < args->argc; i++) {
+            size += 4 + args->argv[i].len;
+        }
+        return size;
+    }
+    size += 4 + args->argv[0].len;
+    for (uint32_t i = 0; i < part->key_count; i++) {
+        for (size_t j = 0; j < key_step(request); j++) {
+            size += 4 + args->argv[part->keys[i] + j].len;
+        }
+    }
+    return size;
+}
+
+/* The arguments of one share: the name, and its keys with what belongs to each. */
+static struct args share_args(struct core *core, const struct lane_part *part)
+{
+    const struct core_request *request = part->request;
+    if (part->keys == NULL) {
+        return request->args;
+    }
+    size_t count = 1 + part->key_count * key_step(request);
+    if (core->argv_size < count) {
+        core->argv = realloc(core->argv, count * sizeof(*core->argv));
+        assert(core->argv != NULL);
+        core->argv_size = count;
+    }
+    core->argv[0] = request->args.argv[0];
+    size_t at = 1;
+    for (uint32_t i = 0; i < part->key_count; i++) {
+        for (size_t j = 0; j < key_step(request); j++) {
+            core->argv[at] = request->args.argv[part->keys[i] + j];
+            at++;
+        }
+    }
+    return (struct args){.argv = core->argv, .argc = count};
+}
+
+/* False if the link takes nothing just now. */
+static bool send_part(struct core *core, struct lane *lane, struct lane_part *part, bool first)
+{
+    struct buf *out = core->env.send(core->env.ctx, lane->target->link);
+    if (out == NULL || part->size > out->size_max - out->len) {
+        return false;
+    }
+    uint64_t now_ms = core_now(core);
+    const struct core_request *request = part->request;
+    uint64_t left_ms = request->deadline_ms > now_ms ? request->deadline_ms - now_ms : 1;
+    bool retry = part->unsure || part->unanswered > 0;
+    core->stats.frames++;
+    core->stats.retries += part->tries > 0;
+    part->tries++;
+    part->unanswered++;
+    part->run = lane->run;
+    part->sent_ms = now_ms;
+    struct frame_request frame = {
+        .id = (uint64_t)core->slots[part->slot].generation << 32 |
+              (uint64_t)(part->tries & 0xff) << SLOT_BITS | part->slot,
+        .shard = lane->shard,
+        .deadline_ms = (uint32_t)left_ms,
+        .flags = (uint8_t)((retry ? REQUEST_RETRY : 0) | (first ? REQUEST_FIRST : 0)),
+        .db = request->db,
+        .args = share_args(core, part),
+    };
+    if (part->seq != 0) {
+        frame.session = core->session;
+        frame.seq = part->seq;
+        frame.first_unacked = lane_first_unacked(lane, part);
+    }
+    frame_write_request(out, &frame);
+    core_wake_at(core, now_ms + core->try_ms);
+    return true;
+}
+
+/* Sends all of an open lane that this run has not sent. */
+static void pour(struct core *core, struct lane *lane)
+{
+    assert(lane->state == LANE_OPEN);
+    while (lane->next != NULL) {
+        struct lane_part *part = lane->next;
+        if (part->run != lane->run && !send_part(core, lane, part, false)) {
+            lane->wake_ms = core_now(core) + STALL_MS;
+            core_wake_at(core, lane->wake_ms);
+            return;
+        }
+        lane->next = lane_after(lane, part);
+    }
+    lane->wake_ms = 0;
+}
+
+/* The leader if it can be asked, else one replica after the other. */
+static struct backend *pick_target(struct core *core, struct lane *lane)
+{
+    struct backend *leader = backend_of(core, lane->leader);
+    if (backend_usable(core, leader)) {
+        return leader;
+    }
+    for (int pass = 0; pass < 2; pass++) {
+        for (unsigned i = 1; i <= lane->replica_count; i++) {
+            unsigned turn = (lane->turn + i) % lane->replica_count;
+            struct backend *replica = lane->replicas[turn];
+            bool fits = replica != NULL && replica->up;
+            if (fits && (pass == 1 || backend_usable(core, replica))) {
+                lane->turn = turn;
+                return replica;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* Tries target with one part; NULL: goes on with the paused run. */
+static void probe(struct core *core, struct lane *lane, struct backend *target)
+{
+    struct lane_part *part = lane_probe(lane, target);
+    if (part == NULL) {
+        return;
+    }
+    core->stats.probes++;
+    if (!send_part(core, lane, part, true)) {
+        /* Nothing of this run is out: another target may do better. */
+        uint64_t wake_ms = core_now(core) + STALL_MS;
+        if (target == NULL) {
+            lane_pause(lane, wake_ms);
+        } else {
+            lane_shut(lane, wake_ms);
+        }
+        core_wake_at(core, wake_ms);
+    }
+}
+
+static void open_lane(struct core *core, struct lane *lane)
+{
+    assert(lane->state == LANE_SHUT);
+    if (lane->count == 0) {
+        return;
+    }
+    if (lane->held && core->left > 0) {
+        lane_shut(lane, core_now(core) + STALL_MS);
+        core_wake_at(core, lane->wake_ms);
+        return;
+    }
+    lane->held = false;
+    if (lane->target != NULL) {
+        probe(core, lane, NULL);
+        return;
+    }
+    struct backend *target = pick_target(core, lane);
+    if (target != NULL) {
+        probe(core, lane, target);
+        return;
+    }
+    lane_shut(lane, core_now(core) + RETRY_BACKOFF_MS_MAX);
+    core_wake_at(core, lane->wake_ms);
+}
+
+void flow_insert(struct core *core, struct lane *lane, struct lane_part *part)
+{
+    lane_insert(lane, part);
+    core->stats.queued++;
+    core->stats.queued_size += part->size;
+    if (lane->count == 1) {
+        list_push_back(&core->active, &lane->active);
+    }
+    if (lane->state == LANE_OPEN && lane->next != NULL && lane->wake_ms == 0) {
+        pour(core, lane);
+    } else if (lane->state == LANE_SHUT && lane->wake_ms <= core_now(core)) {
+        open_lane(core, lane);
+    } else if (lane->wake_ms != 0) {
+        core_wake_at(core, lane->wake_ms);
+    }
+}
+
+void flow_remove(struct core *core, struct lane_part *part)
+{
+    struct lane *lane = part->lane;
+    if (lane == NULL) {
+        return;
+    }
+    lane_remove(lane, part);
+    core->left -= part->left;
+    part->left = false;
+    core->stats.queued--;
+    core->stats.queued_size -= part->size;
+    if (lane->count == 0) {
+        list_remove(&lane->active);
+    } else if (lane->state == LANE_SHUT) {
+        core_wake_at(core, lane->wake_ms);
+    }
+}
+
+static bool read_hint(struct slice body, struct leader_hint *hint)
+{
+    struct reader in = reader_of(body);
+    hint->shard = reader_u64(&in);
+    hint->term = reader_u64(&in);
+    hint->node = reader_u64(&in);
+    return reader_done(&in);
+}
+
+static void answered(struct core *core, struct backend *backend, struct lane_part *part,
+                     bool latest, struct slice body)
+{
+    struct lane *lane = part->lane;
+    if (lane != NULL) {
+        bool current = latest && lane->target == backend && part->run == lane->run;
+        core->stats.late += !current;
+        if (current) {
+            lane_confirm(lane, part, core_now(core));
+            lane->leader = lane->leader == 0 ? backend->node : lane->leader;
+        }
+        flow_remove(core, part);
+        bool free = lane->state == LANE_SHUT && lane->target == NULL && !lane->held;
+        if (!current && free && lane->count > 0) {
+            probe(core, lane, backend); /* Slow rather than dead. */
+        } else if (lane->state == LANE_OPEN && lane->next != NULL) {
+            pour(core, lane);
+        }
+    }
+    gather_answer(core, part, body);
+}
+
+static void move_lane(struct core *core, struct lane *lane, const struct retry_plan *plan,
+                      struct backend *hinted)
+{
+    uint64_t wake_ms = core_now(core) + plan->wait_ms;
+    lane->failures++;
+    switch (plan->verdict) {
+    case RETRY_FOLLOW:
+        lane->redirects++;
+        core->stats.redirects++;
+        probe(core, lane, hinted);
+        return;
+    case RETRY_WAIT: lane_pause(lane, wake_ms); break;
+    case RETRY_ELSEWHERE: lane_shut(lane, wake_ms); break;
+    case RETRY_REMAP:
+    case RETRY_FAIL: return;
+    }
+    core_wake_at(core, wake_ms);
+}
+
+/* The leader that a refusal names, if it can be asked. */
+static struct backend *take_hint(struct core *core, struct backend *from, struct lane *lane,
+                                 const struct frame_reply *reply)
+{
+    struct leader_hint hint;
+    if (reply->status != STATUS_NOT_LEADER || lane == NULL) {
+        return NULL;
+    }
+    lane_forget(lane, from->node);
+    if (!read_hint(reply->body, &hint) || hint.shard != lane->shard || hint.node == from->node) {
+        return NULL;
+    }
+    (void)lane_learn(lane, hint.node, hint.term);
+    struct backend *hinted = backend_of(core, lane->leader);
+    return backend_usable(core, hinted) && hinted != from ? hinted : NULL;
+}
+
+static void refused(struct core *core, struct backend *backend, struct lane_part *part,
+                    bool latest, const struct frame_reply *reply)
+{
+    struct lane *lane = part->lane;
+    struct backend *hinted = take_hint(core, backend, lane, reply);
+    struct retry_case input = {.status = reply->status,
+                               .hint = hinted != NULL,
+                               .redirects = lane == NULL ? 0 : lane->redirects,
+                               .failures = lane == NULL ? 0 : lane->failures};
+    input.random = rand_u64(&core->rand);
+    struct retry_plan plan = retry_decide(&input);
+    part->unsure = part->unsure || !plan.refused;
+    if (plan.none_applied) {
+        part->unsure = false;
+        part->unanswered = 0;
+    }
+    if (plan.refresh) {
+        backend_subscribe(core, backend);
+    }
+    if (!latest || lane == NULL) {
+        return; /* A later try is under way, or a newer map is waited for. */
+    }
+    bool current = lane->target == backend && part->run == lane->run;
+    part->run = 0;
+    if (plan.verdict == RETRY_FAIL || plan.verdict == RETRY_REMAP) {
+        bool probing = lane->probe == part;
+        uint64_t shard = lane->shard;
+        flow_remove(core, part);
+        if (probing && lane->count > 0) {
+            open_lane(core, lane);
+        }
+        if (plan.verdict == RETRY_REMAP) {
+            gather_remap(core, part);
+            return;
+        }
+        struct buf text;
+        buf_init(&text, FRAME_BODY_SIZE_MAX);
+        retry_write_failure(&text, reply->status, shard, reply->body);
+        gather_fail(core, part, buf_slice(&text));
+        buf_deinit(&text);
+    } else if (current) {
+        /* The rest of a burst that was refused together says nothing new. */
+        bool echo = lane->state == LANE_SHUT || (lane->probe != NULL && lane->probe != part);
+        if (plan.verdict != RETRY_WAIT || !echo) {
+            move_lane(core, lane, &plan, hinted);
+        }
+    }
+}
+
+enum status flow_reply(struct core *core, struct backend *backend, const struct frame_reply *reply)
+{
+    uint32_t index = (uint32_t)(reply->id & ((UINT32_C(1) << SLOT_BITS) - 1));
+    uint32_t try = (uint32_t)(reply->id >> SLOT_BITS) & 0xff;
+    uint32_t generation = (uint32_t)(reply->id >> 32);
+    core->stats.statuses[reply->status]++;
+    struct slot *slot = index < core->slot_size ? &core->slots[index] : NULL;
+    if (slot == NULL || slot->part == NULL || slot->generation != generation) {
+        core->stats.strange++;
+        return STATUS_OK;
+    }
+    struct lane_part *part = slot->part;
+    if (part->unanswered > 0) {
+        part->unanswered--;
+    }
+    bool latest = (part->tries & 0xff) == try;
+    if (reply->status != STATUS_OK) {
+        refused(core, backend, part, latest, reply);
+        return STATUS_OK;
+    }
+    if (reply->body.len == 0) {
+        return STATUS_PROTOCOL;
+    }
+    answered(core, backend, part, latest, reply->body);
+    return STATUS_OK;
+}
+
+void flow_found(struct core *core, struct backend *backend)
+{
+    for (struct list *at = core->active.next; at != &core->active; at = at->next) {
+        struct lane *lane = list_entry(at, struct lane, active);
+        bool helps = backend->node != 0 && lane->leader == backend->node;
+        bool lost = !backend_usable(core, backend_of(core, lane->leader));
+        if (lane->state == LANE_SHUT && lane->target == NULL && (helps || lost)) {
+            open_lane(core, lane);
+        }
+    }
+}
+
+void flow_lost(struct core *core, struct backend *backend)
+{
+    uint64_t now_ms = core_now(core);
+    for (size_t i = 0; i < core->lane_count; i++) {
+        struct lane *lane = core->lanes[i];
+        if (lane->target != backend) {
+            continue;
+        }
+        struct lane_part *part = lane_head(lane);
+        for (; part != NULL; part = lane_after(lane, part)) {
+            part->unsure = part->unsure || part->unanswered > 0;
+        }
+        lane_forget(lane, backend->node);
+        lane->failures++;
+        lane_shut(lane, now_ms);
+        core_wake_at(core, now_ms);
+    }
+}
+
+void flow_learn(struct core *core, const struct leader_hint *hint)
+{
+    struct lane *lane = map_get(&core->by_shard, hint->shard);
+    if (lane == NULL || !lane_learn(lane, hint->node, hint->term)) {
+        return;
+    }
+    struct backend *leader = backend_of(core, hint->node);
+    if (lane->count > 0 && lane->target != leader && backend_usable(core, leader)) {
+        lane_shut(lane, 0);
+        open_lane(core, lane);
+    }
+}
+
+/* When an unanswered part of the current run means that the target is not there; 0: none waits. */
+static uint64_t silence_ms(const struct core *core, const struct lane *lane)
+{
+    const struct lane_part *head = lane_head(lane);
+    if (lane->target == NULL || head == NULL || head->run != lane->run) {
+        return 0;
+    }
+    uint64_t since_ms = head->sent_ms > lane->heard_ms ? head->sent_ms : lane->heard_ms;
+    unsigned doublings = lane->silences < TRY_DOUBLINGS_MAX ? lane->silences : TRY_DOUBLINGS_MAX;
+    return since_ms + ((uint64_t)core->try_ms << doublings);
+}
+
+static void tick_lane(struct core *core, struct lane *lane, uint64_t now_ms)
+{
+    uint64_t silent_ms = silence_ms(core, lane);
+    if (silent_ms != 0 && silent_ms <= now_ms) {
+        log_info("router.silence", "shard=%" PRIu64 " node=%" PRIu64, lane->shard,
+                 lane->target->node);
+        core->stats.silences++;
+        backend_suspect(core, lane->target);
+        lane_forget(lane, lane->target->node);
+        lane->silences++;
+        lane->failures++;
+        lane_shut(lane, now_ms);
+    }
+    if (lane->wake_ms > now_ms) {
+        return;
+    }
+    if (lane->state == LANE_SHUT) {
+        open_lane(core, lane);
+    } else if (lane->state == LANE_OPEN && lane->next != NULL) {
+        pour(core, lane);
+    }
+}
+
+void flow_tick(struct core *core)
+{
+    uint64_t now_ms = core_now(core);
+    struct list *next = NULL;
+    for (struct list *at = core->active.next; at != &core->active; at = next) {
+        next = at->next; /* Nothing in here ends a part. */
+        tick_lane(core, list_entry(at, struct lane, active), now_ms);
+    }
+}
+
+void flow_plan_timer(struct core *core)
+{
+    for (struct list *at = core->active.next; at != &core->active; at = at->next) {
+        const struct lane *lane = list_entry(at, struct lane, active);
+        uint64_t silent_ms = silence_ms(core, lane);
+        if (silent_ms != 0) {
+            core_wake_at(core, silent_ms);
+        }
+        if (lane->state == LANE_SHUT || lane->next != NULL) {
+            core_wake_at(core, lane->wake_ms);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+#ifndef ROUTER_GATHER_H
+#define ROUTER_GATHER_H
+
+#include "router/core_state.h"
+
+/* Requests and their parts: makes the parts that a request needs, joins the answers, ends it with
+ * its reply or with an error. Parts find a new shard here when the map changes. Thread: the core's.
+ *
+ * Everything below may end requests, that is call on_done, as its last act on them. */
+
+struct core_gather {
+    struct lane_part *shares;
+    size_t pending;
+    uint32_t *keys;  /* Of all shares. Owned. */
+    uint64_t layout; /* EVERY: the ring that the shares cover. */
+    size_t asked;    /* ANY: shards so far. */
+    bool failed;
+};
+
+void gather_begin(struct core *core, struct core_request *request);
+/* One value in the machine's form. The part is in no lane any more. */
+void gather_answer(struct core *core, struct lane_part *part, struct slice reply);
+/* The part can have no answer; text is the error with its code. It is in no lane any more. */
+void gather_fail(struct core *core, struct lane_part *part, struct slice text);
+/* No time left. */
+void gather_expire(struct core *core, struct core_request *request);
+
+/* The shard of this part says that it does not own its keys; it is in no lane any more. */
+void gather_remap(struct core *core, struct lane_part *part);
+/* Keeps a part until gather_reroute(). */
+void gather_stray(struct core *core, struct lane_part *part);
+/* Sends strays, and requests that waited for a map, where today's map says. */
+void gather_reroute(struct core *core);
+/* True if the part must be answered by the shard that it was sent to. */
+bool gather_bound(const struct lane_part *part);
+
+/* Frees what a request has of the core without ending it. */
+void gather_forget(struct core *core, struct core_request *request);
+
+#endif

@@ -1,0 +1,406 @@
+#include "router/router_loop.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "common/base/assert.h"
+#include "common/base/disk.h"
+#include "common/base/log.h"
+#include "common/base/rand.h"
+#include "common/front/session.h"
+#include "common/proto/resp.h"
+#include "router/router_report.h"
+
+enum {
+    LINK_MAGIC = 0x4c4e4b31,
+    STOP_MS = 1000,
+    REPORT_FIRST_MS = 20, /* Until it can serve; then REPORT_MS. */
+    REPORT_MS = 500,
+    KEYS_MS = 1000,
+};
+
+struct router_link {
+    uint32_t magic;
+    struct router_loop *part;
+    unsigned number;
+    struct link *link;
+    bool warned; /* Of the failures since it was last up the first is logged. */
+};
+
+struct router_call {
+    struct core_request core;
+    struct router_loop *part;
+    struct request *request; /* NULL: our own. */
+    struct router_call *next;
+};
+
+struct map_save {
+    struct work work;
+    const char *path;
+    struct buf bytes;
+};
+
+/* Links. */
+
+static enum status on_frame(void *arg, struct link *raw, const struct frame *frame)
+{
+    (void)raw;
+    struct router_link *link = NULL;
+    CAST_OBJ(link, arg, LINK_MAGIC);
+    return core_frame(link->part->core, link->number, frame);
+}
+
+static void on_up(void *arg, struct link *raw, const struct frame_hello *hello)
+{
+    (void)raw;
+    struct router_link *link = NULL;
+    CAST_OBJ(link, arg, LINK_MAGIC);
+    link->warned = false;
+    link->part->node_seen = true;
+    core_link_up(link->part->core, link->number, hello);
+}
+
+static void on_down(void *arg, struct link *raw, enum status reason)
+{
+    (void)raw;
+    (void)reason;
+    struct router_link *link = NULL;
+    CAST_OBJ(link, arg, LINK_MAGIC);
+    core_link_down(link->part->core, link->number);
+}
+
+static void on_failed(void *arg, struct link *raw, enum status reason, const char *text)
+{
+    struct router_link *link = NULL;
+    CAST_OBJ(link, arg, LINK_MAGIC);
+    struct router *router = link->part->router;
+    if (reason == STATUS_WRONG_CLUSTER && !link->part->node_seen && router->map_path != NULL) {
+        log_error("router.wrong_cluster",
+                  "address=%s map=%s text=\"this node belongs to another cluster than the saved "
+                  "map; correct --nodes or remove the map\"",
+                  link_address(raw), router->map_path);
+        router_stop(router, 1);
+        return;
+    }
+    if (!link->warned) {
+        link->warned = true;
+        log_warn("router.link_failed", "address=%s reason=\"%s\" text=\"%s\"", link_address(raw),
+                 status_text(reason), text == NULL ? "" : text);
+    }
+}
+
+static const struct link_handler link_handler = {
+    .on_up = on_up, .on_frame = on_frame, .on_down = on_down, .on_failed = on_failed};
+
+static void env_connect(void *ctx, unsigned number, const char *address)
+{
+    struct router_loop *part = ctx;
+    if (number >= part->link_size) {
+        size_t size = part->link_size == 0 ? 16 : part->link_size * 2;
+        assert(number < size);
+        part->links = realloc(part->links, size * sizeof(*part->links));
+        assert(part->links != NULL);
+        memset(part->links + part->link_size, 0, (size - part->link_size) * sizeof(*part->links));
+        part->link_size = size;
+    }
+    assert(part->links[number] == NULL);
+    struct router_link *link = malloc(sizeof(*link));
+    assert(link != NULL);
+    *link = (struct router_link){.magic = LINK_MAGIC, .part = part, .number = number};
+    struct link_options options = {.hello = &part->hello, .handler = &link_handler, .arg = link};
+    rand_os(&options.seed, sizeof(options.seed));
+    part->links[number] = link;
+    link->link = link_dial(part->loop, address, &options);
+}
+
+static void env_disconnect(void *ctx, unsigned number)
+{
+    struct router_loop *part = ctx;
+    assert(number < part->link_size && part->links[number] != NULL);
+    link_free(part->links[number]->link);
+    part->links[number]->magic = 0;
+    free(part->links[number]);
+    part->links[number] = NULL;
+}
+
+static struct buf *env_send(void *ctx, unsigned number)
+{
+    struct router_loop *part = ctx;
+    struct link *link = part->links[number]->link;
+    return link_full(link) ? NULL : link_out(link);
+}
+
+static uint64_t env_now_ms(void *ctx)
+{
+    const struct router_loop *part = ctx;
+    return loop_now_ms(part->loop);
+}
+
+/* The map on disk. */
+
+static void write_map(struct work *work)
+{
+    struct map_save *save = (struct map_save *)(void *)work;
+    enum status status = disk_replace_file(save->path, buf_slice(&save->bytes));
+    if (status != STATUS_OK) {
+        log_warn("router.map_not_saved", "path=%s reason=\"%s\"", save->path,
+                 status_text(status));
+    }
+}
+
+static void map_written(struct work *work)
+{
+    struct map_save *save = (struct map_save *)(void *)work;
+    buf_deinit(&save->bytes);
+    free(save);
+}
+
+static void env_save_map(void *ctx, struct slice bytes)
+{
+    struct router_loop *part = ctx;
+    struct router *router = part->router;
+    memcpy(part->hello.cluster, core_map(part->core)->cluster, sizeof(part->hello.cluster));
+    /* One pool thread, one loop that saves: the newest map is written last. */
+    if (part->index != 0 || router->map_path == NULL) {
+        return;
+    }
+    struct map_save *save = calloc(1, sizeof(*save));
+    assert(save != NULL);
+    save->path = router->map_path;
+    buf_init(&save->bytes, FRAME_BODY_SIZE_MAX);
+    buf_append_slice(&save->bytes, bytes);
+    save->work.run = write_map;
+    save->work.done = map_written;
+    pool_submit(router->pool, part->loop, &save->work);
+}
+
+/* Commands. */
+
+static struct router_call *take_call(struct router_loop *part)
+{
+    struct router_call *call = part->calls_free;
+    if (call != NULL) {
+        part->calls_free = call->next;
+    } else {
+        call = malloc(sizeof(*call));
+        assert(call != NULL);
+    }
+    call->part = part;
+    call->next = NULL;
+    part->calls++;
+    return call;
+}
+
+static void put_call(struct router_call *call)
+{
+    struct router_loop *part = call->part;
+    call->next = part->calls_free;
+    part->calls_free = call;
+    part->calls--;
+}
+
+static void on_reply(struct core_request *core, struct slice reply)
+{
+    struct router_call *call = (struct router_call *)(void *)core;
+    struct request *request = call->request;
+    put_call(call); /* The end of the request may begin the next one. */
+    request_finish(request, reply);
+}
+
+void router_loop_execute(struct router_loop *part, struct request *request)
+{
+    struct router_call *call = take_call(part);
+    call->request = request;
+    call->core.command = request->command;
+    call->core.args = request->args;
+    call->core.db = request->db;
+    call->core.on_done = on_reply;
+    int64_t deadline_ms = config_number(part->router->config, CONFIG_request_deadline_ms);
+    core_set_deadline(part->core, (uint32_t)deadline_ms);
+    core_execute(part->core, &call->core);
+}
+
+static void on_count(struct core_request *core, struct slice reply)
+{
+    struct router_call *call = (struct router_call *)(void *)core;
+    struct router_loop *part = call->part;
+    struct resp_value value;
+    if (resp_value_read(reply, &value) == STATUS_OK && value.type == ':') {
+        part->keys = (uint64_t)value.number;
+        part->keys_known = true;
+    }
+    part->keys_ms = loop_now_ms(part->loop);
+    part->counter = NULL;
+    put_call(call);
+}
+
+bool router_loop_keys(struct router_loop *part, uint64_t *keys)
+{
+    static const struct slice name = {.data = (const uint8_t *)"dbsize", .len = 6};
+    bool old = !part->keys_known || part->keys_ms + KEYS_MS <= loop_now_ms(part->loop);
+    if (old && part->counter == NULL && part->stop_ms == 0) {
+        struct router_call *call = take_call(part);
+        part->counter = call;
+        call->request = NULL;
+        call->core.command = command_find(name);
+        call->core.args = (struct args){.argv = &name, .argc = 1};
+        call->core.db = 0;
+        call->core.on_done = on_count;
+        core_execute(part->core, &call->core);
+    }
+    *keys = part->keys;
+    return part->keys_known;
+}
+
+/* Turns and timers. */
+
+static void on_timer(void *arg)
+{
+    struct router_loop *part = arg;
+    part->timer_ms = UINT64_MAX; /* The turn that follows does the work. */
+}
+
+static void end_if_done(struct router_loop *part)
+{
+    uint64_t now_ms = loop_now_ms(part->loop);
+    if (part->calls > 0 && now_ms >= part->stop_ms) {
+        core_expire_all(part->core);
+    }
+    if (part->calls == 0 || now_ms >= part->stop_ms) {
+        loop_stop(part->loop);
+    }
+}
+
+static void on_turn(void *arg)
+{
+    struct router_loop *part = arg;
+    uint64_t now_ms = loop_now_ms(part->loop);
+    if (core_next_ms(part->core) <= now_ms) {
+        core_tick(part->core);
+    }
+    if (part->stop_ms != 0) {
+        end_if_done(part);
+    }
+    uint64_t next_ms = core_next_ms(part->core);
+    if (part->stop_ms != 0 && part->stop_ms < next_ms) {
+        next_ms = part->stop_ms;
+    }
+    /* A timer that runs out too early costs one empty turn; setting it anew each turn more. */
+    if (next_ms < part->timer_ms) {
+        part->timer_ms = next_ms;
+        uint64_t delay_ms = next_ms > now_ms ? next_ms - now_ms : 1;
+        loop_timer_start(part->loop, &part->timer, delay_ms, 0, on_timer, part);
+    }
+}
+
+static void on_report(void *arg)
+{
+    struct router_loop *part = arg;
+    struct router *router = part->router;
+    router_report_counters(part);
+    if (!atomic_load(&router->served) && router_report_ready(router)) {
+        if (!atomic_exchange(&router->served, true)) {
+            log_info("router.ready", "shards=%zu", core_map(part->core)->shard_count);
+        }
+    }
+    uint64_t delay_ms = atomic_load(&router->served) ? REPORT_MS : REPORT_FIRST_MS;
+    loop_timer_start(part->loop, &part->report, delay_ms, 0, on_report, part);
+}
+
+static void on_accept(void *arg, struct conn *conn)
+{
+    struct router_loop *part = arg;
+    session_open(front_part(part->router->front, part->index), conn);
+}
+
+static void run_stop(struct mail *mail)
+{
+    struct router_loop *part =
+        (struct router_loop *)(void *)((char *)mail - offsetof(struct router_loop, stop));
+    if (part->listener != NULL) {
+        listener_close(part->listener);
+        part->listener = NULL;
+    }
+    part->stop_ms = loop_now_ms(part->loop) + STOP_MS;
+    loop_again(part->loop);
+}
+
+void router_loop_stop(struct router_loop *part)
+{
+    part->stop.run = run_stop;
+    mailbox_post(part->loop, &part->stop);
+}
+
+static void make_core(struct router_loop *part)
+{
+    struct router *router = part->router;
+    struct core_env env = {.ctx = part,
+                           .now_ms = env_now_ms,
+                           .send = env_send,
+                           .connect = env_connect,
+                           .disconnect = env_disconnect,
+                           .save_map = env_save_map};
+    struct core_options options = {.seeds = (const char *const *)router->seeds,
+                                   .seed_count = router->seed_count,
+                                   .saved_map = buf_slice(&router->saved_map)};
+    rand_os(&options.seed, sizeof(options.seed));
+    do {
+        rand_os(&options.session, sizeof(options.session));
+    } while (options.session == 0);
+    part->hello = (struct frame_hello){.version = FRAME_VERSION,
+                                       .role = FRAME_ROLE_ROUTER,
+                                       .incarnation = options.session};
+    part->core = core_new(&options, &env);
+    memcpy(part->hello.cluster, core_map(part->core)->cluster, sizeof(part->hello.cluster));
+}
+
+enum status router_loop_open(struct router_loop *part,
+                             struct router *router,
+                             unsigned index,
+                             const char *address,
+                             char *error)
+{
+    *part = (struct router_loop){.router = router, .index = index, .timer_ms = UINT64_MAX};
+    part->loop = loop_new(index);
+    struct listener_options options = {
+        .address = address, .shared = index > 0, .on_accept = on_accept, .arg = part};
+    enum status status = listener_open(part->loop, &options, &part->listener, error);
+    if (status != STATUS_OK) {
+        loop_free(part->loop);
+        part->loop = NULL;
+        return status;
+    }
+    part->metrics = metrics_part(router->metrics, index);
+    router_report_open(part);
+    front_attach(router->front, index, part->loop);
+    make_core(part);
+    loop_timer_init(&part->timer);
+    loop_timer_init(&part->report);
+    loop_set_turn(part->loop, on_turn, part);
+    loop_timer_start(part->loop, &part->timer, 1, 0, on_timer, part);
+    loop_timer_start(part->loop, &part->report, REPORT_FIRST_MS, 0, on_report, part);
+    return STATUS_OK;
+}
+
+void router_loop_close(struct router_loop *part)
+{
+    if (part->loop == NULL) {
+        return;
+    }
+    if (part->listener != NULL) {
+        listener_close(part->listener);
+    }
+    loop_timer_stop(&part->timer);
+    loop_timer_stop(&part->report);
+    while (part->calls > 0) {
+        core_expire_all(part->core); /* What the end of one begins is ended too. */
+    }
+    core_free(part->core);
+    loop_free(part->loop);
+    while (part->calls_free != NULL) {
+        struct router_call *call = part->calls_free;
+        part->calls_free = call->next;
+        free(call);
+    }
+    free(part->links);
+}

@@ -1,0 +1,60 @@
+#ifndef ROUTER_ROUTER_LOOP_H
+#define ROUTER_ROUTER_LOOP_H
+
+#include "common/base/thread.h"
+#include "common/net/link.h"
+#include "common/net/listener.h"
+#include "router/core.h"
+#include "router/router.h"
+
+/* One loop of the router: a core, the links that it asks for, a listener for clients. Loops share
+ * nothing but the front's parts: each follows the map by itself. Thread: its own, but for what says
+ * "before it runs". */
+
+struct router_link; /* One number of the core's. */
+struct router_call; /* One command under way. */
+
+struct router_loop {
+    struct router *router;
+    unsigned index;
+    struct loop *loop;
+    struct thread thread;
+    struct core *core;
+    struct listener *listener;
+    struct metrics_part *metrics;
+    struct frame_hello hello;
+    struct router_link **links; /* By the core's number; NULL: not in use. */
+    size_t link_size;
+    struct router_call *calls_free;
+    size_t calls; /* Under way. */
+    struct timer timer;   /* The core's. */
+    uint64_t timer_ms;    /* When it runs out; UINT64_MAX: it is not running. */
+    struct timer report;  /* Counters to the metrics, readiness. */
+    struct mail stop;
+    uint64_t stop_ms;     /* Stopping: when to give up what is under way; else 0. */
+    bool node_seen;       /* A node was up at some time. */
+    atomic_bool ready;    /* The map is known and every shard is led. */
+    size_t answer_labels[STATUS_COUNT];
+    size_t end_labels[5];
+    struct router_call *counter; /* Asks for the number of keys, for INFO. */
+    uint64_t keys, keys_ms;
+    bool keys_known;
+};
+
+/* Before it runs. address: what to listen on; the first loop's listener decides the port, the
+ * others join. Statuses and error as listener_open(). */
+MUST_USE enum status router_loop_open(struct router_loop *part,
+                                      struct router *router,
+                                      unsigned index,
+                                      const char *address,
+                                      char *error);
+/* After it ran. */
+void router_loop_close(struct router_loop *part);
+
+void router_loop_execute(struct router_loop *part, struct request *request);
+/* Any thread. */
+void router_loop_stop(struct router_loop *part);
+/* How many keys there are, if known; asks anew in the background when that is a second old. */
+bool router_loop_keys(struct router_loop *part, uint64_t *keys);
+
+#endif
