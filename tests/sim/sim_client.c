@@ -1,0 +1,233 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/assert.h"
+#include "common/proto/resp.h"
+#include "router/core.h"
+#include "tests/sim/sim.h"
+
+/* A client: one command at a time on a few keys through any router, every call and return written
+ * down. Values that are set are unique, so that a read says which write it saw. */
+
+enum { ARGC_MAX = 4, TEXT_SIZE = 40 };
+
+struct call {
+    struct core_request request;
+    struct sim_client *client;
+    struct sim_router *router;
+    size_t op;
+    enum history_kind kind;
+    bool orphan;
+    char texts[ARGC_MAX][TEXT_SIZE];
+    struct slice argv[ARGC_MAX];
+};
+
+struct sim_client {
+    struct sim *sim;
+    unsigned index;
+    uint64_t next_value;
+    struct call *call;
+    bool stopped;
+};
+
+static void begin(void *arg);
+
+static const struct {
+    enum history_kind kind;
+    const char *name;
+    unsigned weight;
+} kinds[] = {
+    {HISTORY_GET, "get", 40},       {HISTORY_SET, "set", 25},       {HISTORY_INCRBY, "incrby", 12},
+    {HISTORY_DEL, "del", 4},        {HISTORY_SETNX, "setnx", 5},    {HISTORY_GETSET, "getset", 4},
+    {HISTORY_GETDEL, "getdel", 3},  {HISTORY_EXISTS, "exists", 4},  {HISTORY_APPEND, "append", 3},
+};
+
+static void next_later(struct sim_client *client)
+{
+    struct sim *sim = client->sim;
+    sim_after(sim, NULL, sim_random_ns(sim, SIM_MS / 10, 30 * SIM_MS), begin, client);
+}
+
+/* What the reply says of the outcome, in the history's words. */
+static enum history_outcome outcome_of(struct call *call, struct slice reply, struct slice *result)
+{
+    struct resp_value value;
+    if (resp_value_read(reply, &value) != STATUS_OK) {
+        sim_fail(call->client->sim, "a reply that is no RESP value: %.*s", (int)reply.len,
+                 (const char *)reply.data);
+    }
+    if (value.type != '-') {
+        *result = value.null ? slice_of(NULL, 0) : value.bytes;
+        return HISTORY_OK;
+    }
+    struct sim *sim = call->client->sim;
+    bool user_error = value.bytes.len >= 4 && memcmp(value.bytes.data, "ERR ", 4) == 0;
+    bool read = call->kind == HISTORY_GET || call->kind == HISTORY_EXISTS;
+    if (user_error) {
+        return HISTORY_FAIL; /* INCRBY of what is no number: nothing changed. */
+    }
+    sim->errors++;
+    sim_trace(sim, "client %u: %.*s", call->client->index, (int)value.bytes.len,
+              (const char *)value.bytes.data);
+    sim->unknowns += !read;
+    return read ? HISTORY_FAIL : HISTORY_UNKNOWN;
+}
+
+static void on_done(struct core_request *request, struct slice reply)
+{
+    struct call *call = list_entry(request, struct call, request);
+    struct sim_client *client = call->client;
+    struct sim *sim = client->sim;
+    assert(client->call == call);
+    struct slice result = slice_of(NULL, 0);
+    enum history_outcome outcome = outcome_of(call, reply, &result);
+    char number[32];
+    if (outcome == HISTORY_OK && reply.data[0] == ':') {
+        struct resp_value value;
+        enum status status = resp_value_read(reply, &value);
+        assert(status == STATUS_OK);
+        (void)snprintf(number, sizeof(number), "%lld", (long long)value.number);
+        result = slice_str(number);
+    }
+    history_return(&sim->history, call->op, sim->now_ns, outcome, result);
+    client->call = NULL;
+    free(call);
+    next_later(client);
+}
+
+static enum history_kind pick_kind(struct sim *sim)
+{
+    unsigned total = 0;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        total += kinds[i].weight;
+    }
+    uint64_t at = rand_below(&sim->rand, total);
+    size_t i = 0;
+    while (at >= kinds[i].weight) {
+        at -= kinds[i++].weight;
+    }
+    return kinds[i].kind;
+}
+
+static const char *name_of(enum history_kind kind)
+{
+    size_t i = 0;
+    while (kinds[i].kind != kind) {
+        i++;
+    }
+    return kinds[i].name;
+}
+
+static bool takes_argument(enum history_kind kind)
+{
+    return kind == HISTORY_SET || kind == HISTORY_SETNX || kind == HISTORY_GETSET ||
+           kind == HISTORY_INCRBY || kind == HISTORY_APPEND;
+}
+
+/* Half of the keys are counters, so that values and numbers do not meet. */
+static void fill(struct call *call)
+{
+    struct sim_client *client = call->client;
+    struct sim *sim = client->sim;
+    unsigned key = (unsigned)rand_below(&sim->rand, sim->options.keys);
+    bool counter = key % 2 == 0;
+    do {
+        call->kind = pick_kind(sim);
+    } while (counter ? call->kind == HISTORY_SET || call->kind == HISTORY_SETNX ||
+                           call->kind == HISTORY_GETSET || call->kind == HISTORY_APPEND
+                     : call->kind == HISTORY_INCRBY);
+    (void)snprintf(call->texts[0], TEXT_SIZE, "%s", name_of(call->kind));
+    (void)snprintf(call->texts[1], TEXT_SIZE, "%s%u", counter ? "count" : "key", key);
+    if (call->kind == HISTORY_INCRBY) {
+        (void)snprintf(call->texts[2], TEXT_SIZE, "%u", 1 + (unsigned)rand_below(&sim->rand, 3));
+    } else {
+        (void)snprintf(call->texts[2], TEXT_SIZE, "c%u.%llu.", client->index,
+                       (unsigned long long)client->next_value++);
+    }
+}
+
+static struct sim_router *pick_router(struct sim *sim)
+{
+    unsigned first = (unsigned)rand_below(&sim->rand, sim->options.routers);
+    for (unsigned i = 0; i < sim->options.routers; i++) {
+        struct sim_router *router = sim->routers[(first + i) % sim->options.routers];
+        struct sim_actor *actor =
+            &sim->actors[sim->options.nodes + (first + i) % sim->options.routers];
+        if (sim_router_core(router) != NULL && !actor->paused) {
+            return router;
+        }
+    }
+    return NULL;
+}
+
+static void begin(void *arg)
+{
+    struct sim_client *client = arg;
+    struct sim *sim = client->sim;
+    struct sim_router *router = pick_router(sim);
+    if (client->stopped) {
+        return;
+    }
+    if (router == NULL) {
+        next_later(client);
+        return;
+    }
+    struct call *call = calloc(1, sizeof(*call));
+    assert(call != NULL);
+    call->client = client;
+    call->router = router;
+    fill(call);
+    size_t argc = takes_argument(call->kind) ? 3 : 2;
+    for (size_t i = 0; i < argc; i++) {
+        call->argv[i] = slice_str(call->texts[i]);
+    }
+    client->call = call;
+    call->op = history_invoke(&sim->history, sim->now_ns, client->index, call->kind,
+                              call->argv[1], argc == 3 ? call->argv[2] : slice_of(NULL, 0));
+    call->request.command = command_find(call->argv[0]);
+    assert(call->request.command != NULL);
+    call->request.args = (struct args){.argv = call->argv, .argc = argc};
+    call->request.on_done = on_done;
+    struct sim_actor *actor = NULL;
+    for (unsigned i = 0; i < sim->options.routers; i++) {
+        actor = sim->routers[i] == router ? &sim->actors[sim->options.nodes + i] : actor;
+    }
+    sim_enter(actor);
+    core_execute(sim_router_core(router), &call->request);
+    sim_turn(actor);
+}
+
+void sim_client_make(struct sim *sim, unsigned index)
+{
+    struct sim_client *client = calloc(1, sizeof(*client));
+    assert(client != NULL);
+    client->sim = sim;
+    client->index = index;
+    sim->clients[index] = client;
+    next_later(client);
+}
+
+void sim_client_orphan(struct sim *sim, const struct sim_router *router)
+{
+    for (unsigned i = 0; i < sim->options.clients; i++) {
+        struct sim_client *client = sim->clients[i];
+        if (client == NULL || client->call == NULL || client->call->router != router) {
+            continue;
+        }
+        bool read = client->call->kind == HISTORY_GET || client->call->kind == HISTORY_EXISTS;
+        history_return(&sim->history, client->call->op, sim->now_ns,
+                       read ? HISTORY_FAIL : HISTORY_UNKNOWN, slice_of(NULL, 0));
+        client->call = NULL; /* Its memory went with the router. */
+        next_later(client);
+    }
+}
+
+void sim_client_stop(struct sim_client *client)
+{
+    client->stopped = true;
+}
+
+bool sim_client_idle(const struct sim_client *client)
+{
+    return client->stopped && client->call == NULL;
+}

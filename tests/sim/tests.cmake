@@ -1,0 +1,9 @@
+# The cluster simulator. The full run takes the seeds in two halves, one per core.
+file(GLOB simulator CONFIGURE_DEPENDS tests/sim/sim*.c)
+add_executable(sim ${simulator})
+set_target_properties(sim PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+sherd_link(sim sherd_sim_world sherd_test_check ${SHERD_TEST_SUPPORT})
+add_test(NAME sim_quick COMMAND sim --seeds 1 21 --jobs 2)
+set_tests_properties(sim_quick PROPERTIES LABELS "sim;quick" TIMEOUT 300)
+add_test(NAME sim_seeds COMMAND sim --seeds 1000 2000 --jobs 2)
+set_tests_properties(sim_seeds PROPERTIES LABELS "sim" TIMEOUT 3600 PROCESSORS 2)
