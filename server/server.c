@@ -11,7 +11,13 @@
 #include "common/base/log.h"
 #include "server/server_private.h"
 
-enum { EXIT_FAILED = 1, EXIT_USAGE = 2, PATH_SIZE_MAX = 4096, SILENT_MAX = 1024 };
+enum {
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    PATH_SIZE_MAX = 4096,
+    SILENT_MAX = 1024,
+    LEAVE_MS = 1000, /* To give leadership away at the end. */
+};
 
 static int complain(int code, const char *text)
 {
@@ -134,15 +140,44 @@ static void on_turn(void *arg)
     }
 }
 
+static void stop(struct server *server, int code)
+{
+    if (!server->stopping) {
+        server->stopping = true;
+        server->exit_code = code;
+        loop_stop(server->lanes[0].loop);
+    }
+}
+
+/* Loop 0, while leaving: ends the process when nothing is led any more, or time is up. */
+static void leave(struct server *server)
+{
+    size_t led = 0;
+    for (unsigned i = 0; i < server->loops; i++) {
+        led += atomic_load(&server->lanes[i].led);
+    }
+    if (led == 0 || clock_now_ms() >= server->leave_by_ms) {
+        stop(server, 0);
+    }
+}
+
 static void on_tick(void *arg)
 {
     struct lane *lane = arg;
+    struct server *server = lane->server;
+    bool leaving = atomic_load(&server->leaving);
     if (lane->worker != NULL) {
         worker_tick(lane->worker);
         server_metrics_sample(lane);
     }
+    if (leaving) {
+        atomic_store(&lane->led, lane->worker == NULL ? 0 : worker_hand_over(lane->worker));
+    }
     if (lane->index == 0) {
-        node_tick(lane->server->node);
+        node_tick(server->node);
+        if (leaving) {
+            leave(server);
+        }
     }
 }
 
@@ -244,15 +279,6 @@ static enum status start_workers(struct server *server)
     return STATUS_OK;
 }
 
-static void stop(struct server *server, int code)
-{
-    if (!server->stopping) {
-        server->stopping = true;
-        server->exit_code = code;
-        loop_stop(server->lanes[0].loop);
-    }
-}
-
 static void on_joined(void *ctx, const struct identity *identity)
 {
     (void)identity;
@@ -320,7 +346,14 @@ static void on_signal(void *arg, int number)
 {
     struct server *server = arg;
     log_info("node.stop", "signal=%d", number);
-    stop(server, 0);
+    if (atomic_exchange(&server->leaving, true)) {
+        stop(server, 0); /* Asked twice: at once. */
+        return;
+    }
+    server->leave_by_ms = clock_now_ms() + LEAVE_MS;
+    for (unsigned i = 0; i < server->loops; i++) {
+        atomic_store(&server->lanes[i].led, 1); /* Until its loop has looked. */
+    }
 }
 
 /* "a,b,c" -> pointers into a copy. */

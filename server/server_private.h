@@ -33,6 +33,7 @@ struct lane {
     struct timer tick;
     struct mail wake;
     atomic_bool waking;
+    atomic_size_t led; /* While leaving: shards still to be given away. */
     uint64_t sampled_ms;
     struct worker_stats seen; /* As of the last sample. */
 };
@@ -76,6 +77,8 @@ struct server {
     unsigned loops;
     struct lane lanes[SERVER_LOOPS_MAX];
     struct server_seen seen;
+    atomic_bool leaving; /* SIGTERM came: leadership is being given away. */
+    uint64_t leave_by_ms;
     bool stopping;
     int exit_code;
 };

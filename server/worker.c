@@ -9,7 +9,13 @@
 #include "server/control/meta_machine.h"
 #include "server/worker_private.h"
 
-enum { SCRATCH_SIZE_MAX = 1 << 30, TURN_ROUNDS_MAX = 8, SECOND_MS = 1000 };
+enum {
+    SCRATCH_SIZE_MAX = 1 << 30,
+    TURN_ROUNDS_MAX = 8,
+    SECOND_MS = 1000,
+    COMMIT_ROWS = 1024, /* So many rows wait in the txn at most, */
+    COMMIT_SIZE = 4 << 20, /* or so many bytes, or until the next tick. */
+};
 
 static void host_send(void *ctx, uint64_t node, unsigned loop, struct slice batch)
 {
@@ -237,7 +243,20 @@ static void turn_shards(struct worker *worker)
     }
 }
 
-/* False while the engine stalls: what was applied stays in the txn, where reads see it. */
+/* What was applied may wait in the txn, where reads of this loop see it: after a crash the log
+ * applies it again. Waiting makes one row of many writes of the same key, the state rows above all.
+ * Whoever needs the store itself to be up to date makes the commit due. */
+static bool commit_is_due(const struct worker *worker)
+{
+    size_t size = 0;
+    size_t rows = txn_pending(worker->txn, &size);
+    return worker->commit_due || rows >= COMMIT_ROWS || size >= COMMIT_SIZE ||
+           !list_empty(&worker->slow_waiting) || !list_empty(&worker->births) ||
+           !list_empty(&worker->removals) || !list_empty(&worker->installs) ||
+           !list_empty(&worker->wanted);
+}
+
+/* False while the engine stalls. */
 static bool commit(struct worker *worker)
 {
     bool meta = false;
@@ -276,7 +295,8 @@ void worker_turn(struct worker *worker)
             break;
         }
     }
-    if (commit(worker)) {
+    if (commit_is_due(worker) && commit(worker)) {
+        worker->commit_due = false;
         op_after_commit(worker);
         snapshot_after_commit(worker);
         replica_after_commit(worker);
@@ -287,6 +307,7 @@ void worker_tick(struct worker *worker)
 {
     uint64_t now_ms = clock_now_ms();
     worker->overloaded = store_overloaded(worker->options.store);
+    worker->commit_due = !txn_empty(worker->txn) || !list_empty(&worker->touched);
     host_tick(worker->host);
     transfer_tick(worker->transfer);
     if (now_ms - worker->second_ms >= SECOND_MS) {
@@ -431,7 +452,7 @@ enum status worker_frame(struct worker *worker,
 void worker_flush_mark(struct worker *worker)
 {
     /* What is applied but still in the txn is not in the store yet. */
-    if (!txn_empty(worker->txn) || !list_empty(&worker->touched)) {
+    if (!commit(worker)) {
         return;
     }
     size_t at = 0;

@@ -123,6 +123,9 @@ void worker_create(struct worker *worker,
                    uint64_t replica,
                    bool birth);
 void worker_remove(struct worker *worker, uint64_t shard, uint64_t replica);
+/* The node is about to stop: gives leadership to others, as far as there is one who is connected and
+ * has everything. Call at every tick; returns how many shards are still to be given away. */
+size_t worker_hand_over(struct worker *worker);
 /* NULL if it is not open here. Walk: start with *at = 0, NULL at the end. */
 struct shard *worker_shard(struct worker *worker, uint64_t shard);
 struct shard *worker_next_shard(struct worker *worker, size_t *at);

@@ -71,6 +71,8 @@ struct worker {
     struct list refusals; /* struct refusal: see worker_op.c. */
     struct list ops_free;
     size_t ops_free_count;
+    bool leaving;    /* Leadership is being given away. */
+    bool commit_due; /* A tick has passed since something was left in the txn. */
     bool overloaded; /* The engine is behind: nothing is proposed. */
     uint64_t second_ms; /* When the once-a-second work was done. */
     struct worker_stats stats;

@@ -448,6 +448,45 @@ static void reconcile(struct worker *worker, struct slot *slot, uint64_t now_ms)
     }
 }
 
+/* The connected voter with the longest log; 0 if there is none. */
+static uint64_t heir(struct worker *worker, const struct group_info *info)
+{
+    unsigned connected = connected_bits(worker, info);
+    uint64_t replica = 0;
+    uint64_t match = 0;
+    for (unsigned i = 0; i < info->conf.count; i++) {
+        const struct group_member *member = &info->conf.members[i];
+        bool fit = member->role == MEMBER_VOTER && member->node != worker->options.node &&
+                   (connected >> i & 1) != 0;
+        if (fit && (replica == 0 || info->match[i] > match)) {
+            replica = member->replica;
+            match = info->match[i];
+        }
+    }
+    return replica;
+}
+
+size_t worker_hand_over(struct worker *worker)
+{
+    worker->leaving = true;
+    size_t left = 0;
+    size_t at = 0;
+    for (struct slot *slot; (slot = map_next(&worker->slots, &at)) != NULL;) {
+        if (!shard_leads(slot->shard)) {
+            continue;
+        }
+        struct group_info info;
+        group_info(shard_group(slot->shard), &info);
+        uint64_t replica = heir(worker, &info);
+        left += replica != 0;
+        if (replica != 0 && !slot->stepping) {
+            slot->stepping =
+                group_transfer(shard_group(slot->shard), replica, &slot->step) == STATUS_OK;
+        }
+    }
+    return left;
+}
+
 void replica_second(struct worker *worker, uint64_t now_ms)
 {
     uint64_t wall_ms = clock_wall_ms();
@@ -457,7 +496,9 @@ void replica_second(struct worker *worker, uint64_t now_ms)
             remove_now(worker, slot);
         } else if (shard_leads(slot->shard)) {
             shard_tick(slot->shard, wall_ms);
-            reconcile(worker, slot, now_ms);
+            if (!worker->leaving) {
+                reconcile(worker, slot, now_ms);
+            }
         }
     }
 }

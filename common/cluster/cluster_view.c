@@ -193,7 +193,10 @@ static void write_replicas(const struct cluster_view *view,
     }
 }
 
-static void write_key(const struct cluster_view *view, struct slice key, uint8_t db, struct buf *out)
+static void write_key(const struct cluster_view *view,
+                      struct slice key,
+                      uint8_t db,
+                      struct buf *out)
 {
     uint64_t token = token_of(db, key);
     const struct shard_desc *shard = shard_map_find(view->map, token);

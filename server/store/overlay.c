@@ -60,11 +60,23 @@ static void unchain(struct overlay *overlay, struct overlay_row *row)
     *at = row->chain;
 }
 
+static void unmark_dirty(struct overlay *overlay, struct overlay_row *row)
+{
+    if (list_empty(&row->dirty)) {
+        return;
+    }
+    assert(overlay->dirty_count > 0);
+    assert(overlay->dirty_size >= row_size(row));
+    list_remove(&row->dirty);
+    overlay->dirty_count--;
+    overlay->dirty_size -= row_size(row);
+}
+
 static void drop(struct overlay *overlay, struct overlay_row *row)
 {
     unchain(overlay, row);
     list_remove(&row->ring);
-    list_remove(&row->dirty);
+    unmark_dirty(overlay, row);
     overlay->count--;
     assert(overlay->size >= row_size(row));
     overlay->size -= row_size(row);
@@ -220,6 +232,8 @@ static void mark_dirty(struct overlay *overlay, struct overlay_row *row)
 {
     if (list_empty(&row->dirty)) {
         list_push_back(&overlay->dirty, &row->dirty);
+        overlay->dirty_count++;
+        overlay->dirty_size += row_size(row);
     }
 }
 
@@ -305,7 +319,7 @@ void overlay_settle(struct overlay *overlay)
 {
     while (!list_empty(&overlay->dirty)) {
         struct overlay_row *row = dirty_row(overlay->dirty.next);
-        list_remove(&row->dirty);
+        unmark_dirty(overlay, row);
         if (row->value_size > CLEAN_VALUE_SIZE_MAX) {
             drop(overlay, row);
         }

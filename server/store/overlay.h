@@ -41,6 +41,8 @@ struct overlay {
     size_t size_max;
     struct list ring; /* All rows; the hand of the clock is at its front. */
     struct list dirty;
+    size_t dirty_count;
+    size_t dirty_size; /* Bytes. */
     struct overlay_range *ranges;
     size_t range_count;
     size_t range_size;

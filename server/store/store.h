@@ -83,6 +83,9 @@ void txn_delete_range(struct txn *txn,
                       struct slice to);
 /* True if there is nothing to commit. */
 bool txn_empty(const struct txn *txn);
+/* Rows, and bytes, that txn_commit() would write. A row written many times counts once, so that
+ * committing less often writes less. */
+size_t txn_pending(const struct txn *txn, size_t *size);
 /* Makes all writes visible at once and empties the txn for reuse. Never waits for a disk: a stall
  * of the engine is BUSY with nothing written (call again later). */
 MUST_USE enum status txn_commit(struct txn *txn);

@@ -123,6 +123,8 @@ static void set_options(struct store *store, const struct store_options *options
     rocksdb_options_set_level_compaction_dynamic_level_bytes(to, 1);
     rocksdb_options_set_memtable_prefix_bloom_size_ratio(to, memtable_filter_ratio);
     rocksdb_options_set_memtable_whole_key_filtering(to, 1);
+    /* Few writers with sorted batches: an insertion goes on from the place of the last. */
+    rocksdb_options_set_allow_concurrent_memtable_write(to, 0);
     rocksdb_options_set_max_open_files(to, -1); /* Index and filter blocks stay in memory. */
     rocksdb_options_set_bytes_per_sync(to, 1 << 20);
     rocksdb_options_set_keep_log_file_num(to, 2);

@@ -162,6 +162,46 @@ bool txn_empty(const struct txn *txn)
     return txn->batch == NULL || overlay_clean(&txn->overlay);
 }
 
+static int compare_dirty(const void *a, const void *b)
+{
+    const struct overlay_row *left = *(const struct overlay_row *const *)a;
+    const struct overlay_row *right = *(const struct overlay_row *const *)b;
+    if (left->family != right->family) {
+        return left->family < right->family ? -1 : 1;
+    }
+    size_t len = left->key_len < right->key_len ? left->key_len : right->key_len;
+    int order = memcmp(left->bytes, right->bytes, len);
+    return order != 0 ? order : (left->key_len > right->key_len) - (left->key_len < right->key_len);
+}
+
+static void put_row(const struct txn *txn, const struct overlay_row *row)
+{
+    enum store_family family = (enum store_family)row->family;
+    if (row->present) {
+        engine_batch_put(txn->batch, family, overlay_row_key(row), overlay_row_value(row));
+    } else {
+        engine_batch_delete(txn->batch, family, overlay_row_key(row));
+    }
+}
+
+/* In the order of the keys: the engine's memtable goes on from where the last key went. */
+static void put_rows(const struct txn *txn)
+{
+    const struct overlay *overlay = &txn->overlay;
+    const struct overlay_row **rows = calloc(overlay->dirty_count + 1, sizeof(*rows));
+    assert(rows != NULL);
+    size_t count = 0;
+    for (struct list *node = overlay->dirty.next; node != &overlay->dirty; node = node->next) {
+        rows[count++] = list_entry(node, struct overlay_row, dirty);
+    }
+    assert(count == overlay->dirty_count);
+    qsort(rows, count, sizeof(*rows), compare_dirty);
+    for (size_t i = 0; i < count; i++) {
+        put_row(txn, rows[i]);
+    }
+    free(rows);
+}
+
 /* Range deletes first: what is dirty in such a range was written after it. */
 static void fill_batch(const struct txn *txn)
 {
@@ -171,15 +211,13 @@ static void fill_batch(const struct txn *txn)
         engine_batch_delete_range(txn->batch, (enum store_family)range->family,
                                   overlay_range_from(range), overlay_range_to(range));
     }
-    for (struct list *node = overlay->dirty.next; node != &overlay->dirty; node = node->next) {
-        const struct overlay_row *row = list_entry(node, struct overlay_row, dirty);
-        if (row->present) {
-            engine_batch_put(txn->batch, (enum store_family)row->family, overlay_row_key(row),
-                             overlay_row_value(row));
-        } else {
-            engine_batch_delete(txn->batch, (enum store_family)row->family, overlay_row_key(row));
-        }
-    }
+    put_rows(txn);
+}
+
+size_t txn_pending(const struct txn *txn, size_t *size)
+{
+    *size = txn->overlay.dirty_size;
+    return txn->overlay.dirty_count;
 }
 
 enum status txn_commit(struct txn *txn)
