@@ -43,8 +43,7 @@ static unsigned free_link(struct core *core)
     size_t count = core->link_count == 0 ? 8 : core->link_count * 2;
     core->links = realloc(core->links, count * sizeof(*core->links));
     assert(core->links != NULL);
-    memset(core->links + core->link_count, 0,
-           (count - core->link_count) * sizeof(*core->links));
+    memset(core->links + core->link_count, 0, (count - core->link_count) * sizeof(*core->links));
     unsigned link = (unsigned)core->link_count;
     core->link_count = count;
     return link;

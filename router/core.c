@@ -15,8 +15,7 @@ static void copy_options(struct core *core, const struct core_options *options)
 {
     assert(options->session != 0);
     core->session = options->session;
-    core->deadline_ms =
-        options->deadline_ms == 0 ? CORE_DEADLINE_MS_DEFAULT : options->deadline_ms;
+    core->deadline_ms = options->deadline_ms == 0 ? CORE_DEADLINE_MS_DEFAULT : options->deadline_ms;
     core->try_ms = options->try_ms == 0 ? CORE_TRY_MS_DEFAULT : options->try_ms;
     core->lane_parts_max =
         options->lane_parts_max == 0 ? LANE_PARTS_MAX_DEFAULT : options->lane_parts_max;

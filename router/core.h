@@ -5,7 +5,7 @@
 #include "common/cluster/shard_map.h"
 #include "common/proto/command.h"
 #include "common/proto/frame.h"
-#include "router/lane.h"
+#include "router/shard_lane.h"
 
 /* The router without its sockets: takes commands of clients, sends frames to nodes, gives replies
  * back. Follows the map and the leaders, retries, spreads a command over shards and joins the
@@ -18,9 +18,9 @@ struct core_env {
     void *ctx;
     /* Milliseconds, monotonic. */
     uint64_t (*now_ms)(void *ctx);
-    /* Where to append frames for the link; NULL if the link is not up or has more unsent output than
-     * is good: the core tries again a little later. Valid until the next call into the core. What
-     * is appended leaves at the end of the loop's turn. */
+    /* Where to append frames for the link; NULL if the link is not up or has more unsent output
+     * than is good: the core tries again a little later. Valid until the next call into the core.
+     * What is appended leaves at the end of the loop's turn. */
     struct buf *(*send)(void *ctx, unsigned link);
     /* Begins to connect, and to connect again whenever it failed or was lost, until disconnect().
      * HELLO is exchanged below the core: core_link_up() hands over the other side's. Not called
@@ -40,11 +40,11 @@ enum {
 
 struct core_options {
     uint64_t seed;
-    uint64_t session;      /* Random, never used by another core or before; not 0. */
-    uint32_t deadline_ms;  /* For a whole request. 0: the default. */
-    uint32_t try_ms;       /* Silence after which another replica is asked. 0: the default. */
-    size_t lane_parts_max; /* Waiting for one shard; more are refused. 0: 16384. */
-    size_t lane_size_max;  /* The same in bytes (one part is always taken). 0: 64 MiB. */
+    uint64_t session;         /* Random, never used by another core or before; not 0. */
+    uint32_t deadline_ms;     /* For a whole request. 0: the default. */
+    uint32_t try_ms;          /* Silence after which another replica is asked. 0: the default. */
+    size_t lane_parts_max;    /* Waiting for one shard; more are refused. 0: 16384. */
+    size_t lane_size_max;     /* The same in bytes (one part is always taken). 0: 64 MiB. */
     const char *const *seeds; /* "HOST:PORT" of nodes, for the first map. */
     size_t seed_count;
     struct slice saved_map; /* What save_map was given last; empty or damaged: not used. */
@@ -96,28 +96,28 @@ bool core_leader(const struct core *core, uint64_t shard, struct leader_hint *hi
 bool core_node_up(const struct core *core, uint64_t node);
 
 struct core_stats {
-    uint64_t requests;   /* Taken. */
-    uint64_t gathers;    /* Of these: spread over several shards. */
-    uint64_t parts;      /* Single-shard commands made of them. */
-    uint64_t frames;     /* Sent, retries included. */
-    uint64_t retries;    /* Sent again. */
-    uint64_t redirects;  /* NOT_LEADER with a hint that was followed. */
-    uint64_t probes;     /* Runs begun: a target tried with the head of a lane. */
-    uint64_t silences;   /* Targets given up for saying nothing. */
-    uint64_t late;       /* Answers of an earlier try that were still good. */
-    uint64_t strange;    /* Answers to nothing that waits: duplicates, and those too late. */
-    uint64_t moved;      /* Parts that a new map gave to another shard. */
-    uint64_t maps;       /* Adopted. */
-    uint64_t unknown;    /* Ended with UNKNOWN. */
-    uint64_t timeouts;   /* Ended with TIMEOUT. */
+    uint64_t requests;    /* Taken. */
+    uint64_t gathers;     /* Of these: spread over several shards. */
+    uint64_t parts;       /* Single-shard commands made of them. */
+    uint64_t frames;      /* Sent, retries included. */
+    uint64_t retries;     /* Sent again. */
+    uint64_t redirects;   /* NOT_LEADER with a hint that was followed. */
+    uint64_t probes;      /* Runs begun: a target tried with the head of a lane. */
+    uint64_t silences;    /* Targets given up for saying nothing. */
+    uint64_t late;        /* Answers of an earlier try that were still good. */
+    uint64_t strange;     /* Answers to nothing that waits: duplicates, and those too late. */
+    uint64_t moved;       /* Parts that a new map gave to another shard. */
+    uint64_t maps;        /* Adopted. */
+    uint64_t unknown;     /* Ended with UNKNOWN. */
+    uint64_t timeouts;    /* Ended with TIMEOUT. */
     uint64_t clusterdown; /* Ended with CLUSTERDOWN. */
-    uint64_t overloads;  /* Refused with OVERLOADED. */
-    uint64_t crossslots; /* Refused with CROSSSLOT. */
+    uint64_t overloads;   /* Refused with OVERLOADED. */
+    uint64_t crossslots;  /* Refused with CROSSSLOT. */
     uint64_t statuses[STATUS_COUNT]; /* Answers of nodes by status. */
-    uint64_t inflight;   /* Requests, now. */
-    uint64_t queued;     /* Parts in lanes, now. */
-    uint64_t queued_size; /* Bytes of these. */
-    uint64_t queued_max; /* Parts in the longest lane, now. */
+    uint64_t inflight;               /* Requests, now. */
+    uint64_t queued;                 /* Parts in lanes, now. */
+    uint64_t queued_size;            /* Bytes of these. */
+    uint64_t queued_max;             /* Parts in the longest lane, now. */
     uint64_t nodes, nodes_up, shards, shards_led;
 };
 void core_stats(const struct core *core, struct core_stats *stats);

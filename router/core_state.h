@@ -22,8 +22,8 @@ struct backend {
     unsigned link;
     uint64_t node; /* 0: a seed that has not said it yet. */
     bool up;
-    bool wanted;        /* The map has it. */
-    bool subscribe_due; /* SUBSCRIBE could not be sent yet. */
+    bool wanted;         /* The map has it. */
+    bool subscribe_due;  /* SUBSCRIBE could not be sent yet. */
     uint64_t suspect_ms; /* When it was given up for saying nothing; 0: it is not. */
     uint64_t subscribe_ms;
     char *address;                           /* As dialled. Owned. */
@@ -48,7 +48,7 @@ struct core {
     struct rand rand;
 
     struct shard_map map;
-    uint64_t layout; /* Grows when ranges of shards change. */
+    uint64_t layout;     /* Grows when ranges of shards change. */
     struct lane **lanes; /* By position in map.shards. */
     size_t lane_count;
     struct map by_shard;
@@ -59,7 +59,7 @@ struct core {
 
     size_t left; /* Parts that are left behind in lanes which lost their tokens. */
 
-    struct list active; /* Lanes that have parts. */
+    struct list active;   /* Lanes that have parts. */
     struct list requests; /* By deadline. */
     struct list unrouted; /* Requests (by part.queue) that came before the first map. */
     struct list strays;   /* Parts that wait for a newer map, by order. */

@@ -22,8 +22,9 @@ bool fanout_is_null(struct slice reply)
 
 static void misfit(struct buf *out)
 {
-    resp_write_error(out, "ERR a shard answered in a form that this router does not know; are all "
-                          "processes of the same version?");
+    resp_write_error(out,
+                     "ERR a shard answered in a form that this router does not know; are all "
+                     "processes of the same version?");
 }
 
 static struct slice rest_of(struct slice bytes, size_t used)

@@ -7,7 +7,7 @@
 /* Makes one reply of the replies of several shards. Pure. Any thread. */
 
 struct fanout_part {
-    struct slice reply; /* One RESP value in the machine's form. */
+    struct slice reply;   /* One RESP value in the machine's form. */
     const uint32_t *keys; /* ORDER: argument indexes of its keys, in the order of its elements. */
     size_t key_count;
 };
@@ -21,9 +21,9 @@ void fanout_merge(const struct command *command,
                   size_t count,
                   struct buf *out);
 
-/* SCAN of one shard whose range ends with token last: its "0" means that this shard has no more, and
- * becomes the beginning of the next; only the last shard's is the end. Other replies pass as they
- * are. */
+/* SCAN of one shard whose range ends with token last: its "0" means that this shard has no more,
+ * and becomes the beginning of the next; only the last shard's is the end. Other replies pass as
+ * they are. */
 void fanout_scan(struct slice reply, uint64_t last, struct buf *out);
 
 /* RANDOMKEY of a shard that has none. */

@@ -256,8 +256,11 @@ static bool read_hint(struct slice body, struct leader_hint *hint)
     return reader_done(&in);
 }
 
-static void answered(struct core *core, struct backend *backend, struct lane_part *part,
-                     bool latest, struct slice body)
+static void answered(struct core *core,
+                     struct backend *backend,
+                     struct lane_part *part,
+                     bool latest,
+                     struct slice body)
 {
     struct lane *lane = part->lane;
     if (lane != NULL) {
@@ -278,7 +281,9 @@ static void answered(struct core *core, struct backend *backend, struct lane_par
     gather_answer(core, part, body);
 }
 
-static void move_lane(struct core *core, struct lane *lane, const struct retry_plan *plan,
+static void move_lane(struct core *core,
+                      struct lane *lane,
+                      const struct retry_plan *plan,
                       struct backend *hinted)
 {
     uint64_t wake_ms = core_now(core) + plan->wait_ms;
@@ -298,7 +303,9 @@ static void move_lane(struct core *core, struct lane *lane, const struct retry_p
 }
 
 /* The leader that a refusal names, if it can be asked. */
-static struct backend *take_hint(struct core *core, struct backend *from, struct lane *lane,
+static struct backend *take_hint(struct core *core,
+                                 struct backend *from,
+                                 struct lane *lane,
                                  const struct frame_reply *reply)
 {
     struct leader_hint hint;
@@ -314,8 +321,11 @@ static struct backend *take_hint(struct core *core, struct backend *from, struct
     return backend_usable(core, hinted) && hinted != from ? hinted : NULL;
 }
 
-static void refused(struct core *core, struct backend *backend, struct lane_part *part,
-                    bool latest, const struct frame_reply *reply)
+static void refused(struct core *core,
+                    struct backend *backend,
+                    struct lane_part *part,
+                    bool latest,
+                    const struct frame_reply *reply)
 {
     struct lane *lane = part->lane;
     struct backend *hinted = take_hint(core, backend, lane, reply);

@@ -304,18 +304,20 @@ void gather_expire(struct core *core, struct core_request *request)
 
 static bool has_room(struct core *core, const struct lane *lane, size_t size)
 {
-    return lane->count == 0 || (lane->count < core->lane_parts_max &&
-                                lane->size + size <= core->lane_size_max);
+    return lane->count == 0 ||
+           (lane->count < core->lane_parts_max && lane->size + size <= core->lane_size_max);
 }
 
-static void refuse_overload(struct core *core, struct core_request *request,
+static void refuse_overload(struct core *core,
+                            struct core_request *request,
                             const struct lane *lane)
 {
     core->stats.overloads++;
     struct buf text;
     buf_init(&text, FRAME_BODY_SIZE_MAX);
     buf_append_format(&text,
-                      "OVERLOADED shard %" PRIu64 " has %zu commands (%zu bytes) waiting here; "
+                      "OVERLOADED shard %" PRIu64
+                      " has %zu commands (%zu bytes) waiting here; "
                       "nothing was changed, try again later",
                       lane->shard, lane->count, lane->size);
     finish_with_error(core, request, buf_slice(&text));
@@ -412,8 +414,8 @@ void gather_begin(struct core *core, struct core_request *request)
     }
     struct buf error;
     buf_init(&error, FRAME_BODY_SIZE_MAX);
-    enum status status = route_plan(&core->route, request->command, &request->args, request->db,
-                                    &core->map, &error);
+    enum status status =
+        route_plan(&core->route, request->command, &request->args, request->db, &core->map, &error);
     if (status != STATUS_OK) {
         core->stats.crossslots += status == STATUS_CONFLICT;
         finish_with_error(core, request, buf_slice(&error));
@@ -430,8 +432,7 @@ void gather_begin(struct core *core, struct core_request *request)
 void gather_stray(struct core *core, struct lane_part *part)
 {
     struct list *at = core->strays.prev;
-    while (at != &core->strays &&
-           list_entry(at, struct lane_part, queue)->order > part->order) {
+    while (at != &core->strays && list_entry(at, struct lane_part, queue)->order > part->order) {
         at = at->prev;
     }
     list_push_back(at->next, &part->queue);
@@ -472,8 +473,8 @@ static void place_single(struct core *core, struct lane_part *part)
     }
     struct buf error;
     buf_init(&error, FRAME_BODY_SIZE_MAX);
-    enum status status = route_plan(&core->route, request->command, &request->args, request->db,
-                                    &core->map, &error);
+    enum status status =
+        route_plan(&core->route, request->command, &request->args, request->db, &core->map, &error);
     buf_deinit(&error);
     if (status == STATUS_OK && core->route.shape == ROUTE_ONE) {
         flow_insert(core, core->lanes[core->route.shard], part);

@@ -1,3 +1,5 @@
+/* sherd-router: arguments to settings, then router_run(). */
+
 #include <stdio.h>
 #include <unistd.h>
 

@@ -3,8 +3,8 @@
 
 #include "router/core_state.h"
 
-/* Follows the cluster map: a newer one replaces the old as a whole, lanes and links are made to fit,
- * what waits is sent where it says. Thread: the core's. */
+/* Follows the cluster map: a newer one replaces the old as a whole, lanes and links are made to
+ * fit, what waits is sent where it says. Thread: the core's. */
 
 /* Adopts the map if it is newer. CORRUPT: malformed. WRONG_CLUSTER: not ours. May end requests. */
 MUST_USE enum status map_watch_take(struct core *core, struct slice bytes, bool save);

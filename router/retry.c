@@ -61,11 +61,8 @@ enum retry_end retry_end_of(bool write, bool unsure, bool asked)
     return asked ? RETRY_END_TIMEOUT : RETRY_END_NO_LEADER;
 }
 
-void retry_write_end(struct buf *out,
-                     enum retry_end end,
-                     uint64_t shard,
-                     uint64_t node,
-                     uint32_t deadline_ms)
+void retry_write_end(
+    struct buf *out, enum retry_end end, uint64_t shard, uint64_t node, uint32_t deadline_ms)
 {
     switch (end) {
     case RETRY_END_UNKNOWN:
@@ -89,8 +86,9 @@ void retry_write_end(struct buf *out,
                           shard, node);
         break;
     case RETRY_END_NO_MAP:
-        buf_append_text(out, "CLUSTERDOWN the cluster map is not known here or has no shards yet; "
-                             "nothing was changed");
+        buf_append_text(out,
+                        "CLUSTERDOWN the cluster map is not known here or has no shards yet; "
+                        "nothing was changed");
         break;
     }
 }

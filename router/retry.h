@@ -45,9 +45,9 @@ uint32_t retry_backoff_ms(unsigned failures, uint64_t random);
 
 /* Why a request ends without its reply. */
 enum retry_end {
-    RETRY_END_UNKNOWN,    /* A write that may have been applied. */
-    RETRY_END_TIMEOUT,    /* Nobody who should answer did; nothing was changed. */
-    RETRY_END_NO_LEADER,  /* No node could be asked. */
+    RETRY_END_UNKNOWN,   /* A write that may have been applied. */
+    RETRY_END_TIMEOUT,   /* Nobody who should answer did; nothing was changed. */
+    RETRY_END_NO_LEADER, /* No node could be asked. */
     RETRY_END_NO_MAP,
 };
 
@@ -55,11 +55,8 @@ enum retry_end {
 enum retry_end retry_end_of(bool write, bool unsure, bool asked);
 
 /* Appends the error text with its code. node: the last known leader, 0 if none. */
-void retry_write_end(struct buf *out,
-                     enum retry_end end,
-                     uint64_t shard,
-                     uint64_t node,
-                     uint32_t deadline_ms);
+void retry_write_end(
+    struct buf *out, enum retry_end end, uint64_t shard, uint64_t node, uint32_t deadline_ms);
 /* The error for a FAIL. text: what the node said, may be empty. */
 void retry_write_failure(struct buf *out, enum status status, uint64_t shard, struct slice text);
 

@@ -74,11 +74,8 @@ static uint8_t copy_target_db(const struct args *args, uint8_t db)
     return db;
 }
 
-static uint64_t token_at(const struct command *command,
-                         const struct args *args,
-                         uint8_t db,
-                         size_t nth,
-                         size_t index)
+static uint64_t token_at(
+    const struct command *command, const struct args *args, uint8_t db, size_t nth, size_t index)
 {
     if (nth == 1 && args->argc > 4 && command->id == CMD_copy) {
         db = copy_target_db(args, db);
@@ -117,8 +114,8 @@ static enum status refuse_apart(const struct shard_map *map,
     return STATUS_CONFLICT;
 }
 
-/* OK if all keys lie on one shard, found[0] by position; else CONFLICT, and found[1] is the argument
- * index of the first that lies elsewhere. */
+/* OK if all keys lie on one shard, found[0] by position; else CONFLICT, and found[1] is the
+ * argument index of the first that lies elsewhere. */
 static enum status one_shard(const struct command *command,
                              const struct args *args,
                              uint8_t db,

@@ -24,7 +24,7 @@ struct route_share {
 
 struct route {
     enum route_shape shape;
-    size_t shard; /* ONE. */
+    size_t shard;       /* ONE. */
     size_t share_count; /* SPREAD: shares in the order of their first keys. */
     struct route_share *shares;
     uint32_t *keys; /* Argument indexes, share by share, rising within each. */

@@ -126,13 +126,17 @@ static int open_data(struct router *router)
         status = lockfile_open(path, &router->lock);
     }
     if (status == STATUS_CONFLICT) {
-        (void)snprintf(text, sizeof(text), "another process uses the directory %s; give each "
-                                           "router its own --data, or none", folder);
+        (void)snprintf(text, sizeof(text),
+                       "another process uses the directory %s; give each "
+                       "router its own --data, or none",
+                       folder);
         return complain(text, 1);
     }
     if (status != STATUS_OK) {
-        (void)snprintf(text, sizeof(text), "cannot use the directory %s of --data: it cannot be "
-                                           "made or written to", folder);
+        (void)snprintf(text, sizeof(text),
+                       "cannot use the directory %s of --data: it cannot be "
+                       "made or written to",
+                       folder);
         return complain(text, 1);
     }
     (void)snprintf(path, sizeof(path), "%s/router.map", folder);

@@ -143,8 +143,7 @@ static void write_map(struct work *work)
     struct map_save *save = (struct map_save *)(void *)work;
     enum status status = disk_replace_file(save->path, buf_slice(&save->bytes));
     if (status != STATUS_OK) {
-        log_warn("router.map_not_saved", "path=%s reason=\"%s\"", save->path,
-                 status_text(status));
+        log_warn("router.map_not_saved", "path=%s reason=\"%s\"", save->path, status_text(status));
     }
 }
 
@@ -347,9 +346,8 @@ static void make_core(struct router_loop *part)
     do {
         rand_os(&options.session, sizeof(options.session));
     } while (options.session == 0);
-    part->hello = (struct frame_hello){.version = FRAME_VERSION,
-                                       .role = FRAME_ROLE_ROUTER,
-                                       .incarnation = options.session};
+    part->hello = (struct frame_hello){
+        .version = FRAME_VERSION, .role = FRAME_ROLE_ROUTER, .incarnation = options.session};
     part->core = core_new(&options, &env);
     memcpy(part->hello.cluster, core_map(part->core)->cluster, sizeof(part->hello.cluster));
 }

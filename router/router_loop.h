@@ -26,14 +26,14 @@ struct router_loop {
     struct router_link **links; /* By the core's number; NULL: not in use. */
     size_t link_size;
     struct router_call *calls_free;
-    size_t calls; /* Under way. */
-    struct timer timer;   /* The core's. */
-    uint64_t timer_ms;    /* When it runs out; UINT64_MAX: it is not running. */
-    struct timer report;  /* Counters to the metrics, readiness. */
+    size_t calls;        /* Under way. */
+    struct timer timer;  /* The core's. */
+    uint64_t timer_ms;   /* When it runs out; UINT64_MAX: it is not running. */
+    struct timer report; /* Counters to the metrics, readiness. */
     struct mail stop;
-    uint64_t stop_ms;     /* Stopping: when to give up what is under way; else 0. */
-    bool node_seen;       /* A node was up at some time. */
-    atomic_bool ready;    /* The map is known and every shard is led. */
+    uint64_t stop_ms;  /* Stopping: when to give up what is under way; else 0. */
+    bool node_seen;    /* A node was up at some time. */
+    atomic_bool ready; /* The map is known and every shard is led. */
     size_t answer_labels[STATUS_COUNT];
     size_t end_labels[5];
     struct router_call *counter; /* Asks for the number of keys, for INFO. */

@@ -18,8 +18,7 @@ void router_report_open(struct router_loop *part)
         part->answer_labels[i] = metrics_label(part->metrics, METRIC_shard_answers_total, text);
     }
     for (int i = 0; i < 5; i++) {
-        part->end_labels[i] =
-            metrics_label(part->metrics, METRIC_shard_ends_total, end_names[i]);
+        part->end_labels[i] = metrics_label(part->metrics, METRIC_shard_ends_total, end_names[i]);
     }
 }
 
@@ -134,8 +133,9 @@ void router_report_sherd(struct router_loop *part, struct request *request)
     struct buf reply;
     buf_init(&reply, REPLY_SIZE_MAX);
     if (!cluster_view_answer(&view, &request->args, request->db, &reply)) {
-        resp_write_error(&reply, "ERR unknown subcommand of SHERD. Try STATUS, NODES, SHARDS, "
-                                 "EXPLAIN key [db], MAP.");
+        resp_write_error(&reply,
+                         "ERR unknown subcommand of SHERD. Try STATUS, NODES, SHARDS, "
+                         "EXPLAIN key [db], MAP.");
     }
     request_finish(request, buf_slice(&reply));
     buf_deinit(&reply);

@@ -64,7 +64,8 @@ static void make_map(struct shard_map *map, uint64_t nodes, uint64_t shards)
     CHECK(map->nodes != NULL && map->shards != NULL);
     for (uint64_t i = 0; i < nodes; i++) {
         map->nodes[i].id = i + 1;
-        (void)snprintf(map->nodes[i].address, sizeof(map->nodes[i].address), "n%" PRIu64 ":1", i + 1);
+        (void)snprintf(map->nodes[i].address, sizeof(map->nodes[i].address), "n%" PRIu64 ":1",
+                       i + 1);
     }
     uint64_t step = UINT64_MAX / shards + 1; /* 0 for one shard: the whole ring. */
     for (uint64_t i = 0; i < shards; i++) {
@@ -250,8 +251,8 @@ static void deliver(struct script *script, uint64_t node, enum frame_type type, 
     CHECK_EQ(core_frame(script->core, number_of(script, node), &frame), STATUS_OK);
 }
 
-static void answer_bytes(struct script *script, uint64_t node, uint64_t id, enum status status,
-                         struct slice bytes)
+static void answer_bytes(
+    struct script *script, uint64_t node, uint64_t id, enum status status, struct slice bytes)
 {
     struct buf body;
     buf_init(&body, 1 << 20);
@@ -262,14 +263,20 @@ static void answer_bytes(struct script *script, uint64_t node, uint64_t id, enum
     buf_deinit(&body);
 }
 
-void script_answer(struct script *script, uint64_t node, const struct script_request *request,
-                   enum status status, const char *body)
+void script_answer(struct script *script,
+                   uint64_t node,
+                   const struct script_request *request,
+                   enum status status,
+                   const char *body)
 {
     answer_bytes(script, node, request->frame.id, status, slice_str(body));
 }
 
-void script_redirect(struct script *script, uint64_t node, const struct script_request *request,
-                     uint64_t term, uint64_t leader)
+void script_redirect(struct script *script,
+                     uint64_t node,
+                     const struct script_request *request,
+                     uint64_t term,
+                     uint64_t leader)
 {
     struct buf hint;
     buf_init(&hint, 64);

@@ -4,8 +4,9 @@
 #include "router/core.h"
 
 /* Nodes played by the test for a router core: takes what the core sends, answers what the script
- * says. Time stands still unless script_advance() moves it. Node n (from 1) has the address "n<n>:1";
- * shard s (from SHARD_FIRST) has replicas on nodes 1, 2, 3, turned by one from shard to shard. */
+ * says. Time stands still unless script_advance() moves it. Node n (from 1) has the address
+ * "n<n>:1"; shard s (from SHARD_FIRST) has replicas on nodes 1, 2, 3, turned by one from shard to
+ * shard. */
 
 enum { SCRIPT_LINKS_MAX = 32, SCRIPT_ARGS_MAX = 16, SCRIPT_TEXT_SIZE = 64 };
 

@@ -9,8 +9,11 @@
 enum { LINE_SIZE = 256 };
 
 /* The command of a format with one key on the shard at that position. */
-static void run_on(struct script *script, struct script_client *client, size_t position,
-                   const char *before, const char *after)
+static void run_on(struct script *script,
+                   struct script_client *client,
+                   size_t position,
+                   const char *before,
+                   const char *after)
 {
     char key[SCRIPT_TEXT_SIZE];
     char line[LINE_SIZE];
@@ -274,6 +277,17 @@ TEST(core_frame, takes_a_late_answer_for_good)
     script_close(&script);
 }
 
+/* BUSY for what the node got for that shard, nothing for the rest. */
+static void refuse_all(struct script *script, uint64_t node, uint64_t shard)
+{
+    struct script_request request;
+    while (script_take(script, node, &request)) {
+        if (request.frame.shard == shard) {
+            script_answer(script, node, &request, STATUS_BUSY, "");
+        }
+    }
+}
+
 TEST(core_tick, tells_an_unknown_outcome_from_none)
 {
     struct script script;
@@ -292,11 +306,7 @@ TEST(core_tick, tells_an_unknown_outcome_from_none)
             script_link(&script, 1)->full = true;
         }
         for (uint64_t node = 1; node <= 3; node++) {
-            while (script_take(&script, node, &request)) {
-                if (request.frame.shard == SHARD_FIRST + 1) {
-                    script_answer(&script, node, &request, STATUS_BUSY, "");
-                }
-            }
+            refuse_all(&script, node, SHARD_FIRST + 1);
         }
         script_advance(&script, 10);
     }

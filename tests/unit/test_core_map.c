@@ -290,7 +290,9 @@ TEST(core_execute, refuses_keys_that_lie_apart)
 }
 
 /* Keys of both halves of shard SHARD_FIRST. */
-static void halves(const struct script *script, char low[SCRIPT_TEXT_SIZE], char up[SCRIPT_TEXT_SIZE])
+static void halves(const struct script *script,
+                   char low[SCRIPT_TEXT_SIZE],
+                   char up[SCRIPT_TEXT_SIZE])
 {
     script_key(script, 0, 0, low);
     script_key(script, 1, 0, up);

@@ -98,8 +98,7 @@ static void check_scan(const char *reply, uint64_t last, const char *want)
 
 TEST(fanout_scan, goes_on_at_the_next_shard)
 {
-    check_scan("*2\r\n$1\r\n0\r\n*1\r\n$1\r\na\r\n", 99,
-               "*2\r\n$3\r\n100\r\n*1\r\n$1\r\na\r\n");
+    check_scan("*2\r\n$1\r\n0\r\n*1\r\n$1\r\na\r\n", 99, "*2\r\n$3\r\n100\r\n*1\r\n$1\r\na\r\n");
     check_scan("*2\r\n$1\r\n0\r\n*0\r\n", UINT64_MAX, "*2\r\n$1\r\n0\r\n*0\r\n");
     check_scan("*2\r\n$2\r\n17\r\n*0\r\n", 99, "*2\r\n$2\r\n17\r\n*0\r\n");
     check_scan("-ERR syntax error\r\n", 99, "-ERR syntax error\r\n");

@@ -18,8 +18,8 @@ TEST(retry_decide, follows_a_hint_but_not_for_ever)
 
 TEST(retry_decide, knows_which_answers_mean_that_nothing_happened)
 {
-    const enum status nothing[] = {STATUS_NOT_LEADER, STATUS_NOT_OWNER, STATUS_NO_SHARD,
-                                   STATUS_BUSY,       STATUS_AGAIN,     STATUS_DISK_FULL,
+    const enum status nothing[] = {STATUS_NOT_LEADER, STATUS_NOT_OWNER,   STATUS_NO_SHARD,
+                                   STATUS_BUSY,       STATUS_AGAIN,       STATUS_DISK_FULL,
                                    STATUS_TOO_BIG,    STATUS_BAD_ARGUMENT};
     for (size_t i = 0; i < sizeof(nothing) / sizeof(nothing[0]); i++) {
         CHECK(decide(nothing[i], false, 0).refused);

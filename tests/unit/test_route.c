@@ -27,8 +27,8 @@ static void bench_init(struct bench *bench)
     bench->map.shards = calloc(SHARDS, sizeof(*bench->map.shards));
     CHECK(bench->map.shards != NULL);
     for (uint64_t i = 0; i < SHARDS; i++) {
-        bench->map.shards[i] =
-            (struct shard_desc){.id = 10 + i, .start = i << 62, .last = (i << 62) | (UINT64_MAX >> 2)};
+        bench->map.shards[i] = (struct shard_desc){
+            .id = 10 + i, .start = i << 62, .last = (i << 62) | (UINT64_MAX >> 2)};
     }
 }
 

@@ -1,4 +1,4 @@
-#include "router/lane.h"
+#include "router/shard_lane.h"
 
 #include "common/base/assert.h"
 

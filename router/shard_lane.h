@@ -1,12 +1,13 @@
-#ifndef ROUTER_LANE_H
-#define ROUTER_LANE_H
+#ifndef ROUTER_SHARD_LANE_H
+#define ROUTER_SHARD_LANE_H
 
 #include "common/base/list.h"
 #include "common/base/slice.h"
 
 /* The queue of everything that waits for one shard, in the order of arrival. It keeps a client's
  * pipelined commands to one shard in order even when the first of them has to be sent again: what
- * is behind it is then sent again behind it. Pure: lists and counts, no sending. Thread: the core's.
+ * is behind it is then sent again behind it. Pure: lists and counts, no sending. Thread: the
+ * core's.
  *
  *   SHUT   nothing may be sent: no target, or backing off until wake_ms
  *   PROBE  one part was sent to the target, what is behind it waits for its answer
@@ -16,6 +17,7 @@
  * the lane's has to be sent (again). After BUSY the run goes on: only what was refused is sent
  * again, beginning with a probe. */
 
+struct lane;
 struct backend;
 struct core_request;
 
@@ -23,7 +25,7 @@ enum lane_state { LANE_SHUT, LANE_PROBE, LANE_OPEN };
 
 /* One command for one shard: a whole request, or a share of one. */
 struct lane_part {
-    struct list queue; /* In lane->parts, or in the core's strays. */
+    struct list queue;  /* In lane->parts, or in the core's strays. */
     struct list writes; /* In lane->writes, if seq is not 0. */
     struct core_request *request;
     struct lane *lane; /* NULL while it is in none. */
@@ -31,10 +33,10 @@ struct lane_part {
     uint64_t order;    /* Of arrival, over all lanes of the core; also the seq of a write. */
     uint64_t seq;      /* 0: a read. */
     uint64_t sent_ms;
-    size_t size;         /* Of its frame, about. */
-    uint32_t run;        /* The lane's when it was sent last; 0: not since it came or was refused. */
-    uint32_t slot;       /* Index in the core's table; ids of frames are made of it. */
-    uint32_t tries;      /* How often it was sent. */
+    size_t size;    /* Of its frame, about. */
+    uint32_t run;   /* The lane's when it was sent last; 0: not since it came or was refused. */
+    uint32_t slot;  /* Index in the core's table; ids of frames are made of it. */
+    uint32_t tries; /* How often it was sent. */
     uint32_t unanswered; /* Tries that no answer has come to. */
     bool unsure;         /* A try may have been applied, and no answer will come to it. */
     bool left;           /* Its keys belong to another shard now, but this one must answer first. */
@@ -57,18 +59,18 @@ struct lane {
     struct list parts;
     struct list writes;
     size_t count;
-    size_t size; /* Bytes of all parts. */
-    struct lane_part *next; /* OPEN: all before it are sent in this run; NULL: all are. */
+    size_t size;             /* Bytes of all parts. */
+    struct lane_part *next;  /* OPEN: all before it are sent in this run; NULL: all are. */
     struct lane_part *probe; /* PROBE. */
     bool held; /* Has tokens that were another's: waits until no part is left behind there. */
     struct backend *target; /* PROBE, OPEN; SHUT: whose run will go on, or NULL. */
     uint32_t run;
-    uint64_t wake_ms;  /* SHUT: when to try again; OPEN with next: when to go on. 0: no time. */
-    uint64_t heard_ms; /* Last answer of the target as the leader. */
-    unsigned failures; /* Refusals, silences and lost links since the last answer. */
+    uint64_t wake_ms;   /* SHUT: when to try again; OPEN with next: when to go on. 0: no time. */
+    uint64_t heard_ms;  /* Last answer of the target as the leader. */
+    unsigned failures;  /* Refusals, silences and lost links since the last answer. */
     unsigned redirects; /* Hints followed at once since then. */
     unsigned silences;
-    unsigned turn; /* Which replica was asked last when no leader was known. */
+    unsigned turn;   /* Which replica was asked last when no leader was known. */
     uint64_t leader; /* Node, 0: unknown. */
     uint64_t term;   /* In which it was known, also if it no longer is. */
     unsigned replica_count;
@@ -88,7 +90,8 @@ struct lane_part *lane_after(const struct lane *lane, const struct lane_part *pa
 /* All seqs below it have been answered, none from it on has been forgotten; part is in the lane. */
 uint64_t lane_first_unacked(const struct lane *lane, const struct lane_part *part);
 
-/* Takes note of who leads. True if that is news: a higher term, or a leader where none was known. */
+/* Takes note of who leads. True if that is news: a higher term, or a leader where none was known.
+ */
 bool lane_learn(struct lane *lane, uint64_t node, uint64_t term);
 /* The node says that it does not lead, or cannot be reached. */
 void lane_forget(struct lane *lane, uint64_t node);

@@ -1,0 +1,174 @@
+#include "common/cluster/cluster_view.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/cluster/token.h"
+#include "common/proto/resp.h"
+#include "tests/support/test.h"
+
+enum { OUT_SIZE_MAX = 1 << 20 };
+
+struct bench {
+    struct shard_map map;
+    struct cluster_view view;
+    struct buf out;
+};
+
+/* Node 1 leads shard 2 in term 4; shard 3 has no leader. Node 2 is down. */
+static bool leader(void *ctx, uint64_t shard, struct leader_hint *hint)
+{
+    (void)ctx;
+    *hint = (struct leader_hint){.shard = shard, .term = 4, .node = 1};
+    return shard == 2;
+}
+
+static bool node_up(void *ctx, uint64_t node)
+{
+    (void)ctx;
+    return node == 1;
+}
+
+static void bench_init(struct bench *bench)
+{
+    *bench = (struct bench){0};
+    struct shard_map *map = &bench->map;
+    shard_map_init(map);
+    map->cluster[0] = 0xAB;
+    map->version = 12;
+    map->replicas = 2;
+    map->node_count = 2;
+    map->nodes = calloc(2, sizeof(*map->nodes));
+    map->shard_count = 2;
+    map->shards = calloc(2, sizeof(*map->shards));
+    CHECK(map->nodes != NULL && map->shards != NULL);
+    for (uint64_t i = 0; i < 2; i++) {
+        map->nodes[i].id = i + 1;
+        (void)snprintf(map->nodes[i].address, NODE_ADDRESS_SIZE_MAX, "10.0.0.%d:7000", (int)i + 1);
+        (void)snprintf(map->nodes[i].zone, NODE_ZONE_SIZE_MAX, "z%d", (int)i + 1);
+        map->shards[i] = (struct shard_desc){.id = i + 2, .ver = 1, .conf_ver = 1};
+        map->shards[i].start = i << 63;
+        map->shards[i].last = (i << 63) | (UINT64_MAX >> 1);
+        map->shards[i].replica_count = 2;
+        map->shards[i].replicas[0] = (struct replica_desc){.id = 20 + i, .node = 1};
+        map->shards[i].replicas[1] = (struct replica_desc){.id = 30 + i, .node = 2};
+    }
+    bench->view =
+        (struct cluster_view){.map = map, .role = "router", .leader = leader, .node_up = node_up};
+    buf_init(&bench->out, OUT_SIZE_MAX);
+}
+
+static void bench_deinit(struct bench *bench)
+{
+    shard_map_deinit(&bench->map);
+    buf_deinit(&bench->out);
+}
+
+static bool ask(struct bench *bench, const char *a, const char *b, const char *c)
+{
+    struct slice argv[4] = {slice_str("sherd"), slice_str(a == NULL ? "" : a),
+                            slice_str(b == NULL ? "" : b), slice_str(c == NULL ? "" : c)};
+    size_t argc = c != NULL ? 4 : b != NULL ? 3 : a != NULL ? 2 : 1;
+    struct args args = {.argv = argv, .argc = argc};
+    buf_clear(&bench->out);
+    bool known = cluster_view_answer(&bench->view, &args, 0, &bench->out);
+    size_t size = 0;
+    if (known) {
+        CHECK_EQ(resp_value_size(buf_slice(&bench->out), OUT_SIZE_MAX, &size), STATUS_OK);
+        CHECK_EQ(size, bench->out.len);
+    }
+    return known;
+}
+
+static bool has(const struct bench *bench, const char *part)
+{
+    return memmem(bench->out.data, bench->out.len, part, strlen(part)) != NULL;
+}
+
+TEST(cluster_view_answer, status_counts_what_is_up_and_led)
+{
+    struct bench bench;
+    bench_init(&bench);
+    CHECK(ask(&bench, "STATUS", NULL, NULL));
+    CHECK(has(&bench, "$32\r\nab000000000000000000000000000000\r\n"));
+    CHECK(has(&bench, "map_version\r\n:12\r\n"));
+    CHECK(has(&bench, "nodes\r\n:2\r\n$8\r\nnodes_up\r\n:1\r\n"));
+    CHECK(has(&bench, "shards\r\n:2\r\n$10\r\nshards_led\r\n:1\r\n"));
+    CHECK_EQ(cluster_view_led(&bench.view), 1);
+    bench_deinit(&bench);
+}
+
+TEST(cluster_view_answer, nodes_says_who_leads_how_much)
+{
+    struct bench bench;
+    bench_init(&bench);
+    CHECK(ask(&bench, "nodes", NULL, NULL));
+    CHECK(has(&bench, "up\r\n#t\r\n$5\r\nleads\r\n:1\r\n$8\r\nreplicas\r\n:2\r\n"));
+    CHECK(has(&bench, "up\r\n#f\r\n$5\r\nleads\r\n:0\r\n$8\r\nreplicas\r\n:2\r\n"));
+    CHECK(has(&bench, "10.0.0.2:7000"));
+    bench_deinit(&bench);
+}
+
+TEST(cluster_view_answer, shards_shows_ranges_and_replicas)
+{
+    struct bench bench;
+    bench_init(&bench);
+    CHECK(ask(&bench, "Shards", NULL, NULL));
+    CHECK(has(&bench, "start\r\n$16\r\n8000000000000000\r\n$4\r\nlast\r\n$16\r\nffffffffffffffff"));
+    CHECK(has(&bench, "leader\r\n:1\r\n$4\r\nterm\r\n:4\r\n"));
+    CHECK(has(&bench, "leader\r\n:0\r\n"));
+    CHECK(has(&bench, "*2\r\n$4\r\n20@1\r\n$4\r\n30@2\r\n"));
+    bench_deinit(&bench);
+}
+
+TEST(cluster_view_answer, explain_says_where_a_key_lives)
+{
+    struct bench bench;
+    bench_init(&bench);
+    CHECK(ask(&bench, "explain", "a{tag}b", NULL));
+    char token[64];
+    (void)snprintf(token, sizeof(token), "token\r\n$16\r\n%016llx\r\n",
+                   (unsigned long long)token_of_key(slice_str("tag")));
+    CHECK(has(&bench, "tag\r\n$3\r\ntag\r\n"));
+    CHECK(has(&bench, token));
+    CHECK(ask(&bench, "explain", "a", "5"));
+    (void)snprintf(token, sizeof(token), "token\r\n$16\r\n%016llx\r\n",
+                   (unsigned long long)token_of(5, slice_str("a")));
+    CHECK(has(&bench, token));
+    CHECK(ask(&bench, "explain", "a", "16"));
+    CHECK(has(&bench, "-ERR DB index is out of range"));
+    bench.map.shard_count = 0;
+    CHECK(ask(&bench, "explain", "a", NULL));
+    CHECK(has(&bench, "-CLUSTERDOWN "));
+    bench_deinit(&bench);
+}
+
+TEST(cluster_view_answer, map_is_the_encoded_map)
+{
+    struct bench bench;
+    bench_init(&bench);
+    CHECK(ask(&bench, "map", NULL, NULL));
+    struct resp_value value;
+    CHECK_EQ(resp_value_read(buf_slice(&bench.out), &value), STATUS_OK);
+    struct shard_map copy;
+    shard_map_init(&copy);
+    CHECK_EQ(shard_map_decode(value.bytes, &copy), STATUS_OK);
+    CHECK_EQ(copy.version, 12);
+    CHECK_EQ(copy.shards[1].replicas[1].id, 31);
+    shard_map_deinit(&copy);
+    bench_deinit(&bench);
+}
+
+TEST(cluster_view_answer, refuses_what_it_does_not_know)
+{
+    struct bench bench;
+    bench_init(&bench);
+    CHECK(!ask(&bench, NULL, NULL, NULL));
+    CHECK(!ask(&bench, "other", NULL, NULL));
+    CHECK_EQ(bench.out.len, 0);
+    CHECK(ask(&bench, "status", "more", NULL));
+    CHECK(has(&bench, "-ERR wrong number of arguments for 'sherd|status' command"));
+    CHECK(ask(&bench, "explain", NULL, NULL));
+    CHECK(has(&bench, "-ERR wrong number of arguments"));
+    bench_deinit(&bench);
+}
