@@ -1,0 +1,36 @@
+/* `status`: is the cluster healthy. */
+
+#include <inttypes.h>
+
+#include "client/admin/ask.h"
+
+static void print_status(const struct sherd_reply *reply, bool healthy)
+{
+    char text[ASK_TEXT_SIZE];
+    printf("cluster   %s\n", ask_field(reply, "cluster", text, sizeof text));
+    printf("state     %s\n", healthy ? "healthy" : "NOT HEALTHY");
+    printf("nodes     %" PRId64 " of %" PRId64 " up\n", ask_number(reply, "nodes_up"),
+           ask_number(reply, "nodes"));
+    printf("shards    %" PRId64 " of %" PRId64 " have a leader\n", ask_number(reply, "shards_led"),
+           ask_number(reply, "shards"));
+    printf("replicas  %s of each shard\n", ask_field(reply, "replicas", text, sizeof text));
+    printf("map       version %s", ask_field(reply, "map_version", text, sizeof text));
+    printf(", as a %s knows it\n", ask_field(reply, "role", text, sizeof text));
+}
+
+enum verb_exit verb_run_status(const struct verb_call *call)
+{
+    struct sherd_reply *reply = NULL;
+    enum verb_exit code = ask_sherd(call, "STATUS", NULL, &reply);
+    if (code != VERB_DONE) {
+        return code;
+    }
+    bool healthy = ask_number(reply, "shards") > 0 &&
+                   ask_number(reply, "shards_led") == ask_number(reply, "shards") &&
+                   ask_number(reply, "nodes_up") == ask_number(reply, "nodes");
+    if (!verb_given(call, "json")) {
+        print_status(reply, healthy);
+    }
+    sherd_reply_free(reply);
+    return healthy ? VERB_DONE : VERB_FAILED;
+}
