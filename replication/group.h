@@ -5,9 +5,9 @@
 #include "replication/host.h"
 
 /* One replicated group: a raft core with the guards that make it safe, hidden, so that the core can
- * be replaced by changing replication/raft/. All calls and callbacks on the host's loop. No callback
- * runs inside the call that asked for it, unless said so; callbacks may call back in, but for
- * `apply`, which may not.
+ * be replaced by changing replication/raft/. All calls and callbacks on the host's loop. No
+ * callback runs inside the call that asked for it, unless said so; callbacks may call back in, but
+ * for `apply`, which may not.
  *
  * Async contract: a call that returns OK (AGAIN for group_read) calls back exactly once, later; one
  * that returns anything else never does. */
@@ -98,10 +98,10 @@ MUST_USE enum status group_open(struct host *host,
                                 const struct group_options *options,
                                 struct group **group);
 /* Ask before group_open() of a group that may have a past. True: the process ended while a snapshot
- * was being installed; the log below it is gone and the store, which has applied_index (0: nothing),
- * does not hold it. The caller repeats the installation of *manifest so that the store holds *state,
- * and then opens with *state. *manifest is valid while the wal is open. It is empty if what is
- * missing is the group's birth state and not a snapshot. */
+ * was being installed; the log below it is gone and the store, which has applied_index (0:
+ * nothing), does not hold it. The caller repeats the installation of *manifest so that the store
+ * holds *state, and then opens with *state. *manifest is valid while the wal is open. It is empty
+ * if what is missing is the group's birth state and not a snapshot. */
 bool group_pending_install(struct host *host,
                            uint64_t id,
                            uint64_t applied_index,
@@ -113,7 +113,9 @@ void group_close(struct group *group);
 
 /* Copies the entry. NOT_LEADER; BUSY: too much is uncommitted, wait for a completion. on_done:
  * OK after the entry was applied here; LEADERSHIP_LOST: outcome unknown; CLOSED. */
-MUST_USE enum status group_propose(struct group *group, struct slice entry, struct proposal *proposal);
+MUST_USE enum status group_propose(struct group *group,
+                                   struct slice entry,
+                                   struct proposal *proposal);
 /* True if group_propose() would not be BUSY. */
 bool group_can_propose(const struct group *group);
 
@@ -155,7 +157,7 @@ struct group_info {
     uint64_t leader_node; /* 0: unknown. */
     uint64_t commit_index, applied_index, last_index;
     bool quiesced, lease;
-    struct group_conf conf; /* In force. */
+    struct group_conf conf;            /* In force. */
     uint64_t match[GROUP_MEMBERS_MAX]; /* Leader: acknowledged index per member of conf. */
 };
 void group_info(const struct group *group, struct group_info *info);

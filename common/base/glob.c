@@ -33,7 +33,7 @@ static size_t match_class(struct slice pattern, size_t at, int8_t byte, bool *ma
             found |= byte_at(pattern, at) == byte;
         }
     }
-    *match = found != not;
+    *match = found != not ;
     return at;
 }
 

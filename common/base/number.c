@@ -58,8 +58,7 @@ bool number_parse_float(struct slice text, long double *value)
     char *end = NULL;
     long double parsed = strtold(copy, &end);
     bool whole = (size_t)(end - copy) == text.len && !isspace((unsigned char)copy[0]);
-    bool range = errno == ERANGE &&
-                 (isinf(parsed) || fpclassify(parsed) == FP_ZERO);
+    bool range = errno == ERANGE && (isinf(parsed) || fpclassify(parsed) == FP_ZERO);
     if (!whole || range || errno == EINVAL || isnan(parsed)) {
         return false;
     }

@@ -7,8 +7,8 @@
  * ll2string, ld2string with LD_STR_HUMAN). Pure. Any thread. */
 
 enum {
-    NUMBER_I64_SIZE_MAX = 20,            /* "-9223372036854775808" */
-    NUMBER_FLOAT_SIZE_MAX = 5 * 1024,    /* The longest text of a float that is read or written. */
+    NUMBER_I64_SIZE_MAX = 20,         /* "-9223372036854775808" */
+    NUMBER_FLOAT_SIZE_MAX = 5 * 1024, /* The longest text of a float that is read or written. */
 };
 
 /* True if text is the one canonical form of an integer: no spaces, no '+', no leading zeros, no

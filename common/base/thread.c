@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "common/base/assert.h"
@@ -80,15 +81,20 @@ void cond_broadcast(struct cond *cond)
     assert(rv == 0);
 }
 
+enum { NAME_SIZE = 16 }; /* The kernel's bound, with the NUL. */
+
 struct start {
     void (*run)(void *arg);
     void *arg;
+    char name[NAME_SIZE];
 };
 
 static void *on_start(void *arg)
 {
     struct start start = *(struct start *)arg;
     free(arg);
+    int rv = pthread_setname_np(pthread_self(), start.name);
+    assert(rv == 0);
     start.run(start.arg);
     return NULL;
 }
@@ -98,6 +104,8 @@ void thread_start(struct thread *thread, const char *name, void (*run)(void *arg
     struct start *start = malloc(sizeof(*start));
     assert(start != NULL);
     *start = (struct start){.run = run, .arg = arg};
+    assert(strlen(name) < sizeof(start->name));
+    memcpy(start->name, name, strlen(name));
     sigset_t all;
     sigset_t old;
     sigfillset(&all);
@@ -106,8 +114,6 @@ void thread_start(struct thread *thread, const char *name, void (*run)(void *arg
     rv = pthread_create(&thread->raw, NULL, on_start, start);
     assert(rv == 0);
     rv = pthread_sigmask(SIG_SETMASK, &old, NULL);
-    assert(rv == 0);
-    rv = pthread_setname_np(thread->raw, name);
     assert(rv == 0);
 }
 

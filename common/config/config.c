@@ -8,38 +8,16 @@
 #include "common/base/log.h"
 #include "common/config/config_value.h"
 
-/* "proto_max_bulk_len" as the table has it; names with '-' are made once, below. */
-enum { NAME_SIZE_MAX = 48 };
-
-static char names[CONFIG_COUNT][NAME_SIZE_MAX];
-
-/* Runs before main: names are constant as soon as anybody can see them. */
-__attribute__((constructor)) static void make_names(void)
-{
-    static const char *const ids[CONFIG_COUNT] = {
-#define CONFIG(id, ...) #id,
-#include "common/config/config.def"
-#undef CONFIG
-    };
-    for (size_t i = 0; i < CONFIG_COUNT; i++) {
-        size_t len = strlen(ids[i]);
-        assert(len < NAME_SIZE_MAX);
-        for (size_t at = 0; at < len; at++) {
-            names[i][at] = ids[i][at] == '_' ? '-' : ids[i][at];
-        }
-    }
-}
-
 static const struct config_row rows[CONFIG_COUNT] = {
-#define CONFIG(id, type_, preset_, min_, max_, choices_, flags_, why_) \
-    {.name = names[CONFIG_##id],                                       \
-     .type = (type_),                                                  \
-     .preset = (preset_),                                              \
-     .min = (min_),                                                    \
-     .max = (max_),                                                    \
-     .choices = (choices_),                                            \
-     .flags = (flags_),                                                \
-     .why = (why_)},
+#define CONFIG(id, name_, type_, preset_, min_, max_, choices_, flags_, why_) \
+    [CONFIG_##id] = {.name = (name_),                                         \
+                     .type = (type_),                                         \
+                     .preset = (preset_),                                     \
+                     .min = (min_),                                           \
+                     .max = (max_),                                           \
+                     .choices = (choices_),                                   \
+                     .flags = (flags_),                                       \
+                     .why = (why_)},
 #include "common/config/config.def"
 #undef CONFIG
 };

@@ -39,7 +39,10 @@ static enum status explain(enum status status, const char *where, const char *na
     return STATUS_BAD_ARGUMENT;
 }
 
-static enum status set_line(struct config *config, struct slice line, const char *where, char *error)
+static enum status set_line(struct config *config,
+                            struct slice line,
+                            const char *where,
+                            char *error)
 {
     size_t len = 0;
     while (len < line.len && !isspace(line.data[len])) {
@@ -57,7 +60,10 @@ static enum status set_line(struct config *config, struct slice line, const char
     return status == STATUS_OK ? STATUS_OK : explain(status, where, shown, error);
 }
 
-static enum status set_lines(struct config *config, const char *path, struct slice text, char *error)
+static enum status set_lines(struct config *config,
+                             const char *path,
+                             struct slice text,
+                             char *error)
 {
     for (unsigned number = 1; text.len > 0; number++) {
         const uint8_t *end = memchr(text.data, '\n', text.len);
@@ -81,8 +87,8 @@ static enum status load_file(struct config *config, const char *path, char *erro
 {
     FILE *file = fopen(path, "re");
     if (file == NULL) {
-        (void)snprintf(error, CONFIG_ERROR_SIZE, "cannot open the file of --config, %.200s: %s", path,
-                       strerror(errno));
+        (void)snprintf(error, CONFIG_ERROR_SIZE, "cannot open the file of --config, %.200s: %s",
+                       path, strerror(errno));
         return errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO;
     }
     char *text = malloc(FILE_SIZE_MAX + 1);
@@ -175,12 +181,8 @@ static bool take_wish(struct config *config, const char *argument)
 }
 
 /* The flag at argv[*at] with its value; *at moves on if that is an argument of its own. */
-static enum status take_flag(const struct config *config,
-                             int argc,
-                             char **argv,
-                             int *at,
-                             struct flag *flag,
-                             char *error)
+static enum status take_flag(
+    const struct config *config, int argc, char **argv, int *at, struct flag *flag, char *error)
 {
     const char *argument = argv[*at];
     if (!parse_flag(argument, flag)) {
@@ -234,11 +236,8 @@ static enum status load_flags(struct config *config, int argc, char **argv, bool
     return STATUS_OK;
 }
 
-enum status config_load(struct config *config,
-                        int argc,
-                        char **argv,
-                        char **environment,
-                        char *error)
+enum status config_load(
+    struct config *config, int argc, char **argv, char **environment, char *error)
 {
     /* First only to find --config; SHERD_CONFIG serves as well. */
     enum status status = load_flags(config, argc, argv, false, error);
@@ -288,10 +287,11 @@ static void wrap(struct buf *out, const char *text, int indent)
 void config_help(const struct config *config, const char *usage, struct buf *out)
 {
     buf_append_text(out, usage);
-    buf_append_text(out,
-                    "\nSettings, as --name value, as a line \"name value\" in the file of --config, "
-                    "or as\nSHERD_NAME in the environment; the first of these that is there "
-                    "counts:\n\n");
+    buf_append_text(
+        out,
+        "\nSettings, as --name value, as a line \"name value\" in the file of --config, "
+        "or as\nSHERD_NAME in the environment; the first of these that is there "
+        "counts:\n\n");
     for (size_t i = 0; i < CONFIG_COUNT; i++) {
         const struct config_row *row = config_row((enum config_id)i);
         if ((row->flags & config->program) == 0 || (row->flags & CONFIG_REDIS) != 0) {
@@ -309,15 +309,16 @@ void config_help(const struct config *config, const char *usage, struct buf *out
 
 static void document_rows(struct buf *out, bool redis)
 {
-    buf_append_text(out, "| name | of | default | values | changes while running | what it is for |\n"
-                         "|---|---|---|---|---|---|\n");
+    buf_append_text(out,
+                    "| name | of | default | values | changes while running | what it is for |\n"
+                    "|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < CONFIG_COUNT; i++) {
         const struct config_row *row = config_row((enum config_id)i);
         if (((row->flags & CONFIG_REDIS) != 0) != redis) {
             continue;
         }
         unsigned both = CONFIG_NODE | CONFIG_ROUTER;
-        const char *program = (row->flags & both) == both      ? "both"
+        const char *program = (row->flags & both) == both       ? "both"
                               : (row->flags & CONFIG_NODE) != 0 ? "node"
                                                                 : "router";
         buf_append_format(out, "| `%s` | %s | ", row->name, program);
@@ -338,19 +339,21 @@ static void document_rows(struct buf *out, bool redis)
 
 void config_document(struct buf *out)
 {
-    buf_append_text(out,
-                    "# Settings\n\nWritten from `common/config/config.def` by `test_config --write`; "
-                    "a test fails if they differ.\n\n"
-                    "A setting has one name everywhere: `--name value` on the command line, "
-                    "`SHERD_NAME` in the environment (upper case, `_` for `-`), a line `name value` in "
-                    "the file of `--config` (`#` begins a comment), `CONFIG GET name` and, where it "
-                    "changes while running, `CONFIG SET name value`. The command line wins over the "
-                    "environment, the environment over the file, the file over the default. An unknown "
-                    "name is an error that gives the place and the nearest name.\n\n"
-                    "Sizes are bytes, or have a unit: `k`, `m`, `g` (1000) or `kb`, `mb`, `gb` (1024). "
-                    "Durations may have `ms`, `s`, `m`, `h`.\n\n");
+    buf_append_text(
+        out,
+        "# Settings\n\nWritten from `common/config/config.def` by `test_config --write`; "
+        "a test fails if they differ.\n\n"
+        "A setting has one name everywhere: `--name value` on the command line, "
+        "`SHERD_NAME` in the environment (upper case, `_` for `-`), a line `name value` in "
+        "the file of `--config` (`#` begins a comment), `CONFIG GET name` and, where it "
+        "changes while running, `CONFIG SET name value`. The command line wins over the "
+        "environment, the environment over the file, the file over the default. An unknown "
+        "name is an error that gives the place and the nearest name.\n\n"
+        "Sizes are bytes, or have a unit: `k`, `m`, `g` (1000) or `kb`, `mb`, `gb` (1024). "
+        "Durations may have `ms`, `s`, `m`, `h`.\n\n");
     document_rows(out, false);
-    buf_append_text(out, "\n## Known to Redis clients\n\n"
-                         "`CONFIG GET` answers these, so that tools which ask for them work.\n\n");
+    buf_append_text(out,
+                    "\n## Known to Redis clients\n\n"
+                    "`CONFIG GET` answers these, so that tools which ask for them work.\n\n");
     document_rows(out, true);
 }

@@ -14,9 +14,9 @@ struct unit {
 };
 
 static const struct unit size_units[] = {
-    {"", 1},          {"b", 1},
-    {"k", 1000},      {"kb", 1024},
-    {"m", 1000000},   {"mb", 1024 * 1024},
+    {"", 1},           {"b", 1},
+    {"k", 1000},       {"kb", 1024},
+    {"m", 1000000},    {"mb", 1024 * 1024},
     {"g", 1000000000}, {"gb", 1024 * 1024 * 1024},
     {NULL, 0},
 };
@@ -97,8 +97,7 @@ static enum status parse_bounded(const struct config_row *row,
 {
     int64_t value = 0;
     if (!parse_number(text, units_of(row->type), &value)) {
-        return fail(error, row->type == CONFIG_SIZE
-                               ? "argument must be a memory value"
+        return fail(error, row->type == CONFIG_SIZE ? "argument must be a memory value"
                            : row->type == CONFIG_INT
                                ? "argument couldn't be parsed into an integer"
                                : "argument must be a duration, as in 250ms, 10s or 5m");

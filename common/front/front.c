@@ -270,6 +270,8 @@ static struct front_part *make_part(struct front *front, unsigned index)
     part->metrics = metrics_part(front->options.metrics, index);
     list_init(&part->sessions);
     buf_init(&part->reply, SIZE_MAX / 2);
+    resp_parser_init(&part->parser,
+                     (size_t)config_number(front->options.config, CONFIG_proto_max_bulk_len));
     for (size_t i = 0; i < CMD_COUNT; i++) {
         const char *name = command_at(i)->name;
         struct metrics_part *metrics = part->metrics;
@@ -315,6 +317,7 @@ void front_free(struct front *front)
         assert(list_empty(&part->sessions));
         assert(!loop_timer_running(&part->tick));
         buf_deinit(&part->reply);
+        resp_parser_deinit(&part->parser);
         free(part);
     }
     free(front->parts);

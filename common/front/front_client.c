@@ -240,8 +240,7 @@ static bool matches(const struct search *search, const struct session *session)
     if (search->skip_self && session->id == search->tour.request->client) {
         return false;
     }
-    int64_t age_s =
-        (int64_t)((front_now_ns(session->part) / 1000000 - session->created_ms) / 1000);
+    int64_t age_s = (int64_t)((front_now_ns(session->part) / 1000000 - session->created_ms) / 1000);
     return (search->max_age_s == 0 || age_s >= search->max_age_s) && has_address(search, session);
 }
 
@@ -392,7 +391,8 @@ static bool read_kill_option(struct search *search,
         front_done(request);
         return false;
     }
-    if (command_word(option, "skipme") && (command_word(value, "yes") || command_word(value, "no"))) {
+    if (command_word(option, "skipme") &&
+        (command_word(value, "yes") || command_word(value, "no"))) {
         search->skip_self = command_word(value, "yes");
         return true;
     }
@@ -432,12 +432,18 @@ static void kill_clients(struct request *request)
 void front_client(struct request *request)
 {
     static const struct front_subcommand table[] = {
-        {"getname", 2, get_name},       {"getredir", 2, get_redirection},
-        {"id", 2, get_id},              {"info", 2, get_info},
-        {"kill", -3, kill_clients},     {"list", -2, list},
-        {"no-evict", 3, set_no_evict},  {"no-touch", 3, set_no_touch},
-        {"reply", 3, set_reply},        {"setinfo", 4, set_info},
-        {"setname", 3, set_name},       {"trackinginfo", 2, get_tracking},
+        {"getname", 2, get_name},
+        {"getredir", 2, get_redirection},
+        {"id", 2, get_id},
+        {"info", 2, get_info},
+        {"kill", -3, kill_clients},
+        {"list", -2, list},
+        {"no-evict", 3, set_no_evict},
+        {"no-touch", 3, set_no_touch},
+        {"reply", 3, set_reply},
+        {"setinfo", 4, set_info},
+        {"setname", 3, set_name},
+        {"trackinginfo", 2, get_tracking},
         {"unpause", 2, unpause},
     };
     static const char *const help[] = {

@@ -40,7 +40,7 @@ static size_t categories_of(const struct command *command, const char **words)
         const char *group;
         const char *category;
     } groups[] = {
-        {"string", "@string"}, {"generic", "@keyspace"},     {"bitmap", "@bitmap"},
+        {"string", "@string"}, {"generic", "@keyspace"},      {"bitmap", "@bitmap"},
         {"hash", "@hash"},     {"connection", "@connection"}, {"list", "@list"},
         {"set", "@set"},       {"sorted-set", "@sortedset"},
     };
@@ -316,8 +316,11 @@ static void list(struct request *request)
 void front_command(struct request *request)
 {
     static const struct front_subcommand table[] = {
-        {"count", 2, count}, {"docs", -2, docs},          {"getkeys", -4, get_keys},
-        {"info", -2, info},  {"getkeysandflags", -4, get_keys_and_flags},
+        {"count", 2, count},
+        {"docs", -2, docs},
+        {"getkeys", -4, get_keys},
+        {"info", -2, info},
+        {"getkeysandflags", -4, get_keys_and_flags},
         {"list", -2, list},
     };
     static const char *const help[] = {

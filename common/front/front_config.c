@@ -77,7 +77,10 @@ static bool seen_before(struct args args, size_t at)
     return false;
 }
 
-static void fail_change(struct change *change, struct slice name, enum status status, const char *why)
+static void fail_change(struct change *change,
+                        struct slice name,
+                        enum status status,
+                        const char *why)
 {
     char shown[64];
     size_t len = name.len < sizeof(shown) - 1 ? name.len : sizeof(shown) - 1;

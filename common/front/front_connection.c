@@ -244,16 +244,26 @@ void front_readwrite(struct request *request)
 void front_cluster(struct request *request)
 {
     static const struct front_subcommand table[] = {
-        {"addslots", -3, refuse_cluster},      {"bumpepoch", 2, refuse_cluster},
-        {"countkeysinslot", 3, refuse_cluster}, {"failover", -2, refuse_cluster},
-        {"forget", 3, refuse_cluster},         {"getkeysinslot", 4, refuse_cluster},
-        {"info", 2, refuse_cluster},           {"keyslot", 3, refuse_cluster},
-        {"links", 2, refuse_cluster},          {"meet", -4, refuse_cluster},
-        {"myid", 2, refuse_cluster},           {"myshardid", 2, refuse_cluster},
-        {"nodes", 2, refuse_cluster},          {"replicas", 3, refuse_cluster},
-        {"replicate", 3, refuse_cluster},      {"reset", -2, refuse_cluster},
-        {"setslot", -4, refuse_cluster},       {"shards", 2, refuse_cluster},
-        {"slaves", 3, refuse_cluster},         {"slots", 2, refuse_cluster},
+        {"addslots", -3, refuse_cluster},
+        {"bumpepoch", 2, refuse_cluster},
+        {"countkeysinslot", 3, refuse_cluster},
+        {"failover", -2, refuse_cluster},
+        {"forget", 3, refuse_cluster},
+        {"getkeysinslot", 4, refuse_cluster},
+        {"info", 2, refuse_cluster},
+        {"keyslot", 3, refuse_cluster},
+        {"links", 2, refuse_cluster},
+        {"meet", -4, refuse_cluster},
+        {"myid", 2, refuse_cluster},
+        {"myshardid", 2, refuse_cluster},
+        {"nodes", 2, refuse_cluster},
+        {"replicas", 3, refuse_cluster},
+        {"replicate", 3, refuse_cluster},
+        {"reset", -2, refuse_cluster},
+        {"setslot", -4, refuse_cluster},
+        {"shards", 2, refuse_cluster},
+        {"slaves", 3, refuse_cluster},
+        {"slots", 2, refuse_cluster},
     };
     static const char *const help[] = {
         "CLUSTER <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -265,7 +275,8 @@ void front_cluster(struct request *request)
     front_run_subcommand(request, table, sizeof(table) / sizeof(table[0]), help);
 }
 
-/* Every write is on the disks of a majority before it is acknowledged, so there is nothing to wait for. */
+/* Every write is on the disks of a majority before it is acknowledged, so there is nothing to wait
+ * for. */
 void front_wait(struct request *request)
 {
     int64_t replicas = 0;

@@ -16,9 +16,9 @@ struct request;
 
 enum {
     FRONT_ERROR_CODES_MAX = 64,
-    FRONT_NAME_SIZE_MAX = 4096,        /* Of a client, and of its library. */
-    FRONT_LARGE_SIZE = 64 * 1024,      /* Requests from this size on keep the memory they came in. */
-    FRONT_STRANGER_ARGC_MAX = 10,      /* Before AUTH, as in Redis. */
+    FRONT_NAME_SIZE_MAX = 4096,   /* Of a client, and of its library. */
+    FRONT_LARGE_SIZE = 64 * 1024, /* Requests from this size on keep the memory they came in. */
+    FRONT_STRANGER_ARGC_MAX = 10, /* Before AUTH, as in Redis. */
     FRONT_STRANGER_BULK_SIZE_MAX = 16384,
 };
 
@@ -67,7 +67,8 @@ struct front_part {
     struct list sessions;
     size_t session_count;
     size_t in_flight;
-    struct buf reply; /* Of the front's own commands. */
+    struct resp_parser parser; /* For requests that come whole. */
+    struct buf reply;          /* Of the front's own commands. */
     struct timer tick;
     size_t duration_labels[CMD_COUNT];
     size_t error_labels[CMD_COUNT];
@@ -84,9 +85,9 @@ struct session {
     uint8_t db;
     uint8_t reply_mode;
     bool authenticated;
-    bool ended;    /* Nothing more is parsed; the client goes when its replies have left. */
-    bool dead;     /* The conn is being closed. */
-    bool stalled;  /* The pipeline is full. */
+    bool ended;   /* Nothing more is parsed; the client goes when its replies have left. */
+    bool dead;    /* The conn is being closed. */
+    bool stalled; /* The pipeline is full. */
     bool no_evict;
     bool no_touch;
     struct front_part *part;
@@ -103,8 +104,8 @@ struct session {
     char *name;
     char *lib_name;
     char *lib_version;
-    struct resp_parser parser;
-    struct buf out; /* Without a conn. */
+    struct resp_parser *partial; /* Of a request that has not come whole; NULL: none. */
+    struct buf out;              /* Without a conn. */
 };
 
 uint64_t front_now_ns(const struct front_part *part);

@@ -8,8 +8,9 @@
 #include "common/base/version.h"
 #include "common/front/front_core.h"
 
-/* INFO, in Redis' names where we have the thing. Counters are read on loop 0, where those of the last
- * RESETSTAT are; what belongs to the client's own loop is added when the tour has come home. */
+/* INFO, in Redis' names where we have the thing. Counters are read on loop 0, where those of the
+ * last RESETSTAT are; what belongs to the client's own loop is added when the tour has come home.
+ */
 
 enum section {
     SECTION_SERVER = 1 << 0,
@@ -33,14 +34,22 @@ static const struct {
     const char *name;
     unsigned sections;
 } names[] = {
-    {"server", SECTION_SERVER},           {"clients", SECTION_CLIENTS},
-    {"memory", SECTION_MEMORY},           {"persistence", SECTION_PERSISTENCE},
-    {"stats", SECTION_STATS},             {"replication", SECTION_REPLICATION},
-    {"cpu", SECTION_CPU},                 {"modules", SECTION_MODULES},
-    {"commandstats", SECTION_COMMANDSTATS}, {"errorstats", SECTION_ERRORSTATS},
-    {"cluster", SECTION_CLUSTER},         {"keyspace", SECTION_KEYSPACE},
-    {"sherd", SECTION_SHERD},             {"default", SECTIONS_DEFAULT},
-    {"all", SECTIONS_ALL},                {"everything", SECTIONS_ALL},
+    {"server", SECTION_SERVER},
+    {"clients", SECTION_CLIENTS},
+    {"memory", SECTION_MEMORY},
+    {"persistence", SECTION_PERSISTENCE},
+    {"stats", SECTION_STATS},
+    {"replication", SECTION_REPLICATION},
+    {"cpu", SECTION_CPU},
+    {"modules", SECTION_MODULES},
+    {"commandstats", SECTION_COMMANDSTATS},
+    {"errorstats", SECTION_ERRORSTATS},
+    {"cluster", SECTION_CLUSTER},
+    {"keyspace", SECTION_KEYSPACE},
+    {"sherd", SECTION_SHERD},
+    {"default", SECTIONS_DEFAULT},
+    {"all", SECTIONS_ALL},
+    {"everything", SECTIONS_ALL},
 };
 
 struct info {
@@ -83,21 +92,21 @@ static void write_server(struct info *info, const struct front *front)
     struct utsname name;
     bool known = uname(&name) == 0;
     uint64_t uptime_s = (clock_now_ms() - front->started_ms) / 1000;
-    buf_append_format(&info->text,
-                      "redis_version:%s\r\nredis_git_sha1:00000000\r\nredis_git_dirty:0\r\n"
-                      "redis_build_id:0\r\nredis_mode:standalone\r\nos:%s %s %s\r\narch_bits:%zu\r\n"
-                      "multiplexing_api:epoll\r\ngcc_version:%d.%d.%d\r\nprocess_id:%ld\r\n"
-                      "run_id:%s\r\ntcp_port:%u\r\nserver_time_usec:%llu\r\n"
-                      "uptime_in_seconds:%llu\r\nuptime_in_days:%llu\r\nhz:1\r\nconfigured_hz:1\r\n"
-                      "executable:%s\r\nconfig_file:%s\r\nio_threads_active:%u\r\n"
-                      "sherd_version:%s\r\n",
-                      FRONT_REDIS_VERSION, known ? name.sysname : "?", known ? name.release : "?",
-                      known ? name.machine : "?", sizeof(void *) * 8, __GNUC__, __GNUC_MINOR__,
-                      __GNUC_PATCHLEVEL__, (long)getpid(), front->run_id,
-                      (unsigned)atomic_load(&front->tcp_port), (ull)clock_wall_ms() * 1000,
-                      (ull)uptime_s, (ull)uptime_s / 86400, front->options.program,
-                      config_text(front->options.config, CONFIG_config),
-                      front->options.loops > 1 ? 1U : 0U, SHERD_VERSION);
+    buf_append_format(
+        &info->text,
+        "redis_version:%s\r\nredis_git_sha1:00000000\r\nredis_git_dirty:0\r\n"
+        "redis_build_id:0\r\nredis_mode:standalone\r\nos:%s %s %s\r\narch_bits:%zu\r\n"
+        "multiplexing_api:epoll\r\ngcc_version:%d.%d.%d\r\nprocess_id:%ld\r\n"
+        "run_id:%s\r\ntcp_port:%u\r\nserver_time_usec:%llu\r\n"
+        "uptime_in_seconds:%llu\r\nuptime_in_days:%llu\r\nhz:1\r\nconfigured_hz:1\r\n"
+        "executable:%s\r\nconfig_file:%s\r\nio_threads_active:%u\r\n"
+        "sherd_version:%s\r\n",
+        FRONT_REDIS_VERSION, known ? name.sysname : "?", known ? name.release : "?",
+        known ? name.machine : "?", sizeof(void *) * 8, __GNUC__, __GNUC_MINOR__,
+        __GNUC_PATCHLEVEL__, (long)getpid(), front->run_id, (unsigned)atomic_load(&front->tcp_port),
+        (ull)clock_wall_ms() * 1000, (ull)uptime_s, (ull)uptime_s / 86400, front->options.program,
+        config_text(front->options.config, CONFIG_config), front->options.loops > 1 ? 1U : 0U,
+        SHERD_VERSION);
 }
 
 static void write_clients(struct info *info, const struct front *front)
@@ -116,16 +125,16 @@ static void write_memory(struct info *info, const struct front *front)
     struct mallinfo2 heap = mallinfo2();
     uint64_t used = heap.uordblks + heap.hblkhd;
     struct metrics_process process = metrics_process();
-    uint64_t total =
-        (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t total = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     buf_append_format(out, "used_memory:%llu\r\n", (ull)used);
     write_human(out, "used_memory", used);
     buf_append_format(out, "used_memory_rss:%llu\r\n", (ull)process.resident_size);
     write_human(out, "used_memory_rss", process.resident_size);
     buf_append_format(out, "used_memory_peak:%llu\r\n", (ull)process.resident_size);
     write_human(out, "used_memory_peak", process.resident_size);
-    buf_append_format(out, "used_memory_overhead:0\r\nused_memory_startup:0\r\n"
-                           "used_memory_dataset:%llu\r\nused_memory_lua:0\r\n",
+    buf_append_format(out,
+                      "used_memory_overhead:0\r\nused_memory_startup:0\r\n"
+                      "used_memory_dataset:%llu\r\nused_memory_lua:0\r\n",
                       (ull)used);
     buf_append_format(out, "total_system_memory:%llu\r\n", (ull)total);
     write_human(out, "total_system_memory", total);
@@ -163,7 +172,9 @@ static uint64_t sum_calls(const struct front_counts *counts)
     return sum;
 }
 
-static void write_stats(struct info *info, const struct front *front, const struct front_counts *now)
+static void write_stats(struct info *info,
+                        const struct front *front,
+                        const struct front_counts *now)
 {
     const struct front_counts *reset = front->reset;
     const struct front_rate *rate = &front->rate;
@@ -203,10 +214,11 @@ static void write_replication(struct info *info, const struct front *front)
 static void write_cpu(struct info *info)
 {
     struct metrics_process process = metrics_process();
-    buf_append_format(&info->text,
-                      "used_cpu_sys:%.6f\r\nused_cpu_user:%.6f\r\nused_cpu_sys_children:0.000000\r\n"
-                      "used_cpu_user_children:0.000000\r\n",
-                      process.cpu_system, process.cpu_user);
+    buf_append_format(
+        &info->text,
+        "used_cpu_sys:%.6f\r\nused_cpu_user:%.6f\r\nused_cpu_sys_children:0.000000\r\n"
+        "used_cpu_user_children:0.000000\r\n",
+        process.cpu_system, process.cpu_user);
 }
 
 static void write_commands(struct info *info,

@@ -8,7 +8,8 @@
 
 enum { CODE_SIZE_MAX = 24 };
 
-/* The request, then the slices, then the bytes: one allocation. With memory, the slices point there. */
+/* The request, then the slices, then the bytes: one allocation. With memory, the slices point
+ * there. */
 struct request *request_new(struct session *session,
                             const struct command *command,
                             struct args args,

@@ -37,17 +37,12 @@ size_t session_in_flight(const struct session *session)
     return session->in_flight;
 }
 
-/* What a stranger may send is small until AUTH. */
 void session_apply_auth(struct session *session)
 {
     const char *password = config_text(session->part->front->options.config, CONFIG_requirepass);
     if (password[0] == '\0') {
         session->authenticated = true;
     }
-    size_t bulk_max = (size_t)front_setting(session->part, CONFIG_proto_max_bulk_len);
-    session->parser.argc_max = session->authenticated ? RESP_ARGC_MAX : FRONT_STRANGER_ARGC_MAX;
-    session->parser.bulk_size_max =
-        session->authenticated ? bulk_max : (size_t)FRONT_STRANGER_BULK_SIZE_MAX;
 }
 
 /* Memory and ends. */
@@ -229,9 +224,9 @@ static void start(struct session *session, struct args args, void *memory)
     run(session, request_new(session, command, args, memory));
 }
 
-static void refuse_protocol(struct session *session)
+static void refuse_protocol(struct session *session, const struct resp_parser *parser)
 {
-    const char *text = session->parser.error != NULL ? session->parser.error : "Protocol error";
+    const char *text = parser->error != NULL ? parser->error : "Protocol error";
     if (!session->authenticated && strstr(text, "multibulk length") != NULL) {
         text = "Protocol error: unauthenticated multibulk length";
     } else if (!session->authenticated && strstr(text, "bulk length") != NULL) {
@@ -248,14 +243,51 @@ static void refuse_protocol(struct session *session)
     request_finish(request, buf_slice(reply));
 }
 
+/* Most requests come whole: the part's parser serves all sessions, and only who has sent a
+ * beginning gets one of its own, which remembers how far that came. */
+static struct resp_parser *parser_of(struct session *session)
+{
+    struct front_part *part = session->part;
+    struct resp_parser *parser = session->partial != NULL ? session->partial : &part->parser;
+    size_t bulk_max = (size_t)front_setting(part, CONFIG_proto_max_bulk_len);
+    /* What a stranger may send is small until AUTH. */
+    parser->argc_max = session->authenticated ? RESP_ARGC_MAX : FRONT_STRANGER_ARGC_MAX;
+    parser->bulk_size_max =
+        session->authenticated ? bulk_max : (size_t)FRONT_STRANGER_BULK_SIZE_MAX;
+    return parser;
+}
+
+static void keep_partial(struct session *session)
+{
+    if (session->partial != NULL) {
+        return;
+    }
+    struct front_part *part = session->part;
+    session->partial = malloc(sizeof(*session->partial));
+    assert(session->partial != NULL);
+    *session->partial = part->parser;
+    resp_parser_init(&part->parser, part->parser.bulk_size_max);
+}
+
+static void drop_partial(struct session *session)
+{
+    if (session->partial != NULL) {
+        resp_parser_deinit(session->partial);
+        free(session->partial);
+        session->partial = NULL;
+    }
+}
+
 /* One request at the front of input. False: nothing more can be done with this input. */
 static bool feed_one(struct session *session, struct slice input, size_t *used, bool *took)
 {
     struct slice rest = slice_of(input.data + *used, input.len - *used);
     struct args args;
     size_t size = 0;
-    enum status status = resp_parse(&session->parser, rest, &args, &size);
+    struct resp_parser *parser = parser_of(session);
+    enum status status = resp_parse(parser, rest, &args, &size);
     if (status == STATUS_AGAIN) {
+        keep_partial(session);
         if (rest.len > (size_t)front_setting(session->part, CONFIG_client_query_buffer_limit)) {
             session_end(session, FRONT_QUERY);
         } else if (session->conn != NULL) {
@@ -265,11 +297,15 @@ static bool feed_one(struct session *session, struct slice input, size_t *used, 
     }
     if (status != STATUS_OK) {
         *used = input.len;
-        refuse_protocol(session);
+        refuse_protocol(session, parser);
+        /* What it knows of this input must not meet the next. */
+        keep_partial(session);
+        drop_partial(session);
         return false;
     }
     *used += size;
     if (args.argc == 0) {
+        drop_partial(session);
         return true;
     }
     void *memory = NULL;
@@ -278,6 +314,7 @@ static bool feed_one(struct session *session, struct slice input, size_t *used, 
         *took = memory != NULL;
     }
     start(session, args, memory);
+    drop_partial(session);
     return !*took;
 }
 
@@ -326,8 +363,6 @@ static struct session *make(struct front_part *part, struct conn *conn)
     part->session_count++;
     atomic_fetch_add_explicit(&part->front->clients, 1, memory_order_relaxed);
     buf_init(&session->out, SIZE_MAX / 2);
-    resp_parser_init(&session->parser,
-                     (size_t)config_number(part->front->options.config, CONFIG_proto_max_bulk_len));
     session_apply_auth(session);
     metrics_add(part->metrics, METRIC_clients_accepted_total, 1);
     return session;
@@ -349,7 +384,7 @@ void session_free(struct session *session)
     session->part->session_count--;
     atomic_fetch_sub_explicit(&front->clients, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&front->memory, session->memory, memory_order_relaxed);
-    resp_parser_deinit(&session->parser);
+    drop_partial(session);
     buf_deinit(&session->out);
     free(session->name);
     free(session->lib_name);
@@ -441,7 +476,8 @@ void session_describe(const struct session *session, struct buf *out)
         "ssub=0 multi=-1 qbuf=%zu qbuf-free=0 argv-mem=%zu multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 "
         "omem=%zu tot-mem=%zu events=%s cmd=%s user=default redir=-1 resp=%u lib-name=%s "
         "lib-ver=%s\n",
-        (unsigned long long)session->id, peer, local, fd, session->name != NULL ? session->name : "",
+        (unsigned long long)session->id, peer, local, fd,
+        session->name != NULL ? session->name : "",
         (unsigned long long)((now_ms - session->created_ms) / 1000),
         (unsigned long long)((now_ms - session->active_ms) / 1000), session->no_evict ? "e" : "",
         session->no_touch ? "T" : "", session->no_evict || session->no_touch ? "" : "N",

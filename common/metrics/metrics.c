@@ -38,10 +38,10 @@ struct bound {
 
 /* A histogram counts what is at most the bound. */
 static const struct bound second_bounds[BUCKETS_MAX] = {
-    {50000, "5e-05"},      {100000, "0.0001"},   {200000, "0.0002"}, {500000, "0.0005"},
-    {1000000, "0.001"},    {2000000, "0.002"},   {5000000, "0.005"}, {10000000, "0.01"},
-    {20000000, "0.02"},    {50000000, "0.05"},   {100000000, "0.1"}, {200000000, "0.2"},
-    {500000000, "0.5"},    {1000000000, "1"},    {2000000000, "2"},  {5000000000, "5"},
+    {50000, "5e-05"},    {100000, "0.0001"}, {200000, "0.0002"}, {500000, "0.0005"},
+    {1000000, "0.001"},  {2000000, "0.002"}, {5000000, "0.005"}, {10000000, "0.01"},
+    {20000000, "0.02"},  {50000000, "0.05"}, {100000000, "0.1"}, {200000000, "0.2"},
+    {500000000, "0.5"},  {1000000000, "1"},  {2000000000, "2"},  {5000000000, "5"},
     {10000000000, "10"},
 };
 static const struct bound byte_bounds[BUCKETS_MAX] = {
@@ -64,7 +64,8 @@ static const struct bound byte_bounds[BUCKETS_MAX] = {
     {68719476736, "6.8719476736e+10"},
 };
 
-/* One line of a page, or one histogram. Written by the part's loop with plain stores; read by anybody. */
+/* One line of a page, or one histogram. Written by the part's loop with plain stores; read by
+ * anybody. */
 struct series {
     char label[METRICS_LABEL_SIZE];
     _Atomic uint64_t value; /* Of a histogram: the sum of what was observed. */
@@ -197,7 +198,10 @@ void metrics_set_label(struct metrics_part *part, enum metric_id id, size_t labe
                           memory_order_relaxed);
 }
 
-void metrics_observe_label(struct metrics_part *part, enum metric_id id, size_t label, uint64_t value)
+void metrics_observe_label(struct metrics_part *part,
+                           enum metric_id id,
+                           size_t label,
+                           uint64_t value)
 {
     assert(rows[id].kind == METRIC_HISTOGRAM);
     struct series *series = series_at(part, id, label);
@@ -269,7 +273,8 @@ static struct totals sum_up(const struct metrics *metrics, enum metric_id id)
             struct total *total = total_of(&totals, series->label);
             total->value += atomic_load_explicit(&series->value, memory_order_relaxed);
             for (size_t b = 0; b < buckets; b++) {
-                total->buckets[b] += atomic_load_explicit(&series->buckets[b], memory_order_relaxed);
+                total->buckets[b] +=
+                    atomic_load_explicit(&series->buckets[b], memory_order_relaxed);
             }
         }
     }
@@ -417,8 +422,9 @@ static void write_process(struct buf *out)
          process.started},
     };
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-        buf_append_format(out, "# HELP %s %s\n# TYPE %s %s\n%s %.3f\n", lines[i].name, lines[i].text,
-                          lines[i].name, lines[i].kind, lines[i].name, lines[i].value);
+        buf_append_format(out, "# HELP %s %s\n# TYPE %s %s\n%s %.3f\n", lines[i].name,
+                          lines[i].text, lines[i].name, lines[i].kind, lines[i].name,
+                          lines[i].value);
     }
 }
 
@@ -443,8 +449,10 @@ void metrics_document(struct buf *out)
         out,
         "# Metrics\n\nWritten from `common/metrics/metrics.def` by `test_metrics --write`; a test "
         "fails if they differ.\n\n"
-        "Every process serves them at `/metrics` of its `--http` address, in Prometheus' text format. "
-        "Names begin with `sherd_node_` or `sherd_router_`; `build_info` and the usual `process_...` "
+        "Every process serves them at `/metrics` of its `--http` address, in Prometheus' text "
+        "format. "
+        "Names begin with `sherd_node_` or `sherd_router_`; `build_info` and the usual "
+        "`process_...` "
         "ones come with them. Histograms have `_bucket`, `_sum` and `_count`.\n\n"
         "| name | of | kind | label | what it says |\n|---|---|---|---|---|\n");
     for (size_t id = 0; id < METRIC_COUNT; id++) {

@@ -22,7 +22,8 @@ enum conn_state {
     CONN_CLOSING,
 };
 
-/* A lookup and the attempts to connect. Lives apart: libuv may finish a lookup after the conn is gone. */
+/* A lookup and the attempts to connect. Lives apart: libuv may finish a lookup after the conn is
+ * gone. */
 struct dial {
     struct conn *conn; /* NULL: gone. */
     uv_getaddrinfo_t lookup;
@@ -40,12 +41,12 @@ struct conn {
     uint8_t reason; /* enum status, once closing. */
     bool paused;
     bool reading;
-    bool writing;    /* A uv_write is under way: `sending` belongs to it. */
-    bool above;      /* Pending output has been above the low mark. */
-    bool can_take;   /* Within on_data, with input in our own buffer. */
-    bool took;       /* conn_take_input was called in this on_data. */
-    bool reopening;  /* Between two attempts to connect: the handle is being closed. */
-    bool finish;     /* conn_finish was called before the conn was open. */
+    bool writing;   /* A uv_write is under way: `sending` belongs to it. */
+    bool above;     /* Pending output has been above the low mark. */
+    bool can_take;  /* Within on_data, with input in our own buffer. */
+    bool took;      /* conn_take_input was called in this on_data. */
+    bool reopening; /* Between two attempts to connect: the handle is being closed. */
+    bool finish;    /* conn_finish was called before the conn was open. */
     struct loop *loop;
     const struct conn_handler *handler;
     void *arg;
@@ -246,8 +247,8 @@ static size_t offer(struct conn *conn, struct slice input, bool own)
     while (used < input.len && usable(conn) && !conn->paused && conn->handler != NULL) {
         const struct conn_handler *handler = conn->handler;
         conn->can_take = own;
-        size_t taken = handler->on_data(conn->arg, conn,
-                                        slice_of(input.data + used, input.len - used));
+        size_t taken =
+            handler->on_data(conn->arg, conn, slice_of(input.data + used, input.len - used));
         conn->can_take = false;
         if (conn->took) {
             break;
@@ -649,7 +650,8 @@ static void try_next(struct conn *conn)
     }
     const struct sockaddr_storage *address = &dial->addresses[dial->next++];
     dial->connect.data = dial;
-    int rv = uv_tcp_connect(&dial->connect, &conn->tcp, (const struct sockaddr *)address, on_connect);
+    int rv =
+        uv_tcp_connect(&dial->connect, &conn->tcp, (const struct sockaddr *)address, on_connect);
     if (rv != 0) {
         dial->connect.data = NULL;
         conn_close(conn, loop_core_status(rv));
@@ -667,7 +669,8 @@ static void on_lookup(uv_getaddrinfo_t *request, int rv, struct addrinfo *result
         return;
     }
     loop_core_touch(conn->loop);
-    for (struct addrinfo *at = results; at != NULL && dial->count < ADDRESSES_MAX; at = at->ai_next) {
+    for (struct addrinfo *at = results; at != NULL && dial->count < ADDRESSES_MAX;
+         at = at->ai_next) {
         memcpy(&dial->addresses[dial->count++], at->ai_addr, at->ai_addrlen);
     }
     uv_freeaddrinfo(results);
@@ -779,33 +782,4 @@ int conn_fd(const struct conn *conn)
 struct conn_totals conn_totals(const struct loop *loop)
 {
     return loop->totals;
-}
-
-enum status conn_parse_address(const char *address, char *host, size_t host_size, uint16_t *port)
-{
-    const char *colon = strrchr(address, ':');
-    if (colon == NULL || colon[1] == '\0') {
-        return STATUS_BAD_ARGUMENT;
-    }
-    const char *start = address;
-    size_t len = (size_t)(colon - address);
-    if (len >= 2 && start[0] == '[' && start[len - 1] == ']') {
-        start++;
-        len -= 2;
-    } else if (memchr(start, ':', len) != NULL) {
-        return STATUS_BAD_ARGUMENT; /* A V6 address without brackets. */
-    }
-    uint32_t value = 0;
-    for (const char *at = colon + 1; *at != '\0'; at++) {
-        if (*at < '0' || *at > '9' || (value = value * 10 + (uint32_t)(*at - '0')) > UINT16_MAX) {
-            return STATUS_BAD_ARGUMENT;
-        }
-    }
-    if (len >= host_size) {
-        return STATUS_BAD_ARGUMENT;
-    }
-    memcpy(host, start, len);
-    host[len] = '\0';
-    *port = (uint16_t)value;
-    return STATUS_OK;
 }

@@ -293,9 +293,8 @@ enum status http_open(struct loop *loop,
     assert(made != NULL);
     *made = (struct http){.magic = HTTP_MAGIC, .options = *options, .loop = loop};
     list_init(&made->calls);
-    struct listener_options listener = {.address = options->address,
-                                        .on_accept = on_accept,
-                                        .arg = made};
+    struct listener_options listener = {
+        .address = options->address, .on_accept = on_accept, .arg = made};
     enum status status = listener_open(loop, &listener, &made->listener, error);
     if (status != STATUS_OK) {
         free(made);

@@ -218,8 +218,8 @@ static void try_later(struct link *link)
 {
     uint64_t half_ms = link->backoff_ms / 2;
     uint64_t delay_ms = half_ms + rand_below(&link->rand, half_ms + 1);
-    link->backoff_ms = link->backoff_ms * 2 < LINK_BACKOFF_MS_MAX ? link->backoff_ms * 2
-                                                                  : LINK_BACKOFF_MS_MAX;
+    link->backoff_ms =
+        link->backoff_ms * 2 < LINK_BACKOFF_MS_MAX ? link->backoff_ms * 2 : LINK_BACKOFF_MS_MAX;
     loop_timer_start(link->loop, &link->timer, delay_ms, 0, attempt, link);
 }
 

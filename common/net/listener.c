@@ -65,8 +65,8 @@ static enum status find_address(const char *text, struct sockaddr_storage *addre
     (void)snprintf(service, sizeof(service), "%u", (unsigned)port);
     int rv = getaddrinfo(host, service, &hints, &results);
     if (rv != 0) {
-        (void)snprintf(error, LISTENER_ERROR_SIZE, "cannot find the address of \"%.100s\": %s", host,
-                       gai_strerror(rv));
+        (void)snprintf(error, LISTENER_ERROR_SIZE, "cannot find the address of \"%.100s\": %s",
+                       host, gai_strerror(rv));
         return STATUS_BAD_ARGUMENT;
     }
     const struct addrinfo *best = results;
@@ -157,8 +157,8 @@ enum status listener_open(struct loop *loop,
         return fail(rv, options->address, error);
     }
     made->tcp.data = made;
-    /* The first loop binds a plain socket, so that a port of another process is a conflict, and only
-     * then allows the other loops to join. (libuv reports a failed bind at listen.) */
+    /* The first loop binds a plain socket, so that a port of another process is a conflict, and
+     * only then allows the other loops to join. (libuv reports a failed bind at listen.) */
     rv = options->shared ? share(&made->tcp) : 0;
     rv = rv != 0 ? rv : uv_tcp_bind(&made->tcp, (const struct sockaddr *)&address, 0);
     rv = rv != 0 ? rv : share(&made->tcp);

@@ -1,8 +1,6 @@
 #include "common/net/loop.h"
 
-#include <arpa/inet.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
@@ -450,25 +448,4 @@ void loop_core_give_back(struct loop *loop, struct buf *buf)
         return;
     }
     buf_deinit(buf);
-}
-
-bool loop_core_numeric(const char *host, uint16_t port, struct sockaddr_storage *address)
-{
-    memset(address, 0, sizeof(*address));
-    return uv_ip4_addr(host, port, (struct sockaddr_in *)address) == 0 ||
-           uv_ip6_addr(host, port, (struct sockaddr_in6 *)address) == 0;
-}
-
-void loop_core_print_address(const struct sockaddr_storage *address, char *text)
-{
-    char host[INET6_ADDRSTRLEN] = "?";
-    if (address->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
-        (void)uv_ip6_name(in6, host, sizeof(host));
-        (void)snprintf(text, CONN_ADDRESS_SIZE, "[%s]:%u", host, (unsigned)ntohs(in6->sin6_port));
-        return;
-    }
-    const struct sockaddr_in *in4 = (const struct sockaddr_in *)address;
-    (void)uv_ip4_name(in4, host, sizeof(host));
-    (void)snprintf(text, CONN_ADDRESS_SIZE, "%s:%u", host, (unsigned)ntohs(in4->sin_port));
 }

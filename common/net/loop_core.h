@@ -15,7 +15,7 @@ enum {
     LOOP_CORE_HEAD_SIZE = 16 * 1024, /* Unused input up to this size is put before what is read. */
     LOOP_CORE_READ_SIZE = 64 * 1024,
     LOOP_CORE_SPARES_MAX = 32,
-    LOOP_CORE_SPARE_SIZE = 16 * 1024, /* Fresh output buffers. */
+    LOOP_CORE_SPARE_SIZE = 2 * 1024, /* Fresh output buffers. */
     LOOP_CORE_SPARE_SIZE_MAX = 64 * 1024,
     LOOP_CORE_SIGNALS_MAX = 8,
 };
@@ -74,7 +74,8 @@ enum status loop_core_status(int uv_error);
 /* An empty buffer with some memory, and back. */
 struct buf loop_core_spare(struct loop *loop);
 void loop_core_give_back(struct loop *loop, struct buf *buf);
-/* conn.c: writes what is pending on a conn of loop->dirty; hands over input of one of loop->ready. */
+/* conn.c: writes what is pending on a conn of loop->dirty; hands over input of one of loop->ready.
+ */
 void loop_core_flush(struct conn *conn);
 void loop_core_deliver(struct conn *conn);
 /* conn.c: takes a connection that is waiting on a listening socket. NULL if there is none. */

@@ -31,15 +31,20 @@ enum command_flag {
 
 /* How the router spreads a command over shards and makes one reply of theirs. */
 enum command_merge {
-    MERGE_NONE,   /* All keys on one shard, else an error that says so. */
-    MERGE_ORDER,  /* One array in the order of the keys: MGET. */
-    MERGE_SUM,    /* Keys apart, integers added: DEL, UNLINK, EXISTS, TOUCH. */
-    MERGE_OK,     /* Keys apart, +OK if all are: MSET. */
+    MERGE_NONE,       /* All keys on one shard, else an error that says so. */
+    MERGE_ORDER,      /* One array in the order of the keys: MGET. */
+    MERGE_SUM,        /* Keys apart, integers added: DEL, UNLINK, EXISTS, TOUCH. */
+    MERGE_OK,         /* Keys apart, +OK if all are: MSET. */
     MERGE_ALL_SUM,    /* Every shard, integers added: DBSIZE. */
     MERGE_ALL_OK,     /* Every shard, +OK if all are: FLUSHDB, FLUSHALL. */
     MERGE_ALL_CONCAT, /* Every shard, arrays joined: KEYS. */
-    MERGE_SCAN,       /* One shard after the other, by cursor: SCAN. */
-    MERGE_ANY,        /* A shard at random, the next if it has none: RANDOMKEY. */
+    /* One shard after the other: SCAN. The cursor of a client is the next token to look at, 0 at
+     * the start and at the end. The router asks the shard that owns the token; that answers with
+     * keys of its range from this token on and with the next token, or with 0 when its range is
+     * done: then the router makes it the first token of the next shard, or leaves the 0 after the
+     * last. Splits and moves in between lose nothing, as tokens do not change. */
+    MERGE_SCAN,
+    MERGE_ANY, /* A shard at random, the next if it has none: RANDOMKEY. */
 };
 
 struct command {

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "common/base/clock.h"
-#include "replication/raft/core.h"
 #include "replication/raft/core_log.h"
 #include "replication/raft/guard_clamp.h"
 #include "replication/raft/guard_conf.h"
@@ -11,6 +10,7 @@
 #include "replication/raft/guard_prev.h"
 #include "replication/raft/guard_solo.h"
 #include "replication/raft/install.h"
+#include "replication/raft/instance.h"
 #include "replication/raft/lease.h"
 #include "replication/raft/ops.h"
 #include "replication/raft/outbox.h"
@@ -84,8 +84,7 @@ static struct group_conf conf_in_force(const struct group *group)
     for (size_t i = group->load_count; i > 0; i--) {
         const struct raft_entry *entry = &group->load_entries[i - 1];
         if (entry->type == RAFT_CHANGE) {
-            bool whole =
-                group_conf_decode_entry(slice_of(entry->buf.base, entry->buf.len), &conf);
+            bool whole = group_conf_decode_entry(slice_of(entry->buf.base, entry->buf.len), &conf);
             assert(whole);
             break;
         }
@@ -140,7 +139,7 @@ void core_io_store_vote(struct group *group, uint64_t term, uint64_t vote)
     group->term_stored = term;
     group->vote_stored = vote;
     group->meta_lsn = wal_port_vote(host->port, group->id, term, vote);
-    core_mark_storing(group);
+    instance_mark_storing(group);
 }
 
 static int on_set_term(struct raft_io *io, raft_term term)
@@ -294,7 +293,9 @@ static bool is_repeat(struct group *group, const struct raft_message *message)
     return false;
 }
 
-static void send_append(struct group *group, struct message *out, const struct raft_message *message)
+static void send_append(struct group *group,
+                        struct message *out,
+                        const struct raft_message *message)
 {
     struct raft_append_entries append = message->append_entries;
     uint64_t node = group_conf_node(message->server_address);

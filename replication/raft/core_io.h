@@ -7,7 +7,7 @@
  * that fails ends the process elsewhere, and messages may get lost. */
 
 void core_io_init(struct group *group);
-/* Called by close(): completes all that is in flight. In core.c. */
+/* Called by close(): completes all that is in flight. In instance.c. */
 void core_io_closed(struct group *group);
 /* Writes term and vote; messages wait for it. */
 void core_io_store_vote(struct group *group, uint64_t term, uint64_t vote);

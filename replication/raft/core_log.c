@@ -50,3 +50,22 @@ uint64_t core_log_conf_before(const struct raft *raft, uint64_t after, uint64_t 
     }
     return 0;
 }
+
+uint64_t core_log_conflict(const struct raft *raft, const struct raft_append_entries *append)
+{
+    if (append->term < raft->current_term ||
+        core_log_term(raft, append->prev_log_index) != append->prev_log_term) {
+        return 0;
+    }
+    for (unsigned i = 0; i < append->n_entries; i++) {
+        uint64_t index = append->prev_log_index + 1 + i;
+        uint64_t term = core_log_term(raft, index);
+        if (term == 0) {
+            return 0;
+        }
+        if (term != append->entries[i].term) {
+            return index;
+        }
+    }
+    return 0;
+}

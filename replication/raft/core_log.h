@@ -13,5 +13,7 @@ const struct raft_entry *core_log_entry(const struct raft *raft, uint64_t index)
 uint64_t core_log_term(const struct raft *raft, uint64_t index);
 /* Index of the newest configuration entry in (after, up_to], 0 if there is none. */
 uint64_t core_log_conf_before(const struct raft *raft, uint64_t after, uint64_t up_to);
+/* Index of the first entry that an AppendEntries will replace by another one; 0: none. */
+uint64_t core_log_conflict(const struct raft *raft, const struct raft_append_entries *append);
 
 #endif

@@ -4,11 +4,11 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "replication/raft/core.h"
 #include "replication/raft/core_io.h"
 #include "replication/raft/core_log.h"
 #include "replication/raft/group_apply.h"
 #include "replication/raft/install.h"
+#include "replication/raft/instance.h"
 #include "replication/raft/lease.h"
 #include "replication/raft/membership.h"
 #include "replication/raft/outbox.h"
@@ -88,7 +88,8 @@ static bool check_loaded(const struct group *group, const struct wal_group *foun
         return true;
     }
     uint64_t last = group->load_start + group->load_count - 1;
-    if (last < state->index || group->load_start > state->index + 1) {
+    assert(last >= state->index);
+    if (group->load_start > state->index + 1) {
         return false;
     }
     if (group->load_start <= state->index) {
@@ -112,7 +113,8 @@ static enum status open_found(struct group *group, const struct wal_group *found
     }
     group->term_stored = found->term > found->base_term ? found->term : found->base_term;
     group->vote_stored = group->term_stored == found->term ? found->vote : 0;
-    if (found->first_index <= found->last_index) {
+    /* A log that ends before the state has nothing that is still needed. */
+    if (found->first_index <= found->last_index && found->last_index >= state->index) {
         uint64_t from = state->index > GROUP_LOAD_TAIL_MAX ? state->index - GROUP_LOAD_TAIL_MAX : 1;
         from = from > found->first_index ? from : found->first_index;
         enum status status = wal_load(group->host->wal, group->id, from, on_loaded, &loading);
@@ -130,8 +132,8 @@ static enum status open_found(struct group *group, const struct wal_group *found
         drop_loaded(group);
         return STATUS_CORRUPT;
     }
-    if (group->load_count == 0 && state->index > found->base_index) {
-        begin_log(group); /* Everything was compacted away. */
+    if (group->load_count == 0 && state->index > found->base_index) { /* All compacted away. */
+        begin_log(group);
     }
     if (group->load_count == 0) {
         group->load_start = state->index + 1;
@@ -187,12 +189,12 @@ enum status group_open(struct host *host, const struct group_options *options, s
     map_put(&host->groups, group->id, group);
     host->stats.groups++;
     list_push_back(&host->awake, &group->awake);
-    core_open(group);
+    instance_open(group);
     if (options->campaign) {
         stand_now(group);
     }
-    core_mark_dirty(group);
-    core_mark_storing(group);
+    instance_mark_dirty(group);
+    instance_mark_storing(group);
     *out = group;
     return STATUS_OK;
 }
@@ -223,7 +225,7 @@ void group_close(struct group *group)
     group->closed = true;
     membership_fail(group, STATUS_CLOSED);
     group_apply_fail(group, STATUS_CLOSED);
-    core_close(group);
+    instance_close(group);
     group_apply_reap(group);
     assert(group->pending == NULL);
     group->callbacks++;
@@ -296,7 +298,7 @@ void group_snapshot_installed(struct group *group)
 {
     assert(group->install.stage == INSTALL_TOLD);
     group->install.stage = INSTALL_DONE;
-    core_mark_dirty(group);
+    instance_mark_dirty(group);
 }
 
 void group_flushed(struct group *group, uint64_t index)

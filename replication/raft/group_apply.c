@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 
-#include "replication/raft/core.h"
 #include "replication/raft/core_log.h"
+#include "replication/raft/instance.h"
 
 void group_apply_complete(struct group *group, struct proposal *proposal, enum status status)
 {
@@ -12,7 +12,7 @@ void group_apply_complete(struct group *group, struct proposal *proposal, enum s
     *done = (struct done){.proposal = proposal, .status = status};
     *group->done_end = done;
     group->done_end = &done->next;
-    core_mark_dirty(group);
+    instance_mark_dirty(group);
 }
 
 bool group_apply_run(struct group *group)
@@ -107,9 +107,9 @@ enum status group_apply_propose(struct group *group, struct slice entry, struct 
     pending->term = raft->current_term;
     pending->size = entry.len;
     pending->in_core = true;
-    core_enter(group);
+    instance_enter(group);
     int rv = raft_apply(raft, &pending->request, &buffer, 1, on_committed);
-    core_leave(group);
+    instance_leave(group);
     if (rv != 0) {
         assert(rv == RAFT_NOTLEADER);
         raft_free(buffer.base);

@@ -55,8 +55,8 @@ struct host {
     struct wal *wal;
     struct wal_port *port;
     struct rand rand;
-    struct map groups; /* id -> group */
-    struct map peers;  /* node -> peer */
+    struct map groups;   /* id -> group */
+    struct map peers;    /* node -> peer */
     struct list awake;   /* group.awake: get ticks. */
     struct list storing; /* group.storing: have records on their way to the disk. */
     struct list dirty;   /* group.dirty: have something to do at the end of the turn. */
@@ -169,7 +169,7 @@ struct group {
     struct list awake, storing, dirty, asking, sleeper;
     unsigned callbacks; /* Depth: the group may be closed inside one. */
     bool closed;
-    bool broken; /* The instance is UNAVAILABLE and waits to be made anew. */
+    bool broken;  /* The instance is UNAVAILABLE and waits to be made anew. */
     uint64_t cut; /* Not 0: entries from here on are dropped when the instance is made anew. */
 
     /* The core. */
@@ -230,9 +230,9 @@ struct group {
     uint64_t confirm_seq, confirm_sent_ms;
     uint64_t lease_suspect; /* Replica that was sent TimeoutNow; 0: none. */
     uint64_t lease_suspect_ns;
-    uint64_t heard_ns, heard_term, heard_from;          /* AppendEntries being received. */
-    uint64_t echo_ns, echo_term, echo_to;               /* To be echoed. */
-    uint64_t blackout_until_ms;                         /* No votes before, see lease.h. */
+    uint64_t heard_ns, heard_term, heard_from; /* AppendEntries being received. */
+    uint64_t echo_ns, echo_term, echo_to;      /* To be echoed. */
+    uint64_t blackout_until_ms;                /* No votes before, see lease.h. */
 
     /* Membership. */
     enum change_stage change_stage;

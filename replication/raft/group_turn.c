@@ -4,10 +4,10 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "replication/raft/core.h"
 #include "replication/raft/group_apply.h"
 #include "replication/raft/guard_barrier.h"
 #include "replication/raft/install.h"
+#include "replication/raft/instance.h"
 #include "replication/raft/membership.h"
 #include "replication/raft/ops.h"
 #include "replication/raft/outbox.h"
@@ -76,7 +76,7 @@ static bool run(struct group *group)
         return false;
     }
     if (group->broken && group->ops == NULL && group->install.stage == INSTALL_NONE) {
-        core_bounce(group);
+        instance_bounce(group);
         more = true;
     }
     group_apply_reap(group);
@@ -128,7 +128,7 @@ void group_turn_tick(struct group *group, uint64_t now_ms)
     core_pass_time(group, now_ms);
     read_index_tick(group, now_ms);
     if (group->feeds != NULL || group->handover_stage != HANDOVER_NONE) {
-        core_mark_dirty(group);
+        instance_mark_dirty(group);
     }
     if (!group->broken) {
         quiesce_try(group, now_ms);
@@ -167,7 +167,7 @@ void group_turn_node_changed(struct group *group, uint64_t node)
             quiesce_wake(group);
             snapshot_feed_abort_node(group, node);
             probe_again(group, node);
-            core_mark_dirty(group);
+            instance_mark_dirty(group);
             return;
         }
     }

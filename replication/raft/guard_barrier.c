@@ -1,7 +1,7 @@
 #include "replication/raft/guard_barrier.h"
 
-#include "replication/raft/core.h"
 #include "replication/raft/core_log.h"
+#include "replication/raft/instance.h"
 #include "replication/raft/lease.h"
 
 static void on_barrier(struct raft_barrier *barrier, int status)
@@ -24,11 +24,11 @@ void guard_barrier_start(struct group *group)
     uint64_t index = core_log_last(raft) + 1;
     group->barrier.data = group;
     group->barrier_in_core = true;
-    core_enter(group);
+    instance_enter(group);
     int rv = raft_barrier(raft, &group->barrier, on_barrier);
     assert(rv == 0);
     group->barrier_index = index;
-    core_leave(group);
+    instance_leave(group);
 }
 
 bool guard_barrier_keeps(struct group *group, const struct raft_message *message)
@@ -74,7 +74,7 @@ void guard_barrier_release(struct group *group)
         message.append_entries_result.term = raft->current_term;
         message.append_entries_result.last_log_index = contact->held_index - 1;
         contact->held_index = 0;
-        core_receive(group, &message);
+        instance_receive(group, &message);
     }
 }
 

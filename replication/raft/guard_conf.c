@@ -33,33 +33,13 @@ void guard_conf_start(struct group *group)
     }
 }
 
-/* Index of the first entry that the message will replace; 0: none. */
-static uint64_t first_conflict(const struct raft *raft, const struct raft_append_entries *append)
-{
-    if (append->term < raft->current_term ||
-        core_log_term(raft, append->prev_log_index) != append->prev_log_term) {
-        return 0;
-    }
-    for (unsigned i = 0; i < append->n_entries; i++) {
-        uint64_t index = append->prev_log_index + 1 + i;
-        uint64_t term = core_log_term(raft, index);
-        if (term == 0) {
-            return 0;
-        }
-        if (term != append->entries[i].term) {
-            return index;
-        }
-    }
-    return 0;
-}
-
 void guard_conf_before_append(struct group *group, const struct raft_append_entries *append)
 {
     struct raft *raft = &group->raft;
     if (!guard_on(group, GUARD_CONF) || raft->configuration_uncommitted_index == 0) {
         return;
     }
-    uint64_t conflict = first_conflict(raft, append);
+    uint64_t conflict = core_log_conflict(raft, append);
     if (conflict == 0 || conflict > raft->configuration_uncommitted_index) {
         return;
     }

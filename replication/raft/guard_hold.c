@@ -36,10 +36,7 @@ static uint64_t others_hold(const struct group *group, uint64_t from, uint64_t i
     return needed <= others ? match[needed - 1] : 0;
 }
 
-bool guard_hold_keeps(const struct group *group,
-                      const struct op *op,
-                      uint64_t from,
-                      uint64_t index)
+bool guard_hold_keeps(const struct group *group, const struct op *op, uint64_t from, uint64_t index)
 {
     assert(op->kind == OP_APPEND && op->count > 0);
     if (!guard_on(group, GUARD_HOLD) || group->raft.state != RAFT_LEADER) {

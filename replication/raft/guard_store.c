@@ -1,5 +1,6 @@
 #include "replication/raft/guard_store.h"
 
+#include "replication/raft/core_log.h"
 #include "replication/raft/ops.h"
 
 bool guard_store_blocks(const struct group *group)
@@ -8,14 +9,9 @@ bool guard_store_blocks(const struct group *group)
            ops_has_append(group);
 }
 
-void guard_store_bound(struct group *group)
+bool guard_store_defers(const struct group *group, const struct raft_append_entries *append)
 {
-    if (!guard_on(group, GUARD_STORE) || group->raft.state == RAFT_UNAVAILABLE) {
-        return;
-    }
-    uint64_t first = ops_first_unstored(group);
-    assert(first > 0);
-    if (first != UINT64_MAX && group->raft.last_stored >= first) {
-        group->raft.last_stored = first - 1;
-    }
+    assert(!group->in_library);
+    return guard_on(group, GUARD_STORE) && ops_has_append(group) &&
+           core_log_conflict(&group->raft, append) != 0;
 }

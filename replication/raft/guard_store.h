@@ -8,12 +8,14 @@
  * 634cb11, a54636b, f65b6e7, 64b0b8b, cowsql 458be3d2. A follower with appends in flight gets
  * no ticks and no TimeoutNow.
  *
- * Besides, updateLastStored() (replication.c:412) adds what it finds to last_stored; when entries
- * are truncated and later appended again with the same index and term while the first write is in
- * flight, it counts them twice. We bound last_stored by what is not on disk. */
+ * Besides, entries that are truncated and appended again with the same index and term while the
+ * first write is in flight are counted twice in last_stored (updateLastStored, replication.c:412)
+ * and have two reference counts of one name (refsTryInsert, log.c:94), so that the memory of the
+ * new ones is freed early. Not fixed anywhere. An AppendEntries that truncates waits until
+ * nothing is in flight: it is dropped, the leader sends it again. */
 
 bool guard_store_blocks(const struct group *group);
-/* After every append callback. */
-void guard_store_bound(struct group *group);
+/* True if the message must be dropped. */
+bool guard_store_defers(const struct group *group, const struct raft_append_entries *append);
 
 #endif

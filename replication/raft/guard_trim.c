@@ -16,6 +16,12 @@ static void drop_front(struct raft_append_entries *append, uint64_t count)
     append->n_entries = rest;
 }
 
+bool guard_trim_admits(const struct group *group, const struct message_append *append)
+{
+    bool empty = group->raft.log.snapshot.last_index == 0;
+    return !(guard_on(group, GUARD_TRIM) && empty && append->prev_index == 0);
+}
+
 void guard_trim_message(struct group *group, struct raft_append_entries *append)
 {
     const struct raft *raft = &group->raft;

@@ -11,6 +11,9 @@
  * The commit index is capped to the entries of the message as well, as a message may be a chunk or
  * may have been trimmed (cowsql 000eacf2). */
 
+/* False: drop the message. An empty replica waits for a snapshot and takes no entries from index 1
+ * on: nobody has them, and its state would begin with nothing. */
+bool guard_trim_admits(const struct group *group, const struct message_append *append);
 void guard_trim_message(struct group *group, struct raft_append_entries *append);
 
 #endif

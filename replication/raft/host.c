@@ -4,10 +4,10 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "replication/raft/core.h"
 #include "replication/raft/group_private.h"
 #include "replication/raft/group_turn.h"
 #include "replication/raft/inbox.h"
+#include "replication/raft/instance.h"
 #include "replication/raft/lane.h"
 #include "replication/raft/quiesce.h"
 #include "replication/raft/read_index.h"
@@ -209,7 +209,7 @@ static void run_durable(struct host *host)
     assert(durable > host->durable);
     host->durable = durable;
     for (struct list *at = host->storing.next; at != &host->storing; at = at->next) {
-        core_mark_dirty(list_entry(at, struct group, storing));
+        instance_mark_dirty(list_entry(at, struct group, storing));
     }
 }
 

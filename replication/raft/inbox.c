@@ -1,7 +1,6 @@
 #include "replication/raft/inbox.h"
 
 #include "common/base/clock.h"
-#include "replication/raft/core.h"
 #include "replication/raft/guard_barrier.h"
 #include "replication/raft/guard_clamp.h"
 #include "replication/raft/guard_conf.h"
@@ -12,6 +11,7 @@
 #include "replication/raft/guard_vote.h"
 #include "replication/raft/guard_xfer.h"
 #include "replication/raft/install.h"
+#include "replication/raft/instance.h"
 #include "replication/raft/lease.h"
 #include "replication/raft/ops.h"
 #include "replication/raft/quiesce.h"
@@ -51,11 +51,22 @@ static void make_entries(const struct message_append *in, struct raft_append_ent
     }
 }
 
+static void drop_entries(struct raft_append_entries *append)
+{
+    if (append->n_entries > 0) {
+        raft_free(append->entries[0].batch);
+        raft_free(append->entries);
+    }
+}
+
 static void deliver_append(struct group *group,
                            const struct message *in,
                            struct raft_message *message)
 {
     struct raft_append_entries *append = &message->append_entries;
+    if (!guard_trim_admits(group, &in->append)) {
+        return;
+    }
     message->type = RAFT_IO_APPEND_ENTRIES;
     append->term = in->term;
     append->prev_log_index = in->append.prev_index;
@@ -69,10 +80,14 @@ static void deliver_append(struct group *group,
         group->commit_seen = in->append.commit;
     }
     guard_trim_message(group, append);
+    if (guard_store_defers(group, append)) {
+        drop_entries(append);
+        return;
+    }
     guard_conf_before_append(group, append);
     guard_clamp_begin(group, message);
     lease_hear(group, in->from, in->term, in->append.sent_ns);
-    core_receive(group, message);
+    instance_receive(group, message);
 }
 
 static void deliver_append_result(struct group *group,
@@ -87,6 +102,9 @@ static void deliver_append_result(struct group *group,
     result->last_log_index = in->append_result.last_index;
     if (raft->state == RAFT_LEADER && in->term == raft->current_term) {
         lease_echoed(group, in->from, in->append_result.echo_ns);
+        if (result->rejected != 0 && snapshot_feed_ignores(group, in->from)) {
+            return;
+        }
         guard_hint_retry(group, message);
         if (guard_barrier_keeps(group, message)) {
             return;
@@ -95,10 +113,12 @@ static void deliver_append_result(struct group *group,
             ops_run_acked(group, in->from, result->last_log_index);
         }
     }
-    core_receive(group, message);
+    instance_receive(group, message);
 }
 
-static void deliver_vote(struct group *group, const struct message *in, struct raft_message *message)
+static void deliver_vote(struct group *group,
+                         const struct message *in,
+                         struct raft_message *message)
 {
     struct raft_request_vote *vote = &message->request_vote;
     struct guard_vote guard;
@@ -116,12 +136,12 @@ static void deliver_vote(struct group *group, const struct message *in, struct r
         return;
     }
     guard_vote_begin(group, &guard);
-    core_enter(group);
+    instance_enter(group);
     group->in_receive = true;
     group->receive(&group->io, message);
     group->in_receive = false;
     guard_vote_end(group, &guard);
-    core_leave(group);
+    instance_leave(group);
 }
 
 static void deliver_install(struct group *group,
@@ -147,7 +167,7 @@ static void deliver_install(struct group *group,
     }
     guard_clamp_begin(group, message);
     group->heard_ns = 0; /* Carries no stamp. */
-    core_receive(group, message);
+    instance_receive(group, message);
 }
 
 static void deliver_timeout_now(struct group *group,
@@ -161,7 +181,7 @@ static void deliver_timeout_now(struct group *group,
     message->timeout_now.term = in->term;
     message->timeout_now.last_log_index = in->timeout_now.last_index;
     message->timeout_now.last_log_term = in->timeout_now.last_term;
-    core_receive(group, message);
+    instance_receive(group, message);
 }
 
 static void deliver_vote_result(struct group *group,
@@ -173,7 +193,7 @@ static void deliver_vote_result(struct group *group,
     message->request_vote_result.vote_granted = in->vote_result.granted;
     message->request_vote_result.pre_vote =
         in->vote_result.pre_vote ? raft_tribool_true : raft_tribool_false;
-    core_receive(group, message);
+    instance_receive(group, message);
 }
 
 static bool wakes(enum message_kind kind)

@@ -1,9 +1,9 @@
 #include "replication/raft/install.h"
 
 #include "common/base/log.h"
-#include "replication/raft/core.h"
 #include "replication/raft/core_log.h"
 #include "replication/raft/group_apply.h"
+#include "replication/raft/instance.h"
 #include "replication/raft/ops.h"
 #include "replication/raft/outbox.h"
 #include "replication/raft/tail.h"
@@ -64,7 +64,7 @@ bool install_admit(struct group *group, const struct message *message, uint64_t 
          * claim to have the snapshot (cowsql af243f81). Dropped, then the leader tries again. */
         group->cut = state->index;
         group->broken = true;
-        core_mark_dirty(group);
+        instance_mark_dirty(group);
         refuse(group, message, from_node);
         return false;
     }
@@ -114,9 +114,9 @@ static void complete(struct group *group)
     group->state = install->state;
     install->stage = INSTALL_NONE;
     buf_deinit(&install->manifest);
-    core_enter(group);
+    instance_enter(group);
     request->cb(request, 0);
-    core_leave(group);
+    instance_leave(group);
     assert(group->broken || group->raft.last_applied >= group->state.index);
 }
 

@@ -84,17 +84,17 @@ static void begin(struct host *host, struct lane *lane)
     message_put_header(&header, &lane->out);
 }
 
-void lane_put(struct host *host, struct lane *lane, struct slice message)
+struct buf *lane_batch(struct host *host, struct lane *lane, size_t len)
 {
-    if (lane->out.len > 0 && lane->out.len + message.len > LANE_BATCH_SIZE) {
+    if (lane->out.len > 0 && lane->out.len + len > LANE_BATCH_SIZE) {
         flush(host, lane);
     }
     if (lane->out.len == 0) {
         begin(host, lane);
     }
-    buf_append_slice(&lane->out, message);
     lane->used = true;
     host->stats.messages_sent++;
+    return &lane->out;
 }
 
 static void each_lane(struct host *host,

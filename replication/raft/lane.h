@@ -11,8 +11,8 @@ void lane_free_peers(struct host *host);
 struct lane *lane_get(struct peer *peer, unsigned loop);
 /* Where the group's replica on node lives now; NULL if the node is not connected. */
 struct lane *lane_of_group(struct host *host, uint64_t node, uint64_t group);
-/* Appends encoded messages to the batch of this turn. */
-void lane_put(struct host *host, struct lane *lane, struct slice message);
+/* The batch of this turn, to append one encoded message of about len bytes to. */
+struct buf *lane_batch(struct host *host, struct lane *lane, size_t len);
 /* Hands all batches to env->send(), and an empty one (a ping) to whom we were silent. */
 void lane_flush(struct host *host);
 void lane_ping(struct host *host, uint64_t now_ms);

@@ -40,7 +40,8 @@ struct contact *lease_contact(struct group *group, uint64_t replica)
         if (contact->replica == replica) {
             return contact;
         }
-        if (spare == NULL && (contact->replica == 0 || !is_member(&group->raft, contact->replica))) {
+        if (spare == NULL &&
+            (contact->replica == 0 || !is_member(&group->raft, contact->replica))) {
             spare = contact;
         }
     }

@@ -5,9 +5,9 @@
 
 /* The leader's lease (docs/replication.md, "Reads"). A follower that hears its leader votes for
  * nobody else for the election timeout T, except when the leader itself told a member to stand. The
- * leader stamps what it sends, followers echo the stamp of the newest message after which they reset
- * their timer; the lease ends T (less a margin for clocks) after the newest stamp that a quorum has
- * echoed. Clocks are CLOCK_BOOTTIME of each machine, only differences are used. */
+ * leader stamps what it sends, followers echo the stamp of the newest message after which they
+ * reset their timer; the lease ends T (less a margin for clocks) after the newest stamp that a
+ * quorum has echoed. Clocks are CLOCK_BOOTTIME of each machine, only differences are used. */
 
 /* The member's record in this term, made at first use; NULL if replica is no member. */
 struct contact *lease_contact(struct group *group, uint64_t replica);

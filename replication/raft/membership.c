@@ -1,10 +1,10 @@
 #include "replication/raft/membership.h"
 
 #include "common/base/clock.h"
-#include "replication/raft/core.h"
 #include "replication/raft/core_log.h"
 #include "replication/raft/group_apply.h"
 #include "replication/raft/guard_cterm.h"
+#include "replication/raft/instance.h"
 #include "replication/raft/quiesce.h"
 
 static enum status status_from_raft(int rv)
@@ -55,7 +55,7 @@ static void begin(struct group *group, struct proposal *done)
     group->change.data = group;
     group->change_done = done;
     group->change_stage = CHANGE_IN_CORE;
-    core_enter(group);
+    instance_enter(group);
 }
 
 static enum status end(struct group *group, int rv)
@@ -64,7 +64,7 @@ static enum status end(struct group *group, int rv)
         group->change_stage = CHANGE_NONE;
         group->change_done = NULL;
     }
-    core_leave(group);
+    instance_leave(group);
     return status_from_raft(rv);
 }
 
@@ -111,7 +111,8 @@ enum status group_assign(struct group *group,
         return STATUS_NOT_FOUND;
     }
     bool skips = role == MEMBER_VOTER && member->role == MEMBER_SPARE;
-    if (member->role == role || skips || (role != MEMBER_VOTER && !may_leave(group, &conf, replica))) {
+    if (member->role == role || skips ||
+        (role != MEMBER_VOTER && !may_leave(group, &conf, replica))) {
         return STATUS_CONFLICT;
     }
     int raft_role = role == MEMBER_VOTER     ? RAFT_VOTER
@@ -162,7 +163,7 @@ enum status group_transfer(struct group *group, uint64_t replica, struct proposa
     group->handover_target = replica;
     group->handover_ended = false;
     group->handover_deadline_ms = clock_now_ms() + 2 * (uint64_t)group->host->options.election_ms;
-    core_mark_dirty(group);
+    instance_mark_dirty(group);
     return STATUS_OK;
 }
 
@@ -174,7 +175,7 @@ static void on_transferred(struct raft_transfer *transfer)
     }
     assert(group->handover_stage == HANDOVER_IN_CORE);
     group->handover_ended = true;
-    core_mark_dirty(group);
+    instance_mark_dirty(group);
 }
 
 static void finish_handover(struct group *group, enum status status)
@@ -210,9 +211,9 @@ static bool catch_up(struct group *group, uint64_t now_ms)
     }
     group->transfer.data = group;
     group->handover_stage = HANDOVER_IN_CORE;
-    core_enter(group);
+    instance_enter(group);
     int rv = raft_transfer(&group->raft, &group->transfer, group->handover_target, on_transferred);
-    core_leave(group);
+    instance_leave(group);
     if (rv != 0) {
         finish_handover(group, STATUS_TIMEOUT);
     }

@@ -20,17 +20,17 @@ enum {
 };
 
 enum message_kind {
-    MESSAGE_APPEND = 1,     /* Entries, or none: a heartbeat. */
-    MESSAGE_APPEND_RESULT,  /* Also the answer to MESSAGE_INSTALL. */
-    MESSAGE_VOTE,           /* From the candidate. */
+    MESSAGE_APPEND = 1,    /* Entries, or none: a heartbeat. */
+    MESSAGE_APPEND_RESULT, /* Also the answer to MESSAGE_INSTALL. */
+    MESSAGE_VOTE,          /* From the candidate. */
     MESSAGE_VOTE_RESULT,
-    MESSAGE_INSTALL,        /* Snapshot: the manifest; the data came out of band. */
-    MESSAGE_TIMEOUT_NOW,    /* Stand for election: leadership is handed over. */
-    MESSAGE_CONFIRM,        /* Leader: am I still the leader of this term? */
+    MESSAGE_INSTALL,     /* Snapshot: the manifest; the data came out of band. */
+    MESSAGE_TIMEOUT_NOW, /* Stand for election: leadership is handed over. */
+    MESSAGE_CONFIRM,     /* Leader: am I still the leader of this term? */
     MESSAGE_CONFIRM_RESULT,
-    MESSAGE_QUIESCE,        /* Leader: everything is replicated, stop ticking. */
-    MESSAGE_WAKE,           /* Tick again. */
-    MESSAGE_NO_INSTALL,     /* The snapshot at this index was not taken: do not wait for it. */
+    MESSAGE_QUIESCE,    /* Leader: everything is replicated, stop ticking. */
+    MESSAGE_WAKE,       /* Tick again. */
+    MESSAGE_NO_INSTALL, /* The snapshot at this index was not taken: do not wait for it. */
 };
 
 struct message_append {

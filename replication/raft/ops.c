@@ -2,10 +2,9 @@
 
 #include <stdlib.h>
 
-#include "replication/raft/core.h"
 #include "replication/raft/guard_barrier.h"
 #include "replication/raft/guard_hold.h"
-#include "replication/raft/guard_store.h"
+#include "replication/raft/instance.h"
 
 void ops_push(struct group *group, const struct op *op)
 {
@@ -16,7 +15,7 @@ void ops_push(struct group *group, const struct op *op)
     copy->next = NULL;
     *group->ops_end = copy;
     group->ops_end = &copy->next;
-    core_mark_storing(group);
+    instance_mark_storing(group);
 }
 
 static struct op *pop(struct group *group)
@@ -33,16 +32,15 @@ static void fire(struct group *group, const struct op *op)
 {
     switch (op->kind) {
     case OP_APPEND:
-        core_enter(group);
+        instance_enter(group);
         op->append->cb(op->append, 0);
-        guard_store_bound(group);
-        core_leave(group);
+        instance_leave(group);
         return;
     case OP_TRUNCATE: return;
     case OP_INSTALL:
         assert(group->install.stage == INSTALL_STORING);
         group->install.stage = INSTALL_TELL;
-        core_mark_dirty(group);
+        instance_mark_dirty(group);
         return;
     }
 }
@@ -104,15 +102,4 @@ uint64_t ops_lsn_of(const struct group *group, uint64_t index)
         }
     }
     return lsn > group->host->durable ? lsn : 0;
-}
-
-uint64_t ops_first_unstored(const struct group *group)
-{
-    uint64_t first = UINT64_MAX;
-    for (const struct op *op = group->ops; op != NULL; op = op->next) {
-        if (op->kind != OP_INSTALL && op->first < first) {
-            first = op->first;
-        }
-    }
-    return first;
 }

@@ -18,7 +18,5 @@ void ops_finish(struct group *group);
 bool ops_has_append(const struct group *group);
 /* The lsn that makes the entry at index durable; 0 if it is durable or not in flight. */
 uint64_t ops_lsn_of(const struct group *group, uint64_t index);
-/* No entry from this index on is safely on disk; UINT64_MAX if nothing is in flight. */
-uint64_t ops_first_unstored(const struct group *group);
 
 #endif

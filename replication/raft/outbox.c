@@ -2,16 +2,8 @@
 
 #include <stdlib.h>
 
-#include "replication/raft/core.h"
+#include "replication/raft/instance.h"
 #include "replication/raft/lane.h"
-
-static void put(struct group *group, uint64_t node, struct slice bytes)
-{
-    struct lane *lane = lane_of_group(group->host, node, group->id);
-    if (lane != NULL) {
-        lane_put(group->host, lane, bytes);
-    }
-}
 
 static void park(struct group *group, uint64_t node, uint64_t lsn, struct slice bytes)
 {
@@ -25,27 +17,33 @@ static void park(struct group *group, uint64_t node, uint64_t lsn, struct slice 
     };
     *group->parked_end = parked;
     group->parked_end = &parked->next;
-    core_mark_storing(group);
+    instance_mark_storing(group);
 }
 
-static void put_or_park(struct group *group, uint64_t node, uint64_t lsn, struct slice bytes)
+static size_t size_of(const struct message *message)
 {
-    if (group->parked == NULL && lsn <= group->host->durable) {
-        put(group, node, bytes);
-    } else {
-        park(group, node, lsn, bytes);
+    if (message->kind == MESSAGE_APPEND && message->append.count > 0) {
+        return message->append.entries.len;
     }
+    return message->kind == MESSAGE_INSTALL ? message->install.manifest.len : 0;
 }
 
 void outbox_send(struct group *group, uint64_t node, uint64_t lsn, const struct message *message)
 {
-    struct buf *out = &group->host->scratch;
-    if (node == group->host->options.node || node == 0) {
+    struct host *host = group->host;
+    if (node == host->options.node || node == 0) {
         return;
     }
-    buf_clear(out);
-    message_put(message, out);
-    put_or_park(group, node, lsn, buf_slice(out));
+    if (group->parked != NULL || lsn > host->durable) {
+        buf_clear(&host->scratch);
+        message_put(message, &host->scratch);
+        park(group, node, lsn, buf_slice(&host->scratch));
+        return;
+    }
+    struct lane *lane = lane_of_group(host, node, group->id);
+    if (lane != NULL) {
+        message_put(message, lane_batch(host, lane, size_of(message)));
+    }
 }
 
 /* Puts entries from *at on into chunk until it is full. */
@@ -104,7 +102,10 @@ void outbox_release(struct group *group)
         if (group->parked == NULL) {
             group->parked_end = &group->parked;
         }
-        put(group, parked->node, parked->bytes);
+        struct lane *lane = lane_of_group(group->host, parked->node, group->id);
+        if (lane != NULL) {
+            buf_append_slice(lane_batch(group->host, lane, parked->bytes.len), parked->bytes);
+        }
         free(parked);
     }
 }

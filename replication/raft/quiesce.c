@@ -1,8 +1,8 @@
 #include "replication/raft/quiesce.h"
 
 #include "common/base/clock.h"
-#include "replication/raft/core.h"
 #include "replication/raft/core_log.h"
+#include "replication/raft/instance.h"
 #include "replication/raft/lane.h"
 #include "replication/raft/membership.h"
 #include "replication/raft/outbox.h"
@@ -101,7 +101,8 @@ void quiesce_on_message(struct group *group, const struct message *message, stru
     if (!follows || group->quiesced || group->host->options.quiesce_ms == 0) {
         return;
     }
-    bool same = core_log_last(raft) == index && core_log_term(raft, index) == message->point.index_term;
+    bool same =
+        core_log_last(raft) == index && core_log_term(raft, index) == message->point.index_term;
     bool settled = group->ops == NULL && group->install.stage == INSTALL_NONE && !group->broken &&
                    raft->commit_index == index && raft->transfer == NULL;
     if (!same || !settled) {

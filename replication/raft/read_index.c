@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "common/base/clock.h"
-#include "replication/raft/core.h"
+#include "replication/raft/instance.h"
 #include "replication/raft/lease.h"
 #include "replication/raft/outbox.h"
 
@@ -49,7 +49,7 @@ enum status read_index_begin(struct group *group, struct group_read *read)
     read->next = round->reads;
     round->reads = read;
     if (lease) {
-        core_mark_dirty(group);
+        instance_mark_dirty(group);
     } else if (list_empty(&group->asking)) {
         list_push_back(&group->host->asking, &group->asking);
     }
@@ -62,7 +62,7 @@ static void settle(struct group *group)
     for (struct read_round *round = group->rounds; round != NULL; round = round->next) {
         if (round->seq != 0 && round->seq <= seq && round->seq <= group->confirm_seq) {
             round->seq = 0;
-            core_mark_dirty(group);
+            instance_mark_dirty(group);
         }
     }
 }

@@ -4,8 +4,8 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "replication/raft/core.h"
 #include "replication/raft/core_log.h"
+#include "replication/raft/instance.h"
 #include "replication/raft/outbox.h"
 
 enum { FEED_BACKOFF_MS = 500, FEED_REPEAT_MS = 3000 };
@@ -93,7 +93,7 @@ void snapshot_feed_start(struct group *group, struct raft_io_snapshot_get *reque
     feed->made = false;
     feed->sent_ms = 0;
     buf_init(&feed->manifest, MESSAGE_MANIFEST_SIZE_MAX);
-    core_mark_dirty(group);
+    instance_mark_dirty(group);
 }
 
 void snapshot_feed_sent(struct group *group, uint64_t replica)
@@ -122,7 +122,7 @@ void snapshot_feed_made(struct group *group,
             feed->state = *state;
             buf_append_slice(&feed->manifest, manifest);
         }
-        core_mark_dirty(group);
+        instance_mark_dirty(group);
         return;
     }
 }
@@ -148,9 +148,9 @@ static void fail(struct group *group, struct feed *feed)
     feed->token = 0;
     feed->not_before_ms = clock_now_ms() + FEED_BACKOFF_MS;
     if (request != NULL) {
-        core_enter(group);
+        instance_enter(group);
         request->cb(request, NULL, RAFT_IOERR);
-        core_leave(group);
+        instance_leave(group);
     }
     to_probe(group, replica);
 }
@@ -190,9 +190,9 @@ static void answer(struct group *group, struct feed *feed)
     struct raft_io_snapshot_get *request = feed->request;
     feed->request = NULL;
     progress->snapshot_index = feed->state.index;
-    core_enter(group);
+    instance_enter(group);
     request->cb(request, make_snapshot(feed), 0);
-    core_leave(group);
+    instance_leave(group);
 }
 
 static void repeat(struct group *group, struct feed *feed, uint64_t now_ms)
@@ -293,6 +293,18 @@ void snapshot_feed_abort_node(struct group *group, uint64_t node)
             fail(group, feed);
         }
     }
+}
+
+bool snapshot_feed_ignores(struct group *group, uint64_t replica)
+{
+    const struct feed *feed = find(group, replica);
+    struct raft_progress *progress = progress_of(group, replica);
+    if (progress == NULL || progress->state != PROGRESS_SNAPSHOT || feed == NULL ||
+        (feed->request == NULL && feed->sent_ms == 0)) {
+        return false;
+    }
+    progress->recent_recv = true;
+    return true;
 }
 
 bool snapshot_feed_active(const struct group *group)

@@ -22,6 +22,10 @@ void snapshot_feed_refused(struct group *group, uint64_t replica, uint64_t index
 void snapshot_feed_abort_node(struct group *group, uint64_t node);
 /* Tells the machine, hands results to the library, drops what is over, repeats what got lost. */
 bool snapshot_feed_run(struct group *group, uint64_t now_ms);
+/* True if a rejection from replica means nothing: it is one of a heartbeat that it cannot match, as
+ * it waits for its snapshot. The library would take it for the snapshot's when the indexes are
+ * equal (progress.c:212) and begin anew. */
+bool snapshot_feed_ignores(struct group *group, uint64_t replica);
 bool snapshot_feed_active(const struct group *group);
 /* Leadership is over: results will be dropped. */
 void snapshot_feed_forget(struct group *group);

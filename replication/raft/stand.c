@@ -100,6 +100,18 @@ void stand_now(struct group *group)
     }
 }
 
+void stand_again(struct group *group, uint64_t now_ms)
+{
+    struct raft *raft = &group->raft;
+    if (raft->state != RAFT_CANDIDATE) {
+        return;
+    }
+    if (now_ms - raft->election_timer_start >= raft->candidate_state.randomized_election_timeout) {
+        raft->candidate_state.disrupt_leader = false;
+        raft->candidate_state.in_pre_vote = true;
+    }
+}
+
 bool stand_yields(struct group *group, uint64_t now_ms)
 {
     struct raft *raft = &group->raft;

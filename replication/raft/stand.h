@@ -14,6 +14,10 @@ void stand_watch(struct group *group);
 void stand_soon(struct group *group, uint64_t spread_ms);
 /* Birth: stand at once. */
 void stand_now(struct group *group);
+/* Before a tick: a candidate that begins anew asks again whether it could win, and no longer claims
+ * that a leader told it to stand. The library keeps that flag for the candidate's life, in which
+ * others may have become leaders and hold leases that it would break. */
+void stand_again(struct group *group, uint64_t now_ms);
 /* True if a member that knows that others have more lets them go first, once. */
 bool stand_yields(struct group *group, uint64_t now_ms);
 

@@ -2,18 +2,18 @@
 
 #include <limits.h>
 
-#include "replication/raft/core.h"
 #include "replication/raft/core_log.h"
 #include "replication/raft/guard_conf.h"
+#include "replication/raft/instance.h"
 #include "replication/raft/snapshot_feed.h"
 
 enum {
     TAIL_ENTRY_OVERHEAD = 128, /* Slots, reference counts, malloc. */
     TAIL_ENTRIES_MAX = 8192,
     TAIL_ENTRIES_MIN = 16,
-    TAIL_PATIENCE = 8, /* So many times the bound while a snapshot is on its way. */
+    TAIL_PATIENCE = 8,    /* So many times the bound while a snapshot is on its way. */
     TAIL_HOST_SHARE = 16, /* So many full tails per host. */
-    TAIL_BYTES_MIN = 64 << 10,
+    TAIL_BYTES_MIN = 4 << 10,
 };
 
 static uint64_t size_of(const struct raft_entry *entry)
@@ -153,7 +153,7 @@ void tail_put(struct group *group, struct raft_io_snapshot_put *request)
     assert(!group->compacting);
     group->compacting = true;
     group->compact_request = request;
-    core_mark_dirty(group);
+    instance_mark_dirty(group);
 }
 
 void tail_finish(struct group *group)
@@ -163,9 +163,9 @@ void tail_finish(struct group *group)
     }
     assert(group->state.index == group->raft.last_applied);
     group->compacting = false;
-    core_enter(group);
+    instance_enter(group);
     group->compact_request->cb(group->compact_request, 0);
-    core_leave(group);
+    instance_leave(group);
     tail_recount(group);
     if (!is_over(group, 1)) {
         raft_set_snapshot_threshold(&group->raft, UINT_MAX);

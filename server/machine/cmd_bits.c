@@ -31,7 +31,10 @@ static enum status load_string(struct call *call, struct slice key, struct row *
 }
 
 /* The byte at index, 0 behind the end. */
-static enum status load_byte(struct call *call, const struct row *row, uint64_t index, uint8_t *byte)
+static enum status load_byte(struct call *call,
+                             const struct row *row,
+                             uint64_t index,
+                             uint8_t *byte)
 {
     *byte = 0;
     if (!row->found || index >= row->size) {
@@ -158,8 +161,8 @@ static const char *parse_range(struct args args, size_t at, uint64_t size, struc
 struct bit_step {
     struct slice bytes;
     uint64_t offset; /* Of the first of them. */
-    uint8_t first;   /* The bits of the first and the last byte that are in the range. */
-    uint8_t last;
+    unsigned first;  /* The bits of the first and the last byte that are in the range. */
+    unsigned last;
 };
 
 static enum status load_step(struct call *call,
@@ -180,8 +183,8 @@ static enum status load_step(struct call *call,
     *step = (struct bit_step){
         .bytes = buf_slice(out),
         .offset = offset,
-        .first = begins ? (uint8_t)(0xFF >> (range->start % 8)) : 0xFF,
-        .last = ends ? (uint8_t)(0xFF << (7 - range->end % 8)) : 0xFF,
+        .first = begins ? 0xFFU >> (range->start % 8) : 0xFFU,
+        .last = ends ? (0xFFU << (7 - range->end % 8)) & 0xFFU : 0xFFU,
     };
     return STATUS_OK;
 }
@@ -189,9 +192,9 @@ static enum status load_step(struct call *call,
 /* Bits in the range that are outside the first or last byte's mask read as `outside`. */
 static uint8_t step_byte(const struct bit_step *step, size_t i, uint8_t outside)
 {
-    uint8_t mask = 0xFF;
-    mask &= i == 0 ? step->first : 0xFF;
-    mask &= i + 1 == step->bytes.len ? step->last : 0xFF;
+    unsigned first = i == 0 ? step->first : 0xFFU;
+    unsigned last = i + 1 == step->bytes.len ? step->last : 0xFFU;
+    unsigned mask = first & last;
     return (uint8_t)((step->bytes.data[i] & mask) | (outside & ~mask));
 }
 
@@ -260,9 +263,9 @@ enum status cmd_bitcount_read(struct call *call)
         return STATUS_OK;
     }
     int64_t ignored = 0;
-    bool integers = (args.argc != 4 && args.argc != 5) ||
-                    (number_parse_i64(args.argv[2], &ignored) &&
-                     number_parse_i64(args.argv[3], &ignored));
+    bool integers =
+        (args.argc != 4 && args.argc != 5) ||
+        (number_parse_i64(args.argv[2], &ignored) && number_parse_i64(args.argv[3], &ignored));
     if (!integers) {
         resp_write_error(call->reply, ERR_NOT_INTEGER);
         return STATUS_OK;

@@ -46,8 +46,9 @@ static enum status take_flags(struct args args, struct plan *plan, unsigned *fla
         }
     }
     if ((*flags & EXPIRE_NX) != 0 && (*flags & ~(unsigned)EXPIRE_NX) != 0) {
-        return planned_refuse(plan, "ERR NX and XX, GT or LT options at the same time are not "
-                                    "compatible");
+        return planned_refuse(plan,
+                              "ERR NX and XX, GT or LT options at the same time are not "
+                              "compatible");
     }
     if ((*flags & EXPIRE_GT) != 0 && (*flags & EXPIRE_LT) != 0) {
         return planned_refuse(plan, "ERR GT and LT options at the same time are not compatible");

@@ -153,8 +153,9 @@ enum status cmd_copy_plan(const struct machine_plan_input *input, struct plan *p
                 return planned_refuse(plan, ERR_NOT_INTEGER);
             }
             if (db < INT32_MIN || db > INT32_MAX) {
-                return planned_refuse(plan, "ERR value is out of range, value must between "
-                                            "-2147483648 and 2147483647");
+                return planned_refuse(plan,
+                                      "ERR value is out of range, value must between "
+                                      "-2147483648 and 2147483647");
             }
             if (db < 0 || db >= MACHINE_DATABASES) {
                 return planned_refuse(plan, "ERR DB index is out of range");

@@ -13,8 +13,8 @@
 
 enum {
     SCAN_COUNT_DEFAULT = 10,
-    SCAN_COUNT_MAX = 10000,     /* Rows that one call looks at, about. */
-    RANDOM_SPREAD = 128,        /* Keys of one token that it chooses among. */
+    SCAN_COUNT_MAX = 10000, /* Rows that one call looks at, about. */
+    RANDOM_SPREAD = 128,    /* Keys of one token that it chooses among. */
     CURSOR_SIZE_MAX = 64,
 };
 

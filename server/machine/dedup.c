@@ -62,8 +62,7 @@ static bool next_entry(struct reader *in, struct entry *entry)
 
 static struct reader entries_of(const struct buf *window)
 {
-    return reader_of(
-        slice_of(window->data + WINDOW_HEADER_SIZE, window->len - WINDOW_HEADER_SIZE));
+    return reader_of(slice_of(window->data + WINDOW_HEADER_SIZE, window->len - WINDOW_HEADER_SIZE));
 }
 
 static bool well_formed(const struct buf *window)
@@ -101,8 +100,8 @@ static enum status repeat_reply(struct call *call,
         buf_append_slice(call->reply, entry->reply);
         return STATUS_OK;
     }
-    enum status status = txn_get(call->txn, STORE_LOCAL,
-                                 reply_key(call, dedup->session, entry->seq), call->reply);
+    enum status status =
+        txn_get(call->txn, STORE_LOCAL, reply_key(call, dedup->session, entry->seq), call->reply);
     return status == STATUS_NOT_FOUND ? STATUS_CORRUPT : status;
 }
 

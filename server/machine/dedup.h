@@ -11,12 +11,12 @@
  * row of its own; of a large one only the fact is kept. Pure. */
 
 enum {
-    DEDUP_OPEN_MAX = 4096,               /* Unacknowledged writes that a session may have. */
-    DEDUP_INLINE_SIZE_MAX = 128,         /* Replies in the window. */
-    DEDUP_REPLY_SIZE_MAX = 64 * 1024,    /* Longer ones are not kept. */
-    DEDUP_IDLE_MS = 10 * 60 * 1000,      /* A session unheard of for so long is forgotten. */
-    DEDUP_SWEEP_MS = 60 * 1000,          /* How often that is looked at, at most, */
-    DEDUP_SWEEP_COUNT = 256,             /* and how many sessions per log entry. */
+    DEDUP_OPEN_MAX = 4096,            /* Unacknowledged writes that a session may have. */
+    DEDUP_INLINE_SIZE_MAX = 128,      /* Replies in the window. */
+    DEDUP_REPLY_SIZE_MAX = 64 * 1024, /* Longer ones are not kept. */
+    DEDUP_IDLE_MS = 10 * 60 * 1000,   /* A session unheard of for so long is forgotten. */
+    DEDUP_SWEEP_MS = 60 * 1000,       /* How often that is looked at, at most, */
+    DEDUP_SWEEP_COUNT = 256,          /* and how many sessions per log entry. */
 };
 
 struct dedup {

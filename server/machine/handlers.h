@@ -24,8 +24,8 @@ struct call {
     const struct machine_state *seen; /* The same, for reads too. */
     struct machine_scope scope;
     const struct command *command;
-    struct args args;  /* apply: keys first, no name. read: as sent, name first. */
-    size_t key_count;  /* apply only. */
+    struct args args; /* apply: keys first, no name. read: as sent, name first. */
+    size_t key_count; /* apply only. */
     uint8_t db;
     uint64_t now_ms;
     uint64_t seed; /* read only. */
@@ -46,9 +46,9 @@ enum call_scratch {
 };
 
 #define READ_COMMAND(id, ...) MUST_USE enum status cmd_##id##_read(struct call *call);
-#define WRITE_COMMAND(id, ...)                                                            \
-    MUST_USE enum status cmd_##id##_plan(const struct machine_plan_input *input,          \
-                                         struct plan *plan);                              \
+#define WRITE_COMMAND(id, ...)                                                   \
+    MUST_USE enum status cmd_##id##_plan(const struct machine_plan_input *input, \
+                                         struct plan *plan);                     \
     MUST_USE enum status cmd_##id##_apply(struct call *call);
 #define FRONT_COMMAND(id, ...)
 #include "common/proto/command.def"

@@ -132,11 +132,8 @@ static enum status load_chunk(struct call *call,
     return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
-enum status keyspace_load(struct call *call,
-                          enum keyspace_slot slot,
-                          uint8_t db,
-                          struct slice key,
-                          struct row *row)
+enum status keyspace_load(
+    struct call *call, enum keyspace_slot slot, uint8_t db, struct slice key, struct row *row)
 {
     size_t scratch = slot == SLOT_A ? SCRATCH_KEY_A : SCRATCH_KEY_B;
     struct buf *row_key = txn_scratch(call->txn, scratch);
@@ -196,11 +193,8 @@ static void enter(struct call *call, struct row *row)
     row->version = call->state->version;
 }
 
-enum status keyspace_set(struct call *call,
-                         struct row *row,
-                         struct slice value,
-                         unsigned flags,
-                         uint64_t expire_ms)
+enum status keyspace_set(
+    struct call *call, struct row *row, struct slice value, unsigned flags, uint64_t expire_ms)
 {
     assert(value.len <= KEYSPACE_VALUE_SIZE_MAX);
     move_expiry(call, row, expire_ms);
@@ -349,11 +343,8 @@ enum status keyspace_copy(struct call *call, const struct row *from, struct row 
     return STATUS_OK;
 }
 
-enum status keyspace_read(struct call *call,
-                          const struct row *row,
-                          uint64_t offset,
-                          uint64_t len,
-                          struct buf *out)
+enum status keyspace_read(
+    struct call *call, const struct row *row, uint64_t offset, uint64_t len, struct buf *out)
 {
     assert(row->found && offset <= row->size && len <= row->size - offset);
     if ((row->flags & KEYSPACE_CHUNKED) == 0) {
@@ -394,7 +385,8 @@ enum status keyspace_reply(struct call *call, const struct row *row)
 }
 
 /* DATA keys from <= key < to where from is (token, db) and to is (token_to, db_to). */
-static void delete_tokens(struct call *call, uint64_t token, uint8_t db, uint64_t token_to, uint8_t db_to)
+static void delete_tokens(
+    struct call *call, uint64_t token, uint8_t db, uint64_t token_to, uint8_t db_to)
 {
     struct buf *from = txn_scratch(call->txn, SCRATCH_KEY_A);
     struct buf *to = txn_scratch(call->txn, SCRATCH_KEY_B);
@@ -463,8 +455,7 @@ static enum status collect_expired(struct call *call, size_t count, struct buf *
     struct buf *to = txn_scratch(call->txn, SCRATCH_KEY_B);
     keyspace_local_key(call->scope.shard, LOCAL_EXPIRY, from);
     keyspace_local_key(call->scope.shard, (enum keyspace_local)(LOCAL_EXPIRY + 1), to);
-    struct store_iter *iter =
-        iter_open(call->txn, STORE_LOCAL, buf_slice(from), buf_slice(to));
+    struct store_iter *iter = iter_open(call->txn, STORE_LOCAL, buf_slice(from), buf_slice(to));
     uint64_t next_ms = 0;
     enum status status = STATUS_OK;
     for (size_t n = 0; iter_valid(iter) && status == STATUS_OK; n++) {

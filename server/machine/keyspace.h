@@ -58,20 +58,14 @@ static inline bool keyspace_expired(const struct row *row, uint64_t now_ms)
 
 /* Looks a key up. What has expired is not found; when applying it is removed on the way. The row
  * is valid until the slot's next use. */
-MUST_USE enum status keyspace_load(struct call *call,
-                                   enum keyspace_slot slot,
-                                   uint8_t db,
-                                   struct slice key,
-                                   struct row *row);
+MUST_USE enum status keyspace_load(
+    struct call *call, enum keyspace_slot slot, uint8_t db, struct slice key, struct row *row);
 
 /* All below are for apply, on a row just loaded, which they bring up to date. */
 
 /* Sets the whole value, new or not. */
-MUST_USE enum status keyspace_set(struct call *call,
-                                  struct row *row,
-                                  struct slice value,
-                                  unsigned flags,
-                                  uint64_t expire_ms);
+MUST_USE enum status keyspace_set(
+    struct call *call, struct row *row, struct slice value, unsigned flags, uint64_t expire_ms);
 /* Overwrites bytes from offset on; the string grows with zeros as needed; raw from then on. */
 MUST_USE enum status keyspace_patch(struct call *call,
                                     struct row *row,
@@ -83,11 +77,8 @@ MUST_USE enum status keyspace_delete(struct call *call, struct row *row);
 MUST_USE enum status keyspace_copy(struct call *call, const struct row *from, struct row *to);
 
 /* Appends offset <= byte < offset + len of the value, which has that many. */
-MUST_USE enum status keyspace_read(struct call *call,
-                                   const struct row *row,
-                                   uint64_t offset,
-                                   uint64_t len,
-                                   struct buf *out);
+MUST_USE enum status keyspace_read(
+    struct call *call, const struct row *row, uint64_t offset, uint64_t len, struct buf *out);
 /* The whole value as a bulk string. */
 MUST_USE enum status keyspace_reply(struct call *call, const struct row *row);
 
@@ -97,8 +88,8 @@ void keyspace_flush(struct call *call, uint8_t db, bool all);
 /* LOCAL rows of a shard: shard(8 BE) | kind | ... */
 enum keyspace_local {
     LOCAL_STATE = 'A',
-    LOCAL_EXPIRY = 'E', /* expire_ms(8 BE) | row key -> nothing */
-    LOCAL_REPLY = 'R',  /* session(8 BE) | seq(8 BE) -> reply */
+    LOCAL_EXPIRY = 'E',  /* expire_ms(8 BE) | row key -> nothing */
+    LOCAL_REPLY = 'R',   /* session(8 BE) | seq(8 BE) -> reply */
     LOCAL_SESSION = 'S', /* session(8 BE) -> window */
 };
 /* Starts such a key; the buffer is cleared before. */

@@ -181,11 +181,8 @@ enum status machine_advance(struct txn *txn,
     if (now_ms > state->time_ms) {
         state->time_ms = now_ms;
     }
-    struct call call = {.txn = txn,
-                        .state = state,
-                        .seen = state,
-                        .scope = scope,
-                        .now_ms = state->time_ms};
+    struct call call = {
+        .txn = txn, .state = state, .seen = state, .scope = scope, .now_ms = state->time_ms};
     if (expiry_wanted(state, call.now_ms)) {
         enum status status = keyspace_expire(&call, EXPIRE_COUNT);
         if (status != STATUS_OK) {

@@ -30,12 +30,12 @@ struct machine_scope {
  * and of its snapshots. Zero in a new shard. */
 enum { MACHINE_DATABASES = 16 };
 struct machine_state {
-    uint64_t time_ms;               /* Stamp of the newest entry: the shard's own time. */
+    uint64_t time_ms;                 /* Stamp of the newest entry: the shard's own time. */
     uint64_t keys[MACHINE_DATABASES]; /* Keys per database, the expired but not yet removed too. */
-    uint64_t version;               /* Grows by one for every command applied: versions of keys. */
-    uint64_t expiry_ms;             /* No key expires before; 0: none expires. */
-    uint64_t sweep_ms;              /* When sessions are looked through next; 0: there are none. */
-    uint64_t sweep_session;         /* Where that goes on; 0: at the first. */
+    uint64_t version;       /* Grows by one for every command applied: versions of keys. */
+    uint64_t expiry_ms;     /* No key expires before; 0: none expires. */
+    uint64_t sweep_ms;      /* When sessions are looked through next; 0: there are none. */
+    uint64_t sweep_session; /* Where that goes on; 0: at the first. */
 };
 
 void machine_state_encode(const struct machine_state *state, struct buf *out);

@@ -28,11 +28,8 @@ enum status planned_decode(struct slice bytes, struct planned *planned)
     if (!reader_done(&in)) {
         return STATUS_CORRUPT;
     }
-    *planned = (struct planned){.command = command,
-                                .db = db,
-                                .key_count = key_count,
-                                .arg_count = arg_count,
-                                .rest = rest};
+    *planned = (struct planned){
+        .command = command, .db = db, .key_count = key_count, .arg_count = arg_count, .rest = rest};
     return STATUS_OK;
 }
 
@@ -45,11 +42,8 @@ void planned_args(const struct planned *planned, struct slice *argv)
     assert(reader_done(&in));
 }
 
-void planned_begin(struct plan *plan,
-                   enum command_id id,
-                   uint8_t db,
-                   size_t key_count,
-                   size_t arg_count)
+void planned_begin(
+    struct plan *plan, enum command_id id, uint8_t db, size_t key_count, size_t arg_count)
 {
     assert(key_count <= arg_count && arg_count <= UINT32_MAX);
     assert(db < MACHINE_DATABASES);

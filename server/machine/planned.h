@@ -24,11 +24,8 @@ MUST_USE enum status planned_decode(struct slice bytes, struct planned *planned)
 void planned_args(const struct planned *planned, struct slice *argv);
 
 /* The command in the log is id, which may be a more general one than the user named. */
-void planned_begin(struct plan *plan,
-                   enum command_id id,
-                   uint8_t db,
-                   size_t key_count,
-                   size_t arg_count);
+void planned_begin(
+    struct plan *plan, enum command_id id, uint8_t db, size_t key_count, size_t arg_count);
 void planned_bytes(struct plan *plan, struct slice bytes);
 void planned_u64(struct plan *plan, uint64_t value);
 /* The error reply; returns BAD_ARGUMENT. */

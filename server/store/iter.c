@@ -44,8 +44,7 @@ static bool resolve(struct store_iter *iter)
         return false;
     }
     const struct overlay_row *row = iter->rows[iter->row_at];
-    int order =
-        engine ? overlay_compare(overlay_row_key(row), engine_iter_key(iter->engine)) : -1;
+    int order = engine ? overlay_compare(overlay_row_key(row), engine_iter_key(iter->engine)) : -1;
     if (order > 0) {
         iter->place = AT_ENGINE;
         return false;

@@ -277,13 +277,12 @@ void overlay_delete_range(struct overlay *overlay,
     assert(overlay_compare(from, to) < 0);
     if (overlay->range_count == overlay->range_size) {
         overlay->range_size = overlay->range_size == 0 ? 8 : overlay->range_size * 2;
-        overlay->ranges =
-            realloc(overlay->ranges, overlay->range_size * sizeof(*overlay->ranges));
+        overlay->ranges = realloc(overlay->ranges, overlay->range_size * sizeof(*overlay->ranges));
         assert(overlay->ranges != NULL);
     }
     struct overlay_range *range = &overlay->ranges[overlay->range_count++];
-    *range = (struct overlay_range){
-        .family = (uint8_t)family, .from_len = from.len, .to_len = to.len};
+    *range =
+        (struct overlay_range){.family = (uint8_t)family, .from_len = from.len, .to_len = to.len};
     range->from = malloc(from.len + to.len);
     assert(range->from != NULL);
     if (from.len > 0) {

@@ -26,9 +26,9 @@ struct txn;   /* Thread: one owner at a time. */
 struct store_iter;
 
 struct store_options {
-    uint64_t cache_size;    /* Block cache, bytes. */
-    uint64_t memtable_size; /* Bytes per family before a flush begins by itself. */
-    unsigned threads;       /* Background flushes and compactions. */
+    uint64_t cache_size;     /* Block cache, bytes. */
+    uint64_t memtable_size;  /* Bytes per family before a flush begins by itself. */
+    unsigned threads;        /* Background flushes and compactions. */
     uint64_t row_cache_size; /* Rows that a txn for writing remembers, bytes; 0: 32 MB. */
 };
 

@@ -18,8 +18,8 @@ enum {
     BLOCK_SIZE = 8 * 1024,
     FORMAT_VERSION = 5,
     MEMTABLES_MAX = 4,
-    DELETION_WINDOW = 4096, /* Entries; a file with this many and ... */
-    DELETION_TRIGGER = 2048, /* ... this many tombstones among them is compacted soon. */
+    DELETION_WINDOW = 4096,   /* Entries; a file with this many and ... */
+    DELETION_TRIGGER = 2048,  /* ... this many tombstones among them is compacted soon. */
     LOAD_CHECK_INTERVAL = 64, /* store_overloaded() asks the engine once in so many calls. */
     READ_TIER_ALL = 0,
     READ_TIER_CACHE = 1,
@@ -275,15 +275,24 @@ uint64_t store_size(struct store *store,
 void store_metrics(struct store *store, struct buf *out)
 {
     static const char *const names[] = {
-        "rocksdb.cur-size-all-mem-tables",  "rocksdb.num-immutable-mem-table",
-        "rocksdb.mem-table-flush-pending",  "rocksdb.compaction-pending",
-        "rocksdb.num-running-flushes",      "rocksdb.num-running-compactions",
-        "rocksdb.background-errors",        "rocksdb.estimate-num-keys",
-        "rocksdb.estimate-live-data-size",  "rocksdb.total-sst-files-size",
-        "rocksdb.estimate-table-readers-mem", "rocksdb.estimate-pending-compaction-bytes",
-        "rocksdb.block-cache-usage",        "rocksdb.block-cache-pinned-usage",
-        "rocksdb.actual-delayed-write-rate", "rocksdb.is-write-stopped",
-        "rocksdb.num-snapshots",            "rocksdb.num-live-versions",
+        "rocksdb.cur-size-all-mem-tables",
+        "rocksdb.num-immutable-mem-table",
+        "rocksdb.mem-table-flush-pending",
+        "rocksdb.compaction-pending",
+        "rocksdb.num-running-flushes",
+        "rocksdb.num-running-compactions",
+        "rocksdb.background-errors",
+        "rocksdb.estimate-num-keys",
+        "rocksdb.estimate-live-data-size",
+        "rocksdb.total-sst-files-size",
+        "rocksdb.estimate-table-readers-mem",
+        "rocksdb.estimate-pending-compaction-bytes",
+        "rocksdb.block-cache-usage",
+        "rocksdb.block-cache-pinned-usage",
+        "rocksdb.actual-delayed-write-rate",
+        "rocksdb.is-write-stopped",
+        "rocksdb.num-snapshots",
+        "rocksdb.num-live-versions",
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         buf_append_format(out, "%s %llu\n", names[i] + strlen("rocksdb."),
@@ -344,9 +353,8 @@ enum status engine_get(struct engine_reader *reader,
 {
     char *error = NULL;
     set_key(&reader->key, family, key);
-    rocksdb_pinnableslice_t *pinned =
-        rocksdb_get_pinned(reader->store->db, reader->options, text(reader->key.data),
-                           reader->key.len, &error);
+    rocksdb_pinnableslice_t *pinned = rocksdb_get_pinned(
+        reader->store->db, reader->options, text(reader->key.data), reader->key.len, &error);
     if (error != NULL) {
         assert(pinned == NULL);
         if (reader->cache_only && is_incomplete(error)) {
@@ -537,9 +545,8 @@ static enum status export_rows(struct export *export, struct slice to)
     struct slice end = iter_valid(export->iter) ? iter_key(export->iter) : to;
     set_key(&export->key, export->family, end);
     /* A put is newer than a range delete of the same file, whatever their order in it. */
-    rocksdb_sstfilewriter_delete_range(export->writer, text(export->start.data),
-                                       export->start.len, text(export->key.data),
-                                       export->key.len, &error);
+    rocksdb_sstfilewriter_delete_range(export->writer, text(export->start.data), export->start.len,
+                                       text(export->key.data), export->key.len, &error);
     buf_clear(&export->start);
     buf_append_slice(&export->start, buf_slice(&export->key));
     return take_error("export", error);

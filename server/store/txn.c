@@ -145,10 +145,7 @@ void txn_delete(struct txn *txn, enum store_family family, struct slice key)
     overlay_delete(&txn->overlay, family, key);
 }
 
-void txn_delete_range(struct txn *txn,
-                      enum store_family family,
-                      struct slice from,
-                      struct slice to)
+void txn_delete_range(struct txn *txn, enum store_family family, struct slice from, struct slice to)
 {
     assert(txn->batch != NULL);
     assert(family < STORE_FAMILY_COUNT);

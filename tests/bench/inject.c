@@ -290,7 +290,9 @@ static void open_lane(struct bench *bench, unsigned index, const char *dir)
     }
     char path[4096];
     struct store_options store = {
-        .cache_size = 64 << 20, .memtable_size = 64 << 20, .threads = 1};
+        .cache_size = 64 << 20,
+        .memtable_size = (uint64_t)(getenv("MT") ? atoi(getenv("MT")) : 64) << 20,
+        .threads = 1};
     (void)snprintf(path, sizeof(path), "%s/n%u/store", dir, index);
     char folder[4096];
     (void)snprintf(folder, sizeof(folder), "mkdir -p %s/n%u", dir, index);

@@ -1,12 +1,11 @@
 /* Plays commands to the machine of one shard, without network and replication.
  *
- *   runner SCRIPT [WRITES]   a script: `at MS` sets the clock, `db N` the database, `reopen` flushes
- *                            and opens the store again, `do WORDS` runs a command (quotes as in an
- *                            inline request) and the next line is the reply that a RESP2 client
- *                            gets, with \r \n and other bytes escaped; others are comments. WRITES:
- *                            how many writes there are to a commit (1).
- *   runner --pipe [WRITES]   RESP requests from standard input, replies to standard output;
- *                            requests #at, #db and #reopen have no reply. */
+ *   runner SCRIPT [WRITES]   a script: `at MS` sets the clock, `db N` the database, `reopen`
+ * flushes and opens the store again, `do WORDS` runs a command (quotes as in an inline request) and
+ * the next line is the reply that a RESP2 client gets, with \r \n and other bytes escaped; others
+ * are comments. WRITES: how many writes there are to a commit (1). runner --pipe [WRITES]   RESP
+ * requests from standard input, replies to standard output; requests #at, #db and #reopen have no
+ * reply. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +13,7 @@
 
 #include "common/base/assert.h"
 #include "common/proto/resp.h"
-#include "tests/machine/player.h"
+#include "tests/support/player.h"
 
 enum { INPUT_STEP = 1 << 16, INPUT_SIZE_MAX = 1 << 30, PATH_SIZE_MAX = 64 };
 

@@ -9,30 +9,11 @@
 #include "common/base/hash.h"
 #include "replication/raft/guard.h"
 #include "tests/raft/clock_fake.h"
+#include "tests/raft/workload.h"
 
 enum { DISK_MS_MAX = 6, NET_MS_MAX = 8, NET_SLOW_MS_MAX = 400, MANIFEST_SIZE = 16 };
 
-struct write {
-    struct proposal proposal;
-    struct cluster *cluster;
-    unsigned group;
-    uint64_t index;
-};
-
-struct reading {
-    struct group_read read;
-    struct node *node;
-    unsigned group;
-    uint64_t need;
-};
-
-struct changing {
-    struct proposal proposal;
-    struct cluster *cluster;
-    bool transfer;
-};
-
-static void fail(const struct cluster *cluster, const char *what, uint64_t a, uint64_t b)
+void cluster_fail(const struct cluster *cluster, const char *what, uint64_t a, uint64_t b)
 {
     printf("VIOLATION seed %" PRIu64 ": %s (%" PRIu64 ", %" PRIu64 ") at %" PRIu64 " ms\n",
            cluster->options.seed, what, a, b, clock_fake_now_ms());
@@ -40,22 +21,20 @@ static void fail(const struct cluster *cluster, const char *what, uint64_t a, ui
     _Exit(3);
 }
 
-static bool chance(struct cluster *cluster, unsigned per_mille)
+bool cluster_chance(struct cluster *cluster, unsigned per_mille)
 {
     return rand_below(&cluster->rand, 1000) < per_mille;
 }
 
-static uint64_t below(struct cluster *cluster, uint64_t bound)
+uint64_t cluster_below(struct cluster *cluster, uint64_t bound)
 {
     return rand_below(&cluster->rand, bound);
 }
 
 /* The machine. ctx is the replica; which node and group it is follows from where it lies. */
-static struct node *node_of(struct replica *replica);
-
 static struct cluster *current; /* One cluster per process: callbacks find their way by it. */
 
-static struct node *node_of(struct replica *replica)
+struct node *cluster_node_of(struct replica *replica)
 {
     for (unsigned i = 1; i <= current->options.nodes; i++) {
         struct node *node = &current->nodes[i];
@@ -69,7 +48,7 @@ static struct node *node_of(struct replica *replica)
 
 static unsigned group_of(struct replica *replica)
 {
-    return (unsigned)(replica - node_of(replica)->replicas);
+    return (unsigned)(replica - cluster_node_of(replica)->replicas);
 }
 
 static void on_apply(void *ctx,
@@ -80,7 +59,7 @@ static void on_apply(void *ctx,
     struct replica *replica = ctx;
     struct chain *chain = &current->chains[group_of(replica)];
     if (state->index != replica->state.index + 1) {
-        fail(current, "applied out of order", replica->state.index, state->index);
+        cluster_fail(current, "applied out of order", replica->state.index, state->index);
     }
     uint64_t seed = replica->hash ^ (state->index * 0x9e3779b97f4a7c15) ^ state->term;
     replica->hash = hash_bytes_seeded(entry, seed) | 1;
@@ -89,7 +68,8 @@ static void on_apply(void *ctx,
     if (chain->hash[state->index] == 0) {
         chain->hash[state->index] = replica->hash;
     } else if (chain->hash[state->index] != replica->hash) {
-        fail(current, "state machines differ at index, group", state->index, group_of(replica));
+        cluster_fail(current, "state machines differ at index, group", state->index,
+                     group_of(replica));
     }
     if (state->index > chain->applied) {
         chain->applied = state->index;
@@ -99,7 +79,7 @@ static void on_apply(void *ctx,
         }
     }
     if (mine != NULL) {
-        ((struct write *)(void *)mine)->index = state->index;
+        workload_applied(mine, state->index);
     }
 }
 
@@ -115,7 +95,7 @@ static void on_role(void *ctx, enum group_role role, uint64_t term, uint64_t lea
     }
     current->counts.leaders++;
     if (chain->leader_of[term] != 0 && chain->leader_of[term] != replica->id) {
-        fail(current, "two leaders in term, group", term, group_of(replica));
+        cluster_fail(current, "two leaders in term, group", term, group_of(replica));
     }
     chain->leader_of[term] = replica->id;
 }
@@ -129,7 +109,8 @@ static void on_snapshot_wanted(void *ctx, const struct group_member *to, uint64_
         return;
     }
     replica->feed_token = token;
-    replica->feed_at = clock_fake_now_ms() + below(current, 60) + (chance(current, 50) ? 1500 : 0);
+    replica->feed_at =
+        clock_fake_now_ms() + cluster_below(current, 60) + (cluster_chance(current, 50) ? 1500 : 0);
 }
 
 static void on_snapshot_install(void *ctx, const struct group_state *state, struct slice manifest)
@@ -139,15 +120,15 @@ static void on_snapshot_install(void *ctx, const struct group_state *state, stru
     replica->installing = true;
     replica->install_state = *state;
     memcpy(&replica->install_hash, manifest.data + 8, 8);
-    replica->install_at =
-        clock_fake_now_ms() + below(current, 30) + (chance(current, 200) ? below(current, 2000) : 0);
+    replica->install_at = clock_fake_now_ms() + cluster_below(current, 30) +
+                          (cluster_chance(current, 200) ? cluster_below(current, 2000) : 0);
 }
 
 static bool on_snapshot_ready(void *ctx, const struct group_state *state, struct slice manifest)
 {
     (void)ctx;
     (void)state;
-    return manifest.len == MANIFEST_SIZE && !chance(current, 150);
+    return manifest.len == MANIFEST_SIZE && !cluster_chance(current, 150);
 }
 
 static const struct group_machine machine = {
@@ -168,9 +149,9 @@ static void on_send(void *ctx, uint64_t to, unsigned loop, struct slice batch)
     if (!node->up || !node->linked[to] || cluster->cut[from][to]) {
         return;
     }
-    uint64_t due = clock_fake_now_ms() + 1 + below(cluster, NET_MS_MAX);
-    if (!cluster->peace && chance(cluster, 10)) {
-        due += below(cluster, NET_SLOW_MS_MAX);
+    uint64_t due = clock_fake_now_ms() + 1 + cluster_below(cluster, NET_MS_MAX);
+    if (!cluster->peace && cluster_chance(cluster, 10)) {
+        due += cluster_below(cluster, NET_SLOW_MS_MAX);
     }
     if (due < cluster->link_due[from][to]) {
         due = cluster->link_due[from][to];
@@ -204,10 +185,9 @@ static void deliver(struct cluster *cluster, struct packet *packet)
         return;
     }
     clock_fake_use(to->number);
-    enum status status =
-        host_receive(to->host, packet->from, slice_of(packet->bytes, packet->len));
+    enum status status = host_receive(to->host, packet->from, slice_of(packet->bytes, packet->len));
     if (status != STATUS_OK) {
-        fail(cluster, "batch refused, from, to", packet->from, packet->to);
+        cluster_fail(cluster, "batch refused, from, to", packet->from, packet->to);
     }
     to->busy = true;
 }
@@ -252,7 +232,7 @@ void cluster_link(struct cluster *cluster, unsigned a, unsigned b, bool connecte
 }
 
 /* Nodes. */
-static void open_group(struct node *node, unsigned g, bool birth)
+void cluster_open_group(struct node *node, unsigned g, bool birth)
 {
     struct replica *replica = &node->replicas[g];
     struct group_options options = {
@@ -278,7 +258,7 @@ static void open_group(struct node *node, unsigned g, bool birth)
     replica->installing = false;
     enum status status = group_open(node->host, &options, &replica->group);
     if (status != STATUS_OK) {
-        fail(node->cluster, "group does not open: status, node", status, node->number);
+        cluster_fail(node->cluster, "group does not open: status, node", status, node->number);
     }
 }
 
@@ -305,10 +285,10 @@ void cluster_start(struct cluster *cluster, unsigned number)
     node->host = host_new(&host, &env, node->wal, node->port);
     guard_disable(node->host, options->guards_off);
     node->sync_due = 0;
-    node->tick_due = clock_fake_now_ms() + below(cluster, HOST_TICK_MS);
+    node->tick_due = clock_fake_now_ms() + cluster_below(cluster, HOST_TICK_MS);
     for (unsigned g = 0; g < options->groups; g++) {
         if (node->replicas[g].exists) {
-            open_group(node, g, node->life == 1);
+            cluster_open_group(node, g, node->life == 1);
         }
     }
     for (unsigned other = 1; other <= options->nodes; other++) {
@@ -324,8 +304,8 @@ void cluster_crash(struct cluster *cluster, unsigned number)
     assert(node->up);
     cluster->counts.crashes++;
     clock_fake_use(number);
-    if (chance(cluster, 300)) {
-        wal_fake_sync(node->wal, below(cluster, wal_fake_waiting(node->wal) + 1));
+    if (cluster_chance(cluster, 300)) {
+        wal_fake_sync(node->wal, cluster_below(cluster, wal_fake_waiting(node->wal) + 1));
     }
     wal_fake_crash(node->wal);
     node->up = false;
@@ -356,7 +336,7 @@ static void run_feed(struct cluster *cluster, struct replica *replica)
     replica->feed_token = 0;
     memcpy(manifest, &replica->state.index, 8);
     memcpy(manifest + 8, &replica->hash, 8);
-    enum status status = !cluster->peace && chance(cluster, 100) ? STATUS_IO : STATUS_OK;
+    enum status status = !cluster->peace && cluster_chance(cluster, 100) ? STATUS_IO : STATUS_OK;
     group_snapshot_made(replica->group, token, status, &replica->state,
                         slice_of(manifest, sizeof manifest));
 }
@@ -372,7 +352,7 @@ static void run_install(struct replica *replica)
     current->counts.installs++;
     struct chain *chain = &current->chains[group_of(replica)];
     if (chain->hash[replica->state.index] != replica->hash) {
-        fail(current, "snapshot of another history at index", replica->state.index, 0);
+        cluster_fail(current, "snapshot of another history at index", replica->state.index, 0);
     }
     group_snapshot_installed(replica->group);
 }
@@ -386,7 +366,7 @@ static void run_store(struct cluster *cluster, struct node *node)
         }
         run_feed(cluster, replica);
         run_install(replica);
-        if (!replica->installing && chance(cluster, 4)) {
+        if (!replica->installing && cluster_chance(cluster, 4)) {
             replica->flushed = replica->state;
             replica->flushed_hash = replica->hash;
             group_flushed(replica->group, replica->state.index);
@@ -401,14 +381,14 @@ static void run_disk(struct cluster *cluster, struct node *node)
         return;
     }
     if (node->sync_due == 0) {
-        node->sync_due = now + 1 + below(cluster, DISK_MS_MAX);
-        if (!cluster->peace && chance(cluster, cluster->options.slow_disk_pm)) {
-            node->sync_due += below(cluster, cluster->options.slow_disk_ms);
+        node->sync_due = now + 1 + cluster_below(cluster, DISK_MS_MAX);
+        if (!cluster->peace && cluster_chance(cluster, cluster->options.slow_disk_pm)) {
+            node->sync_due += cluster_below(cluster, cluster->options.slow_disk_ms);
         }
     }
     if (now >= node->sync_due) {
         node->sync_due = 0;
-        wal_fake_sync(node->wal, 1 + below(cluster, wal_fake_waiting(node->wal)));
+        wal_fake_sync(node->wal, 1 + cluster_below(cluster, wal_fake_waiting(node->wal)));
         node->busy = true;
     }
 }
@@ -424,7 +404,7 @@ static void run_node(struct cluster *cluster, struct node *node)
         host_tick(node->host);
         node->busy = true;
     }
-    if (node->busy || chance(cluster, 100)) {
+    if (node->busy || cluster_chance(cluster, 100)) {
         node->busy = false;
         host_turn(node->host);
     }
@@ -496,8 +476,8 @@ struct cluster *cluster_new(const struct cluster_options *options)
         node->cluster = cluster;
         node->number = i;
         node->wal = wal_fake_new();
-        clock_fake_set(i, below(cluster, 1000000000),
-                       options->drift ? (int)below(cluster, 4000) : 0);
+        clock_fake_set(i, cluster_below(cluster, 1000000000),
+                       options->drift ? (int)cluster_below(cluster, 4000) : 0);
     }
     for (unsigned i = 1; i <= options->nodes; i++) {
         cluster_start(cluster, i);
@@ -540,204 +520,6 @@ struct replica *cluster_leader(struct cluster *cluster, unsigned group)
     return leader;
 }
 
-/* Writes and reads. */
-static void on_written(struct proposal *proposal, enum status status)
-{
-    struct write *write = (struct write *)(void *)proposal;
-    struct chain *chain = &write->cluster->chains[write->group];
-    if (status == STATUS_OK) {
-        assert(write->index > 0);
-        write->cluster->counts.acked++;
-        chain->acked = write->index > chain->acked ? write->index : chain->acked;
-    } else {
-        write->cluster->counts.failed++;
-    }
-    free(write);
-}
-
-enum status cluster_propose(struct cluster *cluster, struct node *node, unsigned group)
-{
-    struct replica *replica = &node->replicas[group];
-    uint64_t data[24];
-    if (replica->group == NULL) {
-        return STATUS_NO_SHARD;
-    }
-    struct write *write = calloc(1, sizeof *write);
-    assert(write != NULL);
-    write->proposal.on_done = on_written;
-    write->cluster = cluster;
-    write->group = group;
-    size_t len = 8 + below(cluster, sizeof data - 8);
-    for (size_t i = 0; i < sizeof data / 8; i++) {
-        data[i] = rand_u64(&cluster->rand);
-    }
-    clock_fake_use(node->number);
-    enum status status = group_propose(replica->group, slice_of(data, len), &write->proposal);
-    if (status != STATUS_OK) {
-        free(write);
-    }
-    node->busy = true;
-    return status;
-}
-
-static void check_read(const struct node *node, unsigned group, uint64_t need)
-{
-    const struct replica *replica = &node->replicas[group];
-    node->cluster->counts.reads++;
-    if (replica->state.index < need) {
-        fail(node->cluster, "stale read: applied, acknowledged before", replica->state.index, need);
-    }
-}
-
-static void on_readable(struct group_read *read, enum status status)
-{
-    struct reading *reading = (struct reading *)(void *)read;
-    if (status == STATUS_OK && reading->node->up) {
-        check_read(reading->node, reading->group, reading->need);
-    }
-    free(reading);
-}
-
-enum status cluster_read(struct cluster *cluster, struct node *node, unsigned group)
-{
-    struct replica *replica = &node->replicas[group];
-    if (replica->group == NULL) {
-        return STATUS_NO_SHARD;
-    }
-    struct reading *reading = calloc(1, sizeof *reading);
-    assert(reading != NULL);
-    reading->read.on_readable = on_readable;
-    reading->node = node;
-    reading->group = group;
-    reading->need = cluster->chains[group].acked;
-    clock_fake_use(node->number);
-    enum status status = group_read(replica->group, &reading->read);
-    if (status == STATUS_OK) {
-        cluster->counts.lease_reads++;
-        check_read(node, group, reading->need);
-    }
-    if (status != STATUS_AGAIN) {
-        free(reading);
-    }
-    node->busy = true;
-    return status;
-}
-
-static void on_changed(struct proposal *proposal, enum status status)
-{
-    struct changing *changing = (struct changing *)(void *)proposal;
-    if (status == STATUS_OK) {
-        changing->cluster->counts.changes += !changing->transfer;
-        changing->cluster->counts.transfers += changing->transfer;
-    }
-    free(changing);
-}
-
-static struct changing *make_change(struct cluster *cluster, bool transfer)
-{
-    struct changing *changing = calloc(1, sizeof *changing);
-    assert(changing != NULL);
-    changing->proposal.on_done = on_changed;
-    changing->cluster = cluster;
-    changing->transfer = transfer;
-    return changing;
-}
-
-/* The committed configuration, or the one in force at the leader, has a replica on the node. */
-static bool is_member_node(const struct group_conf *conf, unsigned number)
-{
-    for (unsigned i = 0; i < conf->count; i++) {
-        if (conf->members[i].node == number) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* A node that holds no replica gets an empty one, under a new id, and it is added. One whose
- * addition was tried before keeps its id, as that may still be committed. */
-static enum status add_replica(struct cluster *cluster,
-                               struct node *node,
-                               unsigned g,
-                               struct proposal *done)
-{
-    struct group *group = node->replicas[g].group;
-    unsigned number = 1 + (unsigned)below(cluster, cluster->options.nodes);
-    struct node *target = &cluster->nodes[number];
-    struct replica *replica = &target->replicas[g];
-    struct chain *chain = &cluster->chains[g];
-    struct group_info info;
-    group_info(group, &info);
-    if (!target->up || is_member_node(&info.conf, number) || is_member_node(&chain->conf, number)) {
-        return STATUS_CONFLICT;
-    }
-    if (!replica->exists || chain->joined[replica->id]) {
-        clock_fake_use(number);
-        if (replica->group != NULL) {
-            group_close(replica->group); /* Its removal is committed: tombstoned. */
-        }
-        wal_port_drop(target->port, g + 1);
-        wal_port_submit(target->port); /* Durable before the new replica begins. */
-        wal_fake_sync(target->wal, wal_fake_waiting(target->wal));
-        *replica = (struct replica){.exists = true, .id = chain->next_replica++};
-        open_group(target, g, false);
-        target->busy = true;
-    }
-    uint64_t id = replica->id;
-    clock_fake_use(node->number);
-    return group_add(group, id, number, done);
-}
-
-void cluster_change_members(struct cluster *cluster, struct node *node, unsigned g)
-{
-    struct replica *replica = &node->replicas[g];
-    struct group_info info;
-    enum status status;
-    if (replica->group == NULL) {
-        return;
-    }
-    struct changing *changing = make_change(cluster, false);
-    clock_fake_use(node->number);
-    group_info(replica->group, &info);
-    unsigned at = (unsigned)below(cluster, info.conf.count + 1);
-    const struct group_member *member = &info.conf.members[at];
-    if (at == info.conf.count) {
-        status = add_replica(cluster, node, g, &changing->proposal);
-    } else if (chance(cluster, member->role == MEMBER_SPARE ? 300 : 150)) {
-        status = group_remove(replica->group, member->replica, &changing->proposal);
-    } else {
-        enum member_role role = member->role == MEMBER_SPARE     ? MEMBER_STANDBY
-                                : chance(cluster, 700)            ? MEMBER_VOTER
-                                : member->role == MEMBER_STANDBY ? MEMBER_SPARE
-                                                                 : MEMBER_STANDBY;
-        status = group_assign(replica->group, member->replica, role, &changing->proposal);
-    }
-    if (status != STATUS_OK) {
-        free(changing);
-    }
-    node->busy = true;
-}
-
-void cluster_transfer(struct cluster *cluster, struct node *node, unsigned g)
-{
-    struct replica *replica = &node->replicas[g];
-    struct group_info info;
-    if (replica->group == NULL) {
-        return;
-    }
-    clock_fake_use(node->number);
-    group_info(replica->group, &info);
-    if (info.conf.count == 0) {
-        return;
-    }
-    struct changing *changing = make_change(cluster, true);
-    uint64_t to = info.conf.members[below(cluster, info.conf.count)].replica;
-    if (group_transfer(replica->group, to, &changing->proposal) != STATUS_OK) {
-        free(changing);
-    }
-    node->busy = true;
-}
-
 static void print_group(struct cluster *cluster, unsigned g)
 {
     for (unsigned i = 1; i <= cluster->options.nodes; i++) {
@@ -769,11 +551,11 @@ void cluster_check(struct cluster *cluster)
         struct group_info info;
         if (leader == NULL) {
             print_group(cluster, g);
-            fail(cluster, "no leader after peace, group", g, 0);
+            cluster_fail(cluster, "no leader after peace, group", g, 0);
         }
         if (leader->state.index < chain->acked || leader->state.index < chain->applied) {
-            fail(cluster, "committed entries are missing: has, had", leader->state.index,
-                 chain->applied);
+            cluster_fail(cluster, "committed entries are missing: has, had", leader->state.index,
+                         chain->applied);
         }
         group_info(leader->group, &info);
         for (unsigned i = 0; i < info.conf.count; i++) {
@@ -785,8 +567,8 @@ void cluster_check(struct cluster *cluster)
             if (replica->group == NULL || replica->id != member->replica ||
                 replica->state.index + 50 < leader->state.index) {
                 print_group(cluster, g);
-                fail(cluster, "a member lags after peace: replica, applied", member->replica,
-                     replica->state.index);
+                cluster_fail(cluster, "a member lags after peace: replica, applied",
+                             member->replica, replica->state.index);
             }
         }
     }

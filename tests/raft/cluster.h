@@ -26,8 +26,8 @@ struct cluster_options {
     unsigned guards_off;
     uint32_t election_ms, heartbeat_ms, quiesce_ms;
     bool lease_reads;
-    bool drift;              /* Clocks differ by up to 0.4 %. */
-    unsigned slow_disk_pm;   /* Syncs per thousand that take up to slow_disk_ms. */
+    bool drift;            /* Clocks differ by up to 0.4 %. */
+    unsigned slow_disk_pm; /* Syncs per thousand that take up to slow_disk_ms. */
     unsigned slow_disk_ms;
     uint64_t entry_bytes_max;
 };
@@ -82,8 +82,8 @@ struct chain {
     uint64_t applied;    /* Newest index applied anywhere. */
     uint64_t *leader_of; /* Per term: node + 1. */
     uint64_t next_replica;
-    struct group_conf conf;           /* The newest committed one. */
-    bool joined[CLUSTER_TERMS_MAX];   /* Replica ids that were ever in a committed one. */
+    struct group_conf conf;         /* The newest committed one. */
+    bool joined[CLUSTER_TERMS_MAX]; /* Replica ids that were ever in a committed one. */
 };
 
 struct cluster {
@@ -111,13 +111,17 @@ void cluster_link(struct cluster *cluster, unsigned a, unsigned b, bool connecte
 
 /* The replica that leads the group, in the newest term; NULL if none does. */
 struct replica *cluster_leader(struct cluster *cluster, unsigned group);
-/* A write whose outcome is watched. */
-enum status cluster_propose(struct cluster *cluster, struct node *node, unsigned group);
-enum status cluster_read(struct cluster *cluster, struct node *node, unsigned group);
-/* One random membership change or handover on the leader's node. */
-void cluster_change_members(struct cluster *cluster, struct node *node, unsigned group);
-void cluster_transfer(struct cluster *cluster, struct node *node, unsigned group);
 /* After peace: every member of every group has everything that was acknowledged. */
 void cluster_check(struct cluster *cluster);
+
+/* For those who act on a cluster. */
+__attribute__((noreturn)) void cluster_fail(const struct cluster *cluster,
+                                            const char *what,
+                                            uint64_t a,
+                                            uint64_t b);
+bool cluster_chance(struct cluster *cluster, unsigned per_mille);
+uint64_t cluster_below(struct cluster *cluster, uint64_t bound);
+struct node *cluster_node_of(struct replica *replica);
+void cluster_open_group(struct node *node, unsigned group, bool birth);
 
 #endif

@@ -8,14 +8,14 @@
 #include "common/base/log.h"
 #include "replication/raft/guard.h"
 #include "tests/raft/clock_fake.h"
-#include "tests/raft/cluster.h"
+#include "tests/raft/workload.h"
 
 /* Random faults on small clusters of the real code, from one seed each:
  *   fuzz_cluster --seed N            one run, reproduced exactly
  *   fuzz_cluster --seeds FROM TO     many, each in a process of its own
  *   --guards-off MASK                without some guards (guard.h), to see that it notices
  *   --chaos MS                       length of the time of faults
- *   --expect-failure                 exits with 0 only if some seed fails
+ *   --first-failure                  stops at the first seed that fails; 0 only if one does
  *   --verbose                        the groups' own log */
 
 enum { PEACE_MS = 20000, DOWN_MS_MIN = 200 };
@@ -24,11 +24,13 @@ struct plan {
     uint64_t from, to;
     unsigned guards_off;
     uint64_t chaos_ms;
-    bool one, expect_failure;
+    bool one, first_failure;
 };
 
+/* What a run is like; rates per thousand and millisecond. */
 struct mood {
-    bool members, transfers, cuts, crashes, reads;
+    bool members, reads, rests;
+    unsigned transfers, cuts, crashes, writes;
 };
 
 static bool chance(struct cluster *cluster, unsigned per_mille)
@@ -63,40 +65,44 @@ static struct cluster_options draw_options(uint64_t seed, const struct plan *pla
     return options;
 }
 
-static void cut_some(struct cluster *cluster)
+static void heal(struct cluster *cluster)
 {
-    unsigned nodes = cluster->options.nodes;
-    unsigned a = any_node(cluster);
-    unsigned b = any_node(cluster);
-    if (chance(cluster, 2)) {
-        cluster->cut[a][b] = true;
-        cluster->cut[b][a] = chance(cluster, 500) || cluster->cut[b][a];
-        cluster->counts.cuts++;
-    }
-    if (chance(cluster, 1)) {
-        for (unsigned i = 1; i <= nodes; i++) {
-            cluster->cut[a][i] = cluster->cut[i][a] = true;
-        }
-        cluster->counts.cuts++;
-    }
-    if (chance(cluster, 2) && a != b) {
-        cluster_link(cluster, a, b, false);
-    }
-    if (chance(cluster, 4)) {
-        memset(cluster->cut, 0, sizeof cluster->cut);
-        for (unsigned i = 1; i <= nodes; i++) {
-            for (unsigned j = i + 1; j <= nodes; j++) {
-                if (cluster->nodes[i].up && cluster->nodes[j].up) {
-                    cluster_link(cluster, i, j, true);
-                }
+    memset(cluster->cut, 0, sizeof cluster->cut);
+    for (unsigned i = 1; i <= cluster->options.nodes; i++) {
+        for (unsigned j = i + 1; j <= cluster->options.nodes; j++) {
+            if (cluster->nodes[i].up && cluster->nodes[j].up) {
+                cluster_link(cluster, i, j, true);
             }
         }
     }
 }
 
-static void crash_some(struct cluster *cluster)
+static void cut_some(struct cluster *cluster, unsigned rate)
 {
-    if (chance(cluster, 2)) {
+    unsigned a = any_node(cluster);
+    unsigned b = any_node(cluster);
+    if (chance(cluster, 2 * rate)) {
+        cluster->cut[a][b] = true;
+        cluster->cut[b][a] = chance(cluster, 500) || cluster->cut[b][a];
+        cluster->counts.cuts++;
+    }
+    if (chance(cluster, rate)) {
+        for (unsigned i = 1; i <= cluster->options.nodes; i++) {
+            cluster->cut[a][i] = cluster->cut[i][a] = true;
+        }
+        cluster->counts.cuts++;
+    }
+    if (chance(cluster, 2 * rate) && a != b) {
+        cluster_link(cluster, a, b, false);
+    }
+    if (chance(cluster, 4 * rate)) {
+        heal(cluster);
+    }
+}
+
+static void crash_some(struct cluster *cluster, unsigned rate)
+{
+    if (chance(cluster, rate)) {
         unsigned a = any_node(cluster);
         if (cluster->nodes[a].up) {
             cluster_crash(cluster, a);
@@ -105,7 +111,7 @@ static void crash_some(struct cluster *cluster)
     for (unsigned i = 1; i <= cluster->options.nodes; i++) {
         const struct node *node = &cluster->nodes[i];
         bool rested = clock_fake_now_ms() - node->down_at > DOWN_MS_MIN;
-        if (!node->up && rested && chance(cluster, 3)) {
+        if (!node->up && rested && chance(cluster, 2 * rate)) {
             cluster_start(cluster, i);
         }
     }
@@ -115,20 +121,23 @@ static void use_group(struct cluster *cluster, const struct mood *mood, unsigned
 {
     for (unsigned i = 1; i <= cluster->options.nodes; i++) {
         struct node *node = &cluster->nodes[i];
+        if (node->up && !cluster->peace && chance(cluster, 1)) {
+            workload_replay(cluster, node, g);
+        }
         if (!node->up || !node->replicas[g].leads) {
             continue;
         }
-        if (load && chance(cluster, 150)) {
-            (void)cluster_propose(cluster, node, g);
+        if (load && chance(cluster, mood->writes)) {
+            (void)workload_propose(cluster, node, g);
         }
         if (mood->reads && chance(cluster, 100)) {
-            (void)cluster_read(cluster, node, g);
+            (void)workload_read(cluster, node, g);
         }
         if (!cluster->peace && mood->members && chance(cluster, 6)) {
-            cluster_change_members(cluster, node, g);
+            workload_change_members(cluster, node, g);
         }
-        if (!cluster->peace && mood->transfers && chance(cluster, 1)) {
-            cluster_transfer(cluster, node, g);
+        if (!cluster->peace && chance(cluster, mood->transfers)) {
+            workload_transfer(cluster, node, g);
         }
     }
 }
@@ -138,7 +147,7 @@ static void use_groups(struct cluster *cluster, const struct mood *mood)
     uint64_t phase = clock_fake_now_ms() / 1500;
     for (unsigned g = 0; g < cluster->options.groups; g++) {
         /* Load comes and goes, so that groups fall quiet in between. */
-        bool load = (phase + g) % 3 != 0 || cluster->peace;
+        bool load = !mood->rests || (phase + g) % 3 != 0 || cluster->peace;
         use_group(cluster, mood, g, load && (!cluster->peace || chance(cluster, 100)));
     }
 }
@@ -146,39 +155,43 @@ static void use_groups(struct cluster *cluster, const struct mood *mood)
 static void make_peace(struct cluster *cluster)
 {
     cluster->peace = true;
-    memset(cluster->cut, 0, sizeof cluster->cut);
     for (unsigned i = 1; i <= cluster->options.nodes; i++) {
         if (!cluster->nodes[i].up) {
             cluster_start(cluster, i);
         }
     }
-    for (unsigned i = 1; i <= cluster->options.nodes; i++) {
-        for (unsigned j = i + 1; j <= cluster->options.nodes; j++) {
-            cluster_link(cluster, i, j, true);
-        }
-    }
+    heal(cluster);
+}
+
+static struct mood draw_mood(struct cluster *cluster)
+{
+    static const unsigned rates[] = {0, 1, 1, 2, 2, 4, 8};
+    struct mood mood = {.reads = true};
+    mood.members = cluster->options.nodes == 5 && chance(cluster, 700);
+    mood.rests = chance(cluster, 500);
+    mood.transfers = (unsigned)rand_below(&cluster->rand, 3);
+    mood.cuts = rates[rand_below(&cluster->rand, 7)];
+    mood.crashes = rates[rand_below(&cluster->rand, 7)];
+    mood.writes = 100 + (unsigned)rand_below(&cluster->rand, 500);
+    return mood;
 }
 
 static void run_seed(uint64_t seed, const struct plan *plan, struct cluster_counts *counts)
 {
     struct cluster_options options = draw_options(seed, plan);
     struct cluster *cluster = cluster_new(&options);
-    struct mood mood = {.reads = true};
-    mood.members = options.nodes == 5;
-    mood.transfers = chance(cluster, 700);
-    mood.cuts = chance(cluster, 900);
-    mood.crashes = chance(cluster, 900);
+    struct mood mood = draw_mood(cluster);
     for (uint64_t ms = 0; ms < plan->chaos_ms + PEACE_MS; ms++) {
         if (ms == plan->chaos_ms) {
             make_peace(cluster);
         }
         cluster_step(cluster);
         use_groups(cluster, &mood);
-        if (!cluster->peace && mood.cuts) {
-            cut_some(cluster);
+        if (!cluster->peace && mood.cuts > 0) {
+            cut_some(cluster, mood.cuts);
         }
-        if (!cluster->peace && mood.crashes) {
-            crash_some(cluster);
+        if (!cluster->peace && mood.crashes > 0) {
+            crash_some(cluster, mood.crashes);
         }
     }
     cluster_check(cluster);
@@ -225,8 +238,8 @@ static bool run_child(uint64_t seed, const struct plan *plan, struct cluster_cou
     if (good) {
         add_counts(counts, &got);
     } else {
-        printf("FAILED: fuzz_cluster --seed %" PRIu64 " --chaos %" PRIu64 " --guards-off %u\n", seed,
-               plan->chaos_ms, plan->guards_off);
+        printf("FAILED: fuzz_cluster --seed %" PRIu64 " --chaos %" PRIu64 " --guards-off %u\n",
+               seed, plan->chaos_ms, plan->guards_off);
     }
     return good;
 }
@@ -255,8 +268,8 @@ static bool parse(int argc, char **argv, struct plan *plan)
             plan->guards_off = (unsigned)strtoul(argv[++i], NULL, 0);
         } else if (strcmp(argv[i], "--chaos") == 0 && i + 1 < argc) {
             plan->chaos_ms = strtoull(argv[++i], NULL, 0);
-        } else if (strcmp(argv[i], "--expect-failure") == 0) {
-            plan->expect_failure = true;
+        } else if (strcmp(argv[i], "--first-failure") == 0) {
+            plan->first_failure = true;
         } else if (strcmp(argv[i], "--verbose") == 0) {
             log_set_level(LOG_DEBUG);
         } else {
@@ -273,8 +286,9 @@ int main(int argc, char **argv)
     uint64_t failures = 0;
     log_set_level(LOG_ERROR);
     if (!parse(argc, argv, &plan)) {
-        fprintf(stderr, "usage: %s [--seed N | --seeds FROM TO] [--guards-off MASK] [--chaos MS] "
-                        "[--expect-failure] [--verbose]\n",
+        fprintf(stderr,
+                "usage: %s [--seed N | --seeds FROM TO] [--guards-off MASK] [--chaos MS] "
+                "[--first-failure] [--verbose]\n",
                 argv[0]);
         return 2;
     }
@@ -284,9 +298,12 @@ int main(int argc, char **argv)
         return 0;
     }
     for (uint64_t seed = plan.from; seed < plan.to; seed++) {
+        if (plan.first_failure && failures > 0) {
+            break;
+        }
         failures += !run_child(seed, &plan, &counts);
     }
     printf("%" PRIu64 " seeds, %" PRIu64 " failed; ", plan.to - plan.from, failures);
     print_counts(&counts);
-    return (failures > 0) == plan.expect_failure ? 0 : 1;
+    return (failures > 0) == plan.first_failure ? 0 : 1;
 }

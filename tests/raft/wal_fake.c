@@ -244,11 +244,8 @@ void wal_fake_put_vote(struct wal *wal, uint64_t group, uint64_t term, uint64_t 
     keep(wal, &record);
 }
 
-void wal_fake_put_reset(struct wal *wal,
-                        uint64_t group,
-                        uint64_t index,
-                        uint64_t term,
-                        struct slice data)
+void wal_fake_put_reset(
+    struct wal *wal, uint64_t group, uint64_t index, uint64_t term, struct slice data)
 {
     struct record record = {.kind = RECORD_RESET, .group = group, .index = index, .term = term};
     record.data = copy_of(data);
@@ -368,11 +365,8 @@ uint64_t wal_port_vote(struct wal_port *port, uint64_t group, uint64_t term, uin
     return record->lsn;
 }
 
-uint64_t wal_port_reset(struct wal_port *port,
-                        uint64_t group,
-                        uint64_t index,
-                        uint64_t term,
-                        struct slice data)
+uint64_t wal_port_reset(
+    struct wal_port *port, uint64_t group, uint64_t index, uint64_t term, struct slice data)
 {
     struct record *record = add(port, RECORD_RESET, group);
     record->index = index;

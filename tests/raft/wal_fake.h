@@ -20,11 +20,8 @@ struct wal_port *wal_fake_reopen(struct wal *wal);
 
 /* What is durable, for setting up and looking. */
 void wal_fake_put_vote(struct wal *wal, uint64_t group, uint64_t term, uint64_t vote);
-void wal_fake_put_reset(struct wal *wal,
-                        uint64_t group,
-                        uint64_t index,
-                        uint64_t term,
-                        struct slice data);
+void wal_fake_put_reset(
+    struct wal *wal, uint64_t group, uint64_t index, uint64_t term, struct slice data);
 void wal_fake_put_entry(struct wal *wal, uint64_t group, uint64_t index, const struct wal_entry *);
 
 #endif

@@ -144,5 +144,5 @@ void front_rig_finish(struct front_rig *rig, size_t n)
 
 bool front_rig_has(struct slice text, const char *part)
 {
-    return memmem(text.data, text.len, part, strlen(part)) != NULL;
+    return text.len > 0 && memmem(text.data, text.len, part, strlen(part)) != NULL;
 }

@@ -3,8 +3,8 @@
 
 #include "common/front/session.h"
 
-/* A front without sockets, and one client of it. Commands for shards are answered at once (reads with
- * their first key, writes with OK), or held so that a test finishes them in any order. */
+/* A front without sockets, and one client of it. Commands for shards are answered at once (reads
+ * with their first key, writes with OK), or held so that a test finishes them in any order. */
 
 enum { FRONT_RIG_HELD_MAX = 4096 };
 

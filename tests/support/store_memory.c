@@ -314,8 +314,7 @@ enum status engine_get(struct engine_reader *reader,
         return STATUS_IO;
     }
     set_key(&reader->key, family, key);
-    const struct pages_row *row =
-        pages_row_at(pages, pages_seek(pages, buf_slice(&reader->key)));
+    const struct pages_row *row = pages_row_at(pages, pages_seek(pages, buf_slice(&reader->key)));
     if (row == NULL || !slice_equal(pages_key(row), buf_slice(&reader->key))) {
         return STATUS_NOT_FOUND;
     }

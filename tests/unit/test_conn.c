@@ -85,13 +85,13 @@ static void on_accept(void *arg, struct conn *conn)
     conn_set_handler(conn, &handler, &pair->server);
 }
 
-#define WAIT_FOR(pair, condition)                                                     \
-    do {                                                                              \
-        uint64_t end_ms_ = clock_now_ms() + WAIT_MS;                                  \
-        while (!(condition)) {                                                        \
-            CHECK(clock_now_ms() < end_ms_);                                          \
-            loop_step((pair)->loop, 100);                                             \
-        }                                                                             \
+#define WAIT_FOR(pair, condition)                    \
+    do {                                             \
+        uint64_t end_ms_ = clock_now_ms() + WAIT_MS; \
+        while (!(condition)) {                       \
+            CHECK(clock_now_ms() < end_ms_);         \
+            loop_step((pair)->loop, 100);            \
+        }                                            \
     } while (0)
 
 static void start(struct pair *pair)
@@ -321,8 +321,8 @@ TEST(conn_dial, reports_a_refused_connection)
 
 TEST(conn_dial, refuses_what_is_not_an_address)
 {
-    static const char *const bad[] = {"", "localhost", "1.2.3.4:", ":", "1.2.3.4:99999", "a:b",
-                                      "::1:80", "127.0.0.1:0"};
+    static const char *const bad[] = {"",    "localhost", "1.2.3.4:",   ":", "1.2.3.4:99999",
+                                      "a:b", "::1:80",    "127.0.0.1:0"};
     struct pair pair;
     start(&pair);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

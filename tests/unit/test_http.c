@@ -35,8 +35,7 @@ static void on_request(void *arg, struct http_call *call, const struct http_requ
 static void start(struct rig *rig)
 {
     *rig = (struct rig){.loop = loop_new(0)};
-    struct http_options options = {
-        .address = "127.0.0.1:0", .on_request = on_request, .arg = rig};
+    struct http_options options = {.address = "127.0.0.1:0", .on_request = on_request, .arg = rig};
     char error[LISTENER_ERROR_SIZE] = "";
     CHECK_EQ(http_open(rig->loop, &options, &rig->http, error), STATUS_OK);
 }
@@ -190,12 +189,18 @@ TEST(http_parse, needs_more_at_every_split)
 TEST(http_parse, refuses_malformed_heads)
 {
     static const char *const bad[] = {
-        " GET / HTTP/1.1\r\n\r\n",        "GET /\r\n\r\n",
-        "GET / HTTP/2.0\r\n\r\n",         "GET / HTTP/1.1 \r\n\r\n",
-        "GET  / HTTP/1.1\r\n\r\n",        "GET / HTTP/1.1\n\n",
-        "GET / HTTP/1.1\r\n: x\r\n\r\n",  "GET / HTTP/1.1\r\nA b: x\r\n\r\n",
-        "GET / HTTP/1.1\r\nnone\r\n\r\n", "GET / HTTP/1.1\r\n folded\r\n\r\n",
-        "GET /\x01 HTTP/1.1\r\n\r\n",     "ABCDEFGHIJKLMNOPQ / HTTP/1.1\r\n\r\n",
+        " GET / HTTP/1.1\r\n\r\n",
+        "GET /\r\n\r\n",
+        "GET / HTTP/2.0\r\n\r\n",
+        "GET / HTTP/1.1 \r\n\r\n",
+        "GET  / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\n\n",
+        "GET / HTTP/1.1\r\n: x\r\n\r\n",
+        "GET / HTTP/1.1\r\nA b: x\r\n\r\n",
+        "GET / HTTP/1.1\r\nnone\r\n\r\n",
+        "GET / HTTP/1.1\r\n folded\r\n\r\n",
+        "GET /\x01 HTTP/1.1\r\n\r\n",
+        "ABCDEFGHIJKLMNOPQ / HTTP/1.1\r\n\r\n",
         "\r\n\r\n",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

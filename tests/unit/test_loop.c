@@ -162,10 +162,49 @@ TEST(mailbox_post, keeps_the_order_of_one_sender)
     loop_free(trace.loop);
 }
 
+/* Threads wait behind it until it is opened. */
+struct gate {
+    struct mutex mutex;
+    struct cond changed;
+    bool open;
+};
+
+static void gate_init(struct gate *gate)
+{
+    mutex_init(&gate->mutex);
+    cond_init(&gate->changed);
+    gate->open = false;
+}
+
+static void gate_deinit(struct gate *gate)
+{
+    cond_deinit(&gate->changed);
+    mutex_deinit(&gate->mutex);
+}
+
+static void gate_open(void *arg)
+{
+    struct gate *gate = arg;
+    mutex_lock(&gate->mutex);
+    gate->open = true;
+    cond_broadcast(&gate->changed);
+    mutex_unlock(&gate->mutex);
+}
+
+static void gate_pass(struct gate *gate)
+{
+    mutex_lock(&gate->mutex);
+    while (!gate->open) {
+        cond_wait(&gate->changed, &gate->mutex);
+    }
+    mutex_unlock(&gate->mutex);
+}
+
 enum { SENDERS = 4, LETTERS = 5000 };
 
 struct flood {
     struct loop *loop;
+    struct gate gate;
     unsigned received;
     uint32_t last[SENDERS];
 };
@@ -197,13 +236,12 @@ static void on_numbered(struct mail *mail)
 static void send_all(void *arg)
 {
     struct sender *sender = arg;
+    gate_pass(&sender->flood->gate);
     for (uint32_t i = 1; i <= LETTERS; i++) {
         struct numbered *numbered = malloc(sizeof(*numbered));
         CHECK(numbered != NULL);
-        *numbered = (struct numbered){.mail.run = on_numbered,
-                                      .flood = sender->flood,
-                                      .sender = sender->index,
-                                      .number = i};
+        *numbered = (struct numbered){
+            .mail.run = on_numbered, .flood = sender->flood, .sender = sender->index, .number = i};
         mailbox_post(sender->flood->loop, &numbered->mail);
     }
 }
@@ -211,18 +249,21 @@ static void send_all(void *arg)
 TEST(mailbox_post, loses_nothing_from_many_threads)
 {
     struct flood flood = {.loop = loop_new(0)};
+    gate_init(&flood.gate);
     struct sender senders[SENDERS];
     struct thread threads[SENDERS];
     for (unsigned i = 0; i < SENDERS; i++) {
         senders[i] = (struct sender){.flood = &flood, .index = i};
         thread_start(&threads[i], "sender", send_all, &senders[i]);
     }
+    gate_open(&flood.gate);
     loop_run(flood.loop);
     for (unsigned i = 0; i < SENDERS; i++) {
         thread_join(&threads[i]);
         CHECK_EQ(flood.last[i], LETTERS);
     }
     loop_free(flood.loop);
+    gate_deinit(&flood.gate);
 }
 
 /* Turns. */
@@ -331,19 +372,31 @@ TEST(pool_free, runs_what_is_queued_first)
     loop_free(trace.loop);
 }
 
-static void stop_soon(void *arg)
+/* Stops the loop from another thread, once the loop is seen to run. */
+struct stopper {
+    struct loop *loop;
+    struct gate running;
+    struct timer timer;
+};
+
+static void stop_it(void *arg)
 {
-    loop_stop(arg);
+    struct stopper *stopper = arg;
+    gate_pass(&stopper->running);
+    loop_stop(stopper->loop);
 }
 
 TEST(loop_stop, wakes_a_loop_from_another_thread)
 {
-    struct loop *loop = loop_new(3);
-    CHECK_EQ(loop_index(loop), 3);
+    struct stopper stopper = {.loop = loop_new(3)};
+    gate_init(&stopper.running);
+    CHECK_EQ(loop_index(stopper.loop), 3);
     struct thread thread;
-    thread_start(&thread, "stopper", stop_soon, loop);
-    loop_run(loop);
+    thread_start(&thread, "stopper", stop_it, &stopper);
+    loop_timer_start(stopper.loop, &stopper.timer, 0, 0, gate_open, &stopper.running);
+    loop_run(stopper.loop);
     thread_join(&thread);
-    CHECK(loop_load(loop).busy_ns < 3600 * UINT64_C(1000000000));
-    loop_free(loop);
+    CHECK(loop_load(stopper.loop).busy_ns < 3600 * UINT64_C(1000000000));
+    loop_free(stopper.loop);
+    gate_deinit(&stopper.running);
 }

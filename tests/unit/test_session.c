@@ -24,10 +24,12 @@ TEST(session_feed, answers_arrays_and_inline_commands)
 
 TEST(session_feed, takes_a_pipeline_cut_at_every_byte)
 {
-    static const char text[] = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$2\r\n\r\n\r\nPING x\r\n"
-                               "*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n*1\r\n$5\r\nnosuc\r\n";
-    static const char want[] = "+OK\r\n$1\r\nx\r\n$3\r\nkey\r\n"
-                               "-ERR unknown command 'nosuc', with args beginning with: \r\n";
+    static const char text[] =
+        "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$2\r\n\r\n\r\nPING x\r\n"
+        "*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n*1\r\n$5\r\nnosuc\r\n";
+    static const char want[] =
+        "+OK\r\n$1\r\nx\r\n$3\r\nkey\r\n"
+        "-ERR unknown command 'nosuc', with args beginning with: \r\n";
     for (size_t cut = 1; cut < sizeof(text) - 1; cut++) {
         struct front_rig rig;
         front_rig_start(&rig);
@@ -474,7 +476,8 @@ TEST(session_open, takes_large_values_and_long_pipelines)
     conn_write(client->conn, buf_slice(&text));
     size_t head = 11; /* "$20971520\r\n" */
     WAIT_FOR(rig, client->got.len == head + VALUE + 2 + PINGS * 7);
-    CHECK(memcmp(client->got.data + head, text.data + text.len - PINGS * 14 - 2 - VALUE, VALUE) == 0);
+    CHECK(memcmp(client->got.data + head, text.data + text.len - PINGS * 14 - 2 - VALUE, VALUE) ==
+          0);
     buf_deinit(&text);
     net_stop(rig);
 }

@@ -1,5 +1,5 @@
-#ifndef TESTS_MACHINE_PLAYER_H
-#define TESTS_MACHINE_PLAYER_H
+#ifndef TESTS_SUPPORT_PLAYER_H
+#define TESTS_SUPPORT_PLAYER_H
 
 #include "common/proto/command.h"
 #include "server/machine/machine.h"

@@ -1,31 +1,31 @@
-#ifndef REPLICATION_RAFT_CORE_H
-#define REPLICATION_RAFT_CORE_H
+#ifndef REPLICATION_RAFT_INSTANCE_H
+#define REPLICATION_RAFT_INSTANCE_H
 
 #include "replication/raft/group_private.h"
 
 /* One instance of the library in a group, and the only way in: every call is wrapped in
- * core_enter() and core_leave(), which runs the callbacks of sends and looks at what changed, as
- * 0.15.0 reports no change of state. Callbacks of the library only note; they run inside its
- * state changes (cowsql 54d63472, f66ae571). */
+ * instance_enter() and instance_leave(), which runs the callbacks of sends and looks at what
+ * changed, as 0.15.0 reports no change of state. Callbacks of the library only note; they run
+ * inside its state changes (cowsql 54d63472, f66ae571). */
 
 /* Starts an instance with what group->load_* and group->state hold. */
-void core_open(struct group *group);
+void instance_open(struct group *group);
 /* Ends it; everything in flight is completed. */
-void core_close(struct group *group);
+void instance_close(struct group *group);
 /* Makes the instance anew from its own log: the answer to UNAVAILABLE, and to group->cut. Only when
  * nothing is on its way to the disk. Counts as a restart for leases. */
-void core_bounce(struct group *group);
+void instance_bounce(struct group *group);
 
-void core_enter(struct group *group);
-void core_leave(struct group *group);
+void instance_enter(struct group *group);
+void instance_leave(struct group *group);
 /* Gives a message to the library, which takes over entries, configuration and snapshot data. */
-void core_receive(struct group *group, struct raft_message *message);
+void instance_receive(struct group *group, struct raft_message *message);
 /* Shows the library the passing of time, if the guards let it. */
 void core_pass_time(struct group *group, uint64_t now_ms);
 
 /* The group has something to do at the end of the turn. */
-void core_mark_dirty(struct group *group);
+void instance_mark_dirty(struct group *group);
 /* The group waits for the disk. */
-void core_mark_storing(struct group *group);
+void instance_mark_storing(struct group *group);
 
 #endif

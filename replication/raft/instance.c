@@ -1,4 +1,4 @@
-#include "replication/raft/core.h"
+#include "replication/raft/instance.h"
 
 #include <stdlib.h>
 
@@ -32,21 +32,21 @@ static void mute(struct raft_tracer *tracer, const char *file, int line, const c
 /* The library's own tracer has static buffers and obeys the environment. Never written to. */
 static struct raft_tracer silent_tracer = {.enabled = false, .emit = mute};
 
-void core_mark_dirty(struct group *group)
+void instance_mark_dirty(struct group *group)
 {
     if (list_empty(&group->dirty)) {
         list_push_back(&group->host->dirty, &group->dirty);
     }
 }
 
-void core_mark_storing(struct group *group)
+void instance_mark_storing(struct group *group)
 {
     if (list_empty(&group->storing)) {
         list_push_back(&group->host->storing, &group->storing);
     }
 }
 
-void core_open(struct group *group)
+void instance_open(struct group *group)
 {
     struct raft *raft = &group->raft;
     const struct host_options *options = &group->host->options;
@@ -67,11 +67,11 @@ void core_open(struct group *group)
     group->seen_leader = 0;
     group->verified = 0;
     group->verified_term = 0;
-    core_enter(group);
+    instance_enter(group);
     rv = raft_start(raft);
     assert(rv == 0);
     guard_conf_start(group);
-    core_leave(group);
+    instance_leave(group);
 }
 
 static void finish_sends(struct group *group)
@@ -115,7 +115,7 @@ void core_io_closed(struct group *group)
     finish_sends(group);
 }
 
-void core_close(struct group *group)
+void instance_close(struct group *group)
 {
     assert(!group->in_library && !group->closing);
     group->in_library = true;
@@ -143,7 +143,7 @@ static void keep_entries(struct group *group, uint64_t end)
     }
 }
 
-void core_bounce(struct group *group)
+void instance_bounce(struct group *group)
 {
     assert(group->ops == NULL && group->install.stage == INSTALL_NONE);
     uint64_t end = core_log_last(&group->raft) + 1;
@@ -155,13 +155,13 @@ void core_bounce(struct group *group)
     }
     group->cut = 0;
     keep_entries(group, end);
-    core_close(group);
+    instance_close(group);
     lease_restart(group);
     group->broken = false;
-    core_open(group);
+    instance_open(group);
 }
 
-void core_enter(struct group *group)
+void instance_enter(struct group *group)
 {
     assert(group->magic == GROUP_MAGIC);
     assert(!group->in_library);
@@ -184,7 +184,7 @@ static void watch(struct group *group)
     bool same_term = group->seen_term == raft->current_term;
     group->seen_state = raft->state;
     group->seen_term = raft->current_term;
-    core_mark_dirty(group);
+    instance_mark_dirty(group);
     if (was_leader && !(is_leader && same_term)) {
         lose_leadership(group);
     }
@@ -200,7 +200,7 @@ static void watch(struct group *group)
     stand_watch(group);
 }
 
-void core_leave(struct group *group)
+void instance_leave(struct group *group)
 {
     assert(group->in_library);
     finish_sends(group);
@@ -208,19 +208,19 @@ void core_leave(struct group *group)
     watch(group);
 }
 
-void core_receive(struct group *group, struct raft_message *message)
+void instance_receive(struct group *group, struct raft_message *message)
 {
-    core_enter(group);
+    instance_enter(group);
     group->in_receive = true;
     group->receive(&group->io, message);
     lease_heard(group);
     group->in_receive = false;
-    core_leave(group);
+    instance_leave(group);
 }
 
 void core_pass_time(struct group *group, uint64_t now_ms)
 {
-    if (guard_store_blocks(group) || (guard_snap_blocks(group))) {
+    if (guard_store_blocks(group) || guard_snap_blocks(group)) {
         return;
     }
     guard_barrier_start(group);
@@ -228,9 +228,10 @@ void core_pass_time(struct group *group, uint64_t now_ms)
         return;
     }
     group->host->frozen_ms = now_ms;
+    stand_again(group, now_ms);
     guard_solo_before_tick(group, now_ms);
-    core_enter(group);
+    instance_enter(group);
     group->tick(&group->io);
     group->host->frozen_ms = 0;
-    core_leave(group);
+    instance_leave(group);
 }

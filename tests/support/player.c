@@ -1,14 +1,12 @@
-#include "tests/machine/player.h"
+#include "tests/support/player.h"
 
 #include "common/base/assert.h"
 #include "common/base/hash.h"
 #include "common/proto/resp.h"
 
 static const struct machine_scope whole = {.shard = 7, .start = 0, .last = UINT64_MAX};
-static const struct store_options options = {.cache_size = 8 << 20,
-                                             .memtable_size = 8 << 20,
-                                             .threads = 2,
-                                             .row_cache_size = 64 << 10};
+static const struct store_options options = {
+    .cache_size = 8 << 20, .memtable_size = 8 << 20, .threads = 2, .row_cache_size = 64 << 10};
 
 enum { PLAYER_REPLY_SIZE_MAX = 1 << 30 };
 
@@ -90,8 +88,7 @@ void player_run(struct player *player, struct args args, struct buf *reply)
     buf_init(&machine_reply, PLAYER_REPLY_SIZE_MAX);
     uint64_t before = player->seed++;
     player->seed = hash_bytes(slice_of(&before, sizeof(before)));
-    enum status status =
-        machine_advance(player->txn, &player->state, whole, player->now_ms);
+    enum status status = machine_advance(player->txn, &player->state, whole, player->now_ms);
     assert(status == STATUS_OK);
     const struct command *command = command_find(args.argv[0]);
     if (command == NULL || (command->flags & CMD_FRONT) != 0) {

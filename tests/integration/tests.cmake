@@ -1,0 +1,20 @@
+# Real processes and real faults. Each file is one test (harness.py); they share the machine with
+# other tests but not with each other.
+add_executable(lincheck ${CMAKE_CURRENT_LIST_DIR}/lincheck_main.c)
+set_target_properties(lincheck PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+sherd_link(lincheck sherd_world ${SHERD_TEST_SUPPORT})
+
+add_library(shim_fault SHARED ${PROJECT_SOURCE_DIR}/tests/support/shim_fault.c)
+set_target_properties(shim_fault PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+target_link_libraries(shim_fault PRIVATE ${CMAKE_DL_LIBS})
+
+set(INTEGRATION_TESTS basic kill_leader kill_repeatedly power_cut pause disk_full failing_sync
+    wiped_node away_node moved_node two_routers bad_input slow_reader idle_connections
+    startup_errors outside_view)
+foreach(name ${INTEGRATION_TESTS})
+  add_test(NAME integration_${name}
+           COMMAND /usr/bin/python3 ${CMAKE_CURRENT_LIST_DIR}/${name}.py
+                   --bin ${PROJECT_BINARY_DIR}/bin --tools ${PROJECT_BINARY_DIR}/tests)
+  set_tests_properties(integration_${name} PROPERTIES LABELS integration TIMEOUT 300
+                       RESOURCE_LOCK cluster)
+endforeach()

@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Makes docs/commands.md of common/proto/command.def, or checks that it is what the table says.
+commands_page.py ROOT [--write]"""
+
+import re
+import sys
+
+HEAD = """# Commands
+
+Made of `common/proto/command.def` by `tests/machine/commands_page.py . --write`; a test fails when
+they differ. Semantics, replies and error texts are those of Redis 7.0.15; what differs is said below
+the table. *Where*: **shard** commands run in the state machine of the shard that owns the keys, reads
+on its leader, writes through its log; **front** commands are answered by the router or the node that
+the client is connected to. *Keys*: position of the first, the last and the step. *Spread*: how keys on
+several shards make one reply.
+
+| Command | Arity | Where | Keys | Spread | Group | Since | What it does |
+|---|---|---|---|---|---|---|---|
+"""
+
+TAIL = """
+## What differs from Redis
+
+- MSETNX, RENAME, RENAMENX and COPY need their keys on one shard (hash tags `{...}` see to that), else
+  an error that says so. MGET, MSET, DEL, UNLINK, EXISTS and TOUCH take keys of any shards; they are
+  atomic per shard.
+- The cursor of SCAN is a token of the ring. A call may return fewer keys than COUNT, and all keys of
+  one hash tag come together. Databases 1..15 are returned by one call.
+- OBJECT IDLETIME is 0 and TOUCH only counts: the time of the last access is not kept. OBJECT ENCODING
+  and REFCOUNT answer what Redis would.
+- FLUSHDB and FLUSHALL take no longer for many keys than for few, with SYNC as with ASYNC.
+- Keys have at most 64 KB, values at most 512 MB. A string of more than 256 KB is stored in chunks, so
+  that APPEND, SETRANGE and SETBIT cost a chunk and ranges never written take no room.
+- A write that was sent again because its outcome was unknown is applied once; if its reply is no longer
+  kept, the answer begins with `-UNKNOWN`.
+"""
+
+
+def parse(text):
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    rows = []
+    for kind, body in re.findall(r"^(READ|WRITE|FRONT)_COMMAND\((.*?)\)$", text, flags=re.S | re.M):
+        strings = re.findall(r'"((?:[^"\\]|\\.)*)"', body)
+        words = [word.strip() for word in body.split('"')[0].split(",")]
+        rows.append((kind, words, strings[0], strings[1], "".join(strings[2:])))
+    return rows
+
+
+def page(rows):
+    lines = []
+    for kind, words, group, since, summary in sorted(rows, key=lambda row: row[1][0]):
+        name, _, arity, flags, first, last, step, merge = words[:8]
+        where = {"READ": "shard, read", "WRITE": "shard, write", "FRONT": "front"}[kind]
+        keys = "" if first == "0" else "%s, %s, %s" % (first, last, step)
+        spread = merge.replace("MERGE_", "").lower().replace("_", " ")
+        spread = "" if spread == "none" else spread
+        lines.append("| %s | %s | %s | %s | %s | %s | %s | %s |" % (
+            name.upper(), arity, where, keys, spread, group, since, summary))
+    return HEAD + "\n".join(lines) + "\n" + TAIL
+
+
+def main():
+    root = sys.argv[1]
+    with open(root + "/common/proto/command.def", encoding="utf-8") as table:
+        want = page(parse(table.read()))
+    path = root + "/docs/commands.md"
+    if "--write" in sys.argv:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(want)
+        return 0
+    with open(path, encoding="utf-8") as file:
+        if file.read() != want:
+            print("docs/commands.md is not what the table says: run commands_page.py . --write")
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,439 @@
+#include "tests/support/engine_cases.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/disk.h"
+#include "common/base/rand.h"
+#include "server/store/overlay.h"
+#include "tests/support/test.h"
+
+static const struct store_options options = {
+    .cache_size = 4 << 20, .memtable_size = 4 << 20, .threads = 2, .row_cache_size = 4 << 10};
+
+enum { PATH_SIZE = 512, FILES_MAX = 64 };
+
+static struct store *open_store(const char *folder)
+{
+    struct store *store = NULL;
+    CHECK_EQ(store_open(folder, &options, &store), STATUS_OK);
+    return store;
+}
+
+static void put(struct txn *txn, enum store_family family, const char *key, const char *value)
+{
+    txn_put(txn, family, slice_str(key), slice_str(value));
+}
+
+/* value NULL: the key is not there. */
+static void check_row(struct txn *txn, enum store_family family, const char *key, const char *value)
+{
+    struct buf got;
+    buf_init(&got, 1 << 20);
+    enum status status = txn_get(txn, family, slice_str(key), &got);
+    CHECK_EQ(status, value == NULL ? STATUS_NOT_FOUND : STATUS_OK);
+    if (value != NULL) {
+        CHECK_BYTES(buf_slice(&got), value);
+    }
+    buf_deinit(&got);
+}
+
+/* rows: "key=value " of all that lower <= key < upper has. */
+static void check_rows(struct txn *txn, const char *lower, const char *upper, const char *rows)
+{
+    struct buf got;
+    buf_init(&got, 1 << 20);
+    struct store_iter *iter = iter_open(txn, STORE_DATA, slice_str(lower), slice_str(upper));
+    for (; iter_valid(iter); iter_next(iter)) {
+        buf_append_slice(&got, iter_key(iter));
+        buf_append_text(&got, "=");
+        buf_append_slice(&got, iter_value(iter));
+        buf_append_text(&got, " ");
+    }
+    CHECK_EQ(iter_status(iter), STATUS_OK);
+    iter_close(iter);
+    CHECK_BYTES(buf_slice(&got), rows);
+    buf_deinit(&got);
+}
+
+void engine_case_reads_own_writes(const char *folder)
+{
+    struct store *store = open_store(folder);
+    struct txn *txn = txn_new(store);
+    CHECK(txn_empty(txn));
+    check_row(txn, STORE_DATA, "a", NULL);
+    put(txn, STORE_DATA, "a", "1");
+    put(txn, STORE_LOCAL, "a", "local");
+    CHECK(!txn_empty(txn));
+    check_row(txn, STORE_DATA, "a", "1");
+    check_row(txn, STORE_LOCAL, "a", "local");
+    put(txn, STORE_DATA, "a", "a longer value than before");
+    check_row(txn, STORE_DATA, "a", "a longer value than before");
+    txn_delete(txn, STORE_DATA, slice_str("a"));
+    check_row(txn, STORE_DATA, "a", NULL);
+    put(txn, STORE_DATA, "", "of the empty key");
+    put(txn, STORE_DATA, "b", "");
+    CHECK_EQ(txn_commit(txn), STATUS_OK);
+    CHECK(txn_empty(txn));
+    check_row(txn, STORE_DATA, "a", NULL);
+    check_row(txn, STORE_DATA, "", "of the empty key");
+    check_row(txn, STORE_DATA, "b", "");
+    check_row(txn, STORE_LOCAL, "a", "local");
+    /* What another txn, freed without a commit, wrote is gone. */
+    struct txn *dropped = txn_new(store);
+    put(dropped, STORE_DATA, "c", "dropped");
+    txn_free(dropped);
+    check_row(txn, STORE_DATA, "c", NULL);
+    CHECK_EQ(txn_commit(txn), STATUS_OK);
+    txn_free(txn);
+    store_close(store);
+}
+
+void engine_case_commits_and_reopens(const char *folder)
+{
+    struct store *store = open_store(folder);
+    struct txn *txn = txn_new(store);
+    put(txn, STORE_DATA, "k", "v");
+    put(txn, STORE_LOCAL, "applied", "7");
+    CHECK_EQ(txn_commit(txn), STATUS_OK);
+    txn_free(txn);
+    CHECK(store_unflushed(store) > 0);
+    CHECK_EQ(store_flush(store), STATUS_OK);
+    CHECK_EQ(store_unflushed(store), 0);
+    CHECK(!store_overloaded(store));
+    store_close(store);
+    store = open_store(folder);
+    txn = txn_new(store);
+    check_row(txn, STORE_DATA, "k", "v");
+    check_row(txn, STORE_LOCAL, "applied", "7");
+    txn_free(txn);
+    store_close(store);
+}
+
+void engine_case_forgets_unflushed(const char *folder)
+{
+    struct store *store = open_store(folder);
+    struct txn *txn = txn_new(store);
+    put(txn, STORE_DATA, "k", "flushed");
+    put(txn, STORE_LOCAL, "applied", "1");
+    CHECK_EQ(txn_commit(txn), STATUS_OK);
+    CHECK_EQ(store_flush(store), STATUS_OK);
+    put(txn, STORE_DATA, "k", "newer");
+    put(txn, STORE_LOCAL, "applied", "2");
+    CHECK_EQ(txn_commit(txn), STATUS_OK);
+    txn_free(txn);
+    store_close(store);
+    store = open_store(folder);
+    txn = txn_new(store);
+    check_row(txn, STORE_DATA, "k", "flushed");
+    check_row(txn, STORE_LOCAL, "applied", "1");
+    txn_free(txn);
+    store_close(store);
+}
+
+void engine_case_deletes_ranges(const char *folder)
+{
+    struct store *store = open_store(folder);
+    struct txn *txn = txn_new(store);
+    struct txn *other = txn_new(store);
+    for (const char *key = "abcdef"; *key != '\0'; key++) {
+        txn_put(txn, STORE_DATA, slice_of(key, 1), slice_str("old"));
+    }
+    CHECK_EQ(txn_commit(txn), STATUS_OK);
+    check_row(other, STORE_DATA, "c", "old");
+    put(txn, STORE_DATA, "b", "overwritten before");
+    txn_delete_range(txn, STORE_DATA, slice_str("b"), slice_str("e"));
+    put(txn, STORE_DATA, "d", "new");
+    txn_delete_range(txn, STORE_DATA, slice_str("x"), slice_str("x")); /* Empty. */
+    check_row(txn, STORE_DATA, "a", "old");
+    check_row(txn, STORE_DATA, "b", NULL);
+    check_row(txn, STORE_DATA, "c", NULL);
+    check_row(txn, STORE_DATA, "d", "new");
+    check_row(txn, STORE_DATA, "e", "old");
+    check_rows(txn, "a", "z", "a=old d=new e=old f=old ");
+    CHECK_EQ(txn_commit(txn), STATUS_OK);
+    check_rows(txn, "a", "z", "a=old d=new e=old f=old ");
+    check_row(txn, STORE_DATA, "c", NULL);
+    check_row(other, STORE_DATA, "c", NULL); /* It had been remembered. */
+    txn_free(other);
+    txn_free(txn);
+    store_close(store);
+}
+
+void engine_case_iterates(const char *folder)
+{
+    struct store *store = open_store(folder);
+    struct txn *txn = txn_new(store);
+    check_rows(txn, "a", "z", "");
+    put(txn, STORE_DATA, "b", "1");
+    put(txn, STORE_DATA, "d", "1");
+    put(txn, STORE_DATA, "f", "1");
+    put(txn, STORE_LOCAL, "e", "of the other family");
+    CHECK_EQ(txn_commit(txn), STATUS_OK);
+    put(txn, STORE_DATA, "a", "2");
+    put(txn, STORE_DATA, "d", "2");
+    put(txn, STORE_DATA, "e", "2");
+    txn_delete(txn, STORE_DATA, slice_str("f"));
+    check_rows(txn, "", "zz", "a=2 b=1 d=2 e=2 ");
+    check_rows(txn, "b", "e", "b=1 d=2 ");
+    struct store_iter *iter = iter_open(txn, STORE_DATA, slice_str("a"), slice_str("z"));
+    iter_seek(iter, slice_str("c"));
+    CHECK(iter_valid(iter));
+    CHECK_BYTES(iter_key(iter), "d");
+    iter_seek(iter, slice_str("f"));
+    CHECK(!iter_valid(iter));
+    iter_seek(iter, slice_str("a"));
+    CHECK_BYTES(iter_key(iter), "a");
+    CHECK_EQ(iter_status(iter), STATUS_OK);
+    iter_close(iter);
+    txn_free(txn);
+    store_close(store);
+}
+
+void engine_case_views(const char *folder)
+{
+    struct store *store = open_store(folder);
+    struct txn *txn = txn_new(store);
+    put(txn, STORE_DATA, "k", "then");
+    CHECK_EQ(txn_commit(txn), STATUS_OK);
+    struct txn *view = txn_view(store);
+    put(txn, STORE_DATA, "k", "now");
+    put(txn, STORE_DATA, "l", "now");
+    CHECK_EQ(txn_commit(txn), STATUS_OK);
+    check_row(view, STORE_DATA, "k", "then");
+    check_row(view, STORE_DATA, "l", NULL);
+    check_rows(view, "a", "z", "k=then ");
+    check_row(txn, STORE_DATA, "k", "now");
+    CHECK(txn_empty(view));
+    /* Reading from memory alone is possible where the rows are in memory. */
+    txn_set_cache_only(view, true);
+    check_row(view, STORE_DATA, "k", "then");
+    txn_free(view);
+    txn_free(txn);
+    store_close(store);
+}
+
+static void number_key(uint64_t n, struct buf *key)
+{
+    buf_clear(key);
+    buf_append_text(key, "n");
+    buf_append_u64_be(key, n);
+}
+
+static void put_numbers(
+    struct txn *txn, uint64_t from, uint64_t to, uint64_t step, const char *text)
+{
+    struct buf key;
+    buf_init(&key, 64);
+    for (uint64_t n = from; n < to; n += step) {
+        number_key(n, &key);
+        txn_put(txn, STORE_DATA, buf_slice(&key), slice_str(text));
+    }
+    buf_deinit(&key);
+    CHECK_EQ(txn_commit(txn), STATUS_OK);
+}
+
+static void check_numbers(struct txn *txn, uint64_t to, uint64_t step, const char *text)
+{
+    struct buf key;
+    buf_init(&key, 64);
+    uint64_t n = 0;
+    struct store_iter *iter = iter_open(txn, STORE_DATA, slice_str("n"), slice_str("o"));
+    for (; iter_valid(iter); iter_next(iter)) {
+        number_key(n, &key);
+        CHECK(slice_equal(iter_key(iter), buf_slice(&key)));
+        CHECK_BYTES(iter_value(iter), text);
+        n += step;
+    }
+    CHECK_EQ(iter_status(iter), STATUS_OK);
+    CHECK(n >= to && n - step < to);
+    iter_close(iter);
+    number_key(step, &key);
+    struct buf value;
+    buf_init(&value, 1024);
+    CHECK_EQ(txn_get(txn, STORE_DATA, buf_slice(&key), &value), STATUS_OK);
+    CHECK_BYTES(buf_slice(&value), text);
+    buf_deinit(&value);
+    buf_deinit(&key);
+}
+
+struct files {
+    char names[FILES_MAX][PATH_SIZE];
+    const char *paths[FILES_MAX];
+    size_t count;
+};
+
+static void export_numbers(struct store *store, const char *dir, uint64_t size, struct files *files)
+{
+    CHECK_EQ(disk_make_folder(dir), STATUS_OK);
+    struct txn *view = txn_view(store);
+    CHECK_EQ(store_export(view, STORE_DATA, slice_str("n"), slice_str("o"), dir, "x", size,
+                          &files->count),
+             STATUS_OK);
+    txn_free(view);
+    CHECK(files->count >= 1 && files->count <= FILES_MAX);
+    for (size_t i = 0; i < files->count; i++) {
+        (void)snprintf(files->names[i], PATH_SIZE, "%s/x-%zu.sst", dir, i);
+        files->paths[i] = files->names[i];
+        CHECK(disk_exists(files->paths[i]));
+    }
+}
+
+void engine_case_exports_and_ingests(const char *folder)
+{
+    char path[PATH_SIZE];
+    char dir[PATH_SIZE];
+    struct files *files = calloc(1, sizeof(*files));
+    CHECK(files != NULL);
+    (void)snprintf(path, sizeof(path), "%s/from", folder);
+    (void)snprintf(dir, sizeof(dir), "%s/files", folder);
+    CHECK_EQ(disk_make_folder(folder), STATUS_OK);
+    struct store *from = open_store(path);
+    struct txn *txn = txn_new(from);
+    put_numbers(txn, 0, 9000, 3, "exported");
+    export_numbers(from, dir, 20000, files);
+    CHECK(files->count > 2);
+
+    (void)snprintf(path, sizeof(path), "%s/to", folder);
+    struct store *to = open_store(path);
+    struct txn *there = txn_new(to);
+    put_numbers(there, 0, 20000, 1, "flushed before");
+    CHECK_EQ(store_flush(to), STATUS_OK);
+    put_numbers(there, 0, 20000, 2, "not flushed");
+    put(there, STORE_DATA, "m", "outside");
+    put(there, STORE_DATA, "o", "outside");
+    CHECK_EQ(txn_commit(there), STATUS_OK);
+    check_row(there, STORE_DATA, "m", "outside");
+    CHECK_EQ(store_ingest(to, STORE_DATA, files->paths, files->count), STATUS_OK);
+    check_numbers(there, 9000, 3, "exported");
+    check_row(there, STORE_DATA, "m", "outside");
+    check_row(there, STORE_DATA, "o", "outside");
+    /* Newer writes win, and a repeat sets them back. */
+    put_numbers(there, 0, 9000, 3, "newer");
+    check_numbers(there, 9000, 3, "newer");
+    CHECK_EQ(store_ingest(to, STORE_DATA, files->paths, files->count), STATUS_OK);
+    check_numbers(there, 9000, 3, "exported");
+    txn_free(there);
+    store_close(to);
+    /* The ingested rows are durable without a flush. */
+    to = open_store(path);
+    there = txn_new(to);
+    check_numbers(there, 9000, 3, "exported");
+    CHECK_EQ(store_ingest(to, STORE_DATA, files->paths, files->count), STATUS_OK);
+    check_numbers(there, 9000, 3, "exported");
+    /* Compactions, which so many flushed files start, change nothing. */
+    for (int round = 0; round < 8; round++) {
+        put(there, STORE_DATA, "m", "outside");
+        put(there, STORE_DATA, "o", "outside");
+        CHECK_EQ(txn_commit(there), STATUS_OK);
+        CHECK_EQ(store_flush(to), STATUS_OK);
+    }
+    check_numbers(there, 9000, 3, "exported");
+    /* An export of nothing erases. */
+    txn_delete_range(txn, STORE_DATA, slice_str("n"), slice_str("o"));
+    CHECK_EQ(txn_commit(txn), STATUS_OK);
+    export_numbers(from, dir, 20000, files);
+    CHECK_EQ(files->count, 1);
+    CHECK_EQ(store_ingest(to, STORE_DATA, files->paths, files->count), STATUS_OK);
+    check_rows(there, "n", "o", "");
+    txn_free(there);
+    store_close(to);
+    txn_free(txn);
+    store_close(from);
+    free(files);
+}
+
+/* A plain array of what should be there. */
+enum { MODEL_KEYS = 64, MODEL_STEPS = 4000 };
+
+struct model {
+    int value[MODEL_KEYS]; /* -1: not there. */
+};
+
+static void model_key(int n, char key[16])
+{
+    (void)snprintf(key, 16, "%03d", n);
+}
+
+static void check_model(struct txn *txn, const struct model *model, uint64_t seed)
+{
+    int n = 0;
+    struct store_iter *iter = iter_open(txn, STORE_DATA, slice_str("0"), slice_str("9"));
+    for (; iter_valid(iter); iter_next(iter), n++) {
+        while (n < MODEL_KEYS && model->value[n] < 0) {
+            n++;
+        }
+        char key[16];
+        char value[16];
+        model_key(n, key);
+        (void)snprintf(value, sizeof(value), "%d", n < MODEL_KEYS ? model->value[n] : -1);
+        if (!slice_equal(iter_key(iter), slice_str(key)) ||
+            !slice_equal(iter_value(iter), slice_str(value))) {
+            fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
+        }
+        CHECK_BYTES(iter_key(iter), key);
+        CHECK_BYTES(iter_value(iter), value);
+    }
+    iter_close(iter);
+    while (n < MODEL_KEYS && model->value[n] < 0) {
+        n++;
+    }
+    CHECK_EQ(n, MODEL_KEYS);
+    for (n = 0; n < MODEL_KEYS; n += 7) {
+        char key[16];
+        char value[16];
+        model_key(n, key);
+        (void)snprintf(value, sizeof(value), "%d", model->value[n]);
+        check_row(txn, STORE_DATA, key, model->value[n] < 0 ? NULL : value);
+    }
+}
+
+static void random_step(struct txn *txn, struct model *model, struct rand *rand, int step)
+{
+    char key[16];
+    char to[16];
+    int n = (int)rand_below(rand, MODEL_KEYS);
+    model_key(n, key);
+    uint64_t kind = rand_below(rand, 20);
+    if (kind == 0) {
+        int end = n + (int)rand_below(rand, 10);
+        model_key(end, to);
+        txn_delete_range(txn, STORE_DATA, slice_str(key), slice_str(to));
+        for (; n < end && n < MODEL_KEYS; n++) {
+            model->value[n] = -1;
+        }
+    } else if (kind < 6) {
+        txn_delete(txn, STORE_DATA, slice_str(key));
+        model->value[n] = -1;
+    } else {
+        char value[16];
+        (void)snprintf(value, sizeof(value), "%d", step);
+        txn_put(txn, STORE_DATA, slice_str(key), slice_str(value));
+        model->value[n] = step;
+    }
+}
+
+void engine_case_random(const char *folder, uint64_t seed)
+{
+    struct rand rand;
+    rand_init(&rand, seed);
+    struct store *store = open_store(folder);
+    struct txn *txn = txn_new(store);
+    struct model model;
+    memset(model.value, 0xFF, sizeof(model.value));
+    for (int step = 0; step < MODEL_STEPS; step++) {
+        random_step(txn, &model, &rand, step);
+        if (rand_below(&rand, 10) == 0) {
+            CHECK_EQ(txn_commit(txn), STATUS_OK);
+        }
+        if (rand_below(&rand, 40) == 0) {
+            check_model(txn, &model, seed);
+        }
+        if (rand_below(&rand, 500) == 0) {
+            CHECK_EQ(store_flush(store), STATUS_OK);
+        }
+    }
+    check_model(txn, &model, seed);
+    txn_free(txn);
+    store_close(store);
+}
