@@ -68,6 +68,7 @@ struct buf *txn_scratch(struct txn *txn, size_t n);
 
 /* In cache-only mode a read that would touch the disk returns AGAIN instead (read_tier). */
 void txn_set_cache_only(struct txn *txn, bool cache_only);
+bool txn_cache_only(const struct txn *txn);
 
 /* Appends the value to *value (owned by the caller). */
 MUST_USE enum status txn_get(struct txn *txn,
@@ -106,16 +107,21 @@ struct slice iter_value(const struct store_iter *iter);
 /* Checked after the walk: OK, AGAIN (cache-only mode), IO, CORRUPT. */
 MUST_USE enum status iter_status(const struct store_iter *iter);
 
-/* Writes the rows from <= key < to, as the view sees them, to sorted files dir/NAME-N.sst of about
- * file_size bytes (the first exists even if there are no rows). Together they also erase whatever
- * else a store holds in the range when they are ingested there. Synced. *count files. Blocks. */
+/* What to export, and where to: rows from <= key < to of a family, to dir/NAME-N.sst. */
+struct store_range_files {
+    enum store_family family;
+    struct slice from;
+    struct slice to;
+    const char *dir;
+    const char *name;
+    uint64_t file_size; /* About so many bytes each. */
+};
+
+/* Writes the rows of the range, as the view sees them, to sorted files (the first exists even if
+ * there are no rows). Together they also erase whatever else a store holds in the range when they
+ * are ingested there. Synced. *count files. Blocks. */
 MUST_USE enum status store_export(struct txn *view,
-                                  enum store_family family,
-                                  struct slice from,
-                                  struct slice to,
-                                  const char *dir,
-                                  const char *name,
-                                  uint64_t file_size,
+                                  const struct store_range_files *range,
                                   size_t *count);
 /* Replaces the range that the files were exported from by their rows, in one durable step. May be
  * repeated after a crash. The files stay where they are. Uncommitted txn writes in that range must

@@ -17,6 +17,7 @@ enum {
     FILTER_BITS = 10,
     BLOCK_SIZE = 8 * 1024,
     FORMAT_VERSION = 5,
+    LEVELS = 7, /* As RocksDB has by default. */
     MEMTABLES_MAX = 4,
     DELETION_WINDOW = 4096,   /* Entries; a file with this many and ... */
     DELETION_TRIGGER = 2048,  /* ... this many tombstones among them is compacted soon. */
@@ -38,6 +39,7 @@ struct store {
     rocksdb_options_t *options;
     rocksdb_cache_t *cache;
     rocksdb_writeoptions_t *write_options;
+    rocksdb_writeoptions_t *range_options; /* For batches that delete ranges. */
     rocksdb_flushoptions_t *flush_options;
     uint64_t row_cache_size;
     atomic_uint_fast64_t generation;
@@ -56,6 +58,7 @@ struct engine_reader {
 struct engine_batch {
     struct store *store;
     rocksdb_writebatch_t *batch;
+    bool ranges; /* It deletes ranges. */
     struct buf key;
     struct buf key_to;
 };
@@ -123,8 +126,12 @@ static void set_options(struct store *store, const struct store_options *options
     rocksdb_options_set_level_compaction_dynamic_level_bytes(to, 1);
     rocksdb_options_set_memtable_prefix_bloom_size_ratio(to, memtable_filter_ratio);
     rocksdb_options_set_memtable_whole_key_filtering(to, 1);
-    /* Few writers with sorted batches: an insertion goes on from the place of the last. */
-    rocksdb_options_set_allow_concurrent_memtable_write(to, 0);
+    /* Batches are sorted: with a hint an insertion goes on from the place of the last one, which
+     * the engine does for concurrent insertion only, and that for a single writer only with
+     * unordered_write. What this relaxes: a snapshot may see part of a batch that another thread is
+     * writing. A view is made on the loop that alone writes the rows it is made for. */
+    rocksdb_options_set_allow_concurrent_memtable_write(to, 1);
+    rocksdb_options_set_unordered_write(to, 1);
     rocksdb_options_set_max_open_files(to, -1); /* Index and filter blocks stay in memory. */
     rocksdb_options_set_bytes_per_sync(to, 1 << 20);
     rocksdb_options_set_keep_log_file_num(to, 2);
@@ -140,9 +147,9 @@ static void set_options(struct store *store, const struct store_options *options
     rocksdb_block_based_options_destroy(table);
 }
 
-/* The C API has no call for this one: without it closing would flush, which store_close() says it
- * does not do, and a crash would be tested by nothing. */
-static enum status forbid_flush_at_close(struct store *store)
+/* What the C API has no calls for. Closing does not flush, as store_close() says; else a crash would
+ * be tested by nothing. */
+static enum status set_from_text(struct store *store)
 {
     rocksdb_options_t *with = rocksdb_options_create();
     char *error = NULL;
@@ -160,7 +167,12 @@ static enum status open_best(struct store *store, const char *path)
                                 rocksdb_no_compression};
     char *error = NULL;
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        rocksdb_options_set_compression(store->options, kinds[i]);
+        /* What is young is soon rewritten: not worth the time to compress. */
+        int levels[LEVELS];
+        for (size_t level = 0; level < LEVELS; level++) {
+            levels[level] = level < 2 ? (int)rocksdb_no_compression : kinds[i];
+        }
+        rocksdb_options_set_compression_per_level(store->options, levels, LEVELS);
         store->db = rocksdb_open(store->options, path, &error);
         if (error == NULL || strstr(error, "ompression type") == NULL) {
             break;
@@ -173,6 +185,17 @@ static enum status open_best(struct store *store, const char *path)
     return take_error("open", error);
 }
 
+static rocksdb_writeoptions_t *make_write_options(bool hints)
+{
+    rocksdb_writeoptions_t *options = rocksdb_writeoptions_create();
+    /* The raft log is the write-ahead log; the applied index in each commit tells where to replay
+     * from. */
+    rocksdb_writeoptions_disable_WAL(options, 1);
+    rocksdb_writeoptions_set_no_slowdown(options, 1);
+    rocksdb_writeoptions_set_memtable_insert_hint_per_batch(options, hints);
+    return options;
+}
+
 enum status store_open(const char *path, const struct store_options *options, struct store **store)
 {
     assert(path != NULL && options != NULL);
@@ -183,14 +206,13 @@ enum status store_open(const char *path, const struct store_options *options, st
     self->cache = rocksdb_cache_create_lru(options->cache_size);
     self->options = rocksdb_options_create();
     set_options(self, options);
-    self->write_options = rocksdb_writeoptions_create();
-    /* The raft log is the write-ahead log; the applied index in each commit tells where to replay
-     * from. */
-    rocksdb_writeoptions_disable_WAL(self->write_options, 1);
-    rocksdb_writeoptions_set_no_slowdown(self->write_options, 1);
+    /* The engine (7.8.3) uses one hint for rows and for range deletions, which live in a list of
+     * their own: a batch that has both must go without. */
+    self->write_options = make_write_options(true);
+    self->range_options = make_write_options(false);
     self->flush_options = rocksdb_flushoptions_create();
     rocksdb_flushoptions_set_wait(self->flush_options, 1);
-    enum status status = forbid_flush_at_close(self);
+    enum status status = set_from_text(self);
     if (status == STATUS_OK) {
         status = open_best(self, path);
     }
@@ -210,6 +232,7 @@ void store_close(struct store *store)
     }
     rocksdb_flushoptions_destroy(store->flush_options);
     rocksdb_writeoptions_destroy(store->write_options);
+    rocksdb_writeoptions_destroy(store->range_options);
     rocksdb_options_destroy(store->options);
     rocksdb_cache_destroy(store->cache);
     free(store);
@@ -415,6 +438,7 @@ void engine_batch_delete_range(struct engine_batch *batch,
 {
     set_key(&batch->key, family, from);
     set_key(&batch->key_to, family, to);
+    batch->ranges = true;
     rocksdb_writebatch_delete_range(batch->batch, text(batch->key.data), batch->key.len,
                                     text(batch->key_to.data), batch->key_to.len);
 }
@@ -423,8 +447,10 @@ enum status engine_batch_write(struct engine_batch *batch)
 {
     char *error = NULL;
     struct store *store = batch->store;
-    rocksdb_write(store->db, store->write_options, batch->batch, &error);
+    rocksdb_write(store->db, batch->ranges ? store->range_options : store->write_options,
+                  batch->batch, &error);
     rocksdb_writebatch_clear(batch->batch);
+    batch->ranges = false;
     if (is_incomplete(error)) {
         rocksdb_free(error);
         atomic_store_explicit(&store->overloaded, true, memory_order_relaxed);
@@ -568,31 +594,25 @@ static enum status export_file(struct export *export, const char *path, struct s
     return status;
 }
 
-enum status store_export(struct txn *view,
-                         enum store_family family,
-                         struct slice from,
-                         struct slice to,
-                         const char *dir,
-                         const char *name,
-                         uint64_t file_size,
-                         size_t *count)
+enum status store_export(struct txn *view, const struct store_range_files *range, size_t *count)
 {
-    assert(file_size > 0);
+    assert(range->file_size > 0);
     struct store *store = engine_txn_store(view);
     rocksdb_envoptions_t *env = rocksdb_envoptions_create();
-    struct export export = {.family = family, .file_size = file_size};
+    struct export export = {.family = range->family, .file_size = range->file_size};
     buf_init(&export.start, SIZE_MAX / 2);
     buf_init(&export.key, SIZE_MAX / 2);
-    set_key(&export.start, family, from);
+    set_key(&export.start, range->family, range->from);
     export.writer = rocksdb_sstfilewriter_create(env, store->options);
-    export.iter = iter_open(view, family, from, to);
+    export.iter = iter_open(view, range->family, range->from, range->to);
     size_t files = 0;
     enum status status = STATUS_OK;
     do {
         char path[PATH_SIZE_MAX];
-        int len = snprintf(path, sizeof(path), "%s/%s-%zu.sst", dir, name, files);
+        int len = snprintf(path, sizeof(path), "%s/%s-%zu.sst", range->dir, range->name,
+                           files);
         assert(len > 0 && (size_t)len < sizeof(path));
-        status = export_file(&export, path, to);
+        status = export_file(&export, path, range->to);
         files++;
     } while (status == STATUS_OK && iter_valid(export.iter));
     iter_close(export.iter);
@@ -601,7 +621,7 @@ enum status store_export(struct txn *view,
     buf_deinit(&export.start);
     buf_deinit(&export.key);
     if (status == STATUS_OK) {
-        status = disk_sync_folder(dir);
+        status = disk_sync_folder(range->dir);
     }
     *count = files;
     return status;

@@ -15,6 +15,7 @@ struct txn {
     struct engine_batch *batch; /* NULL: a view. */
     struct overlay overlay;     /* Only if there is a batch. */
     uint64_t generation;        /* The clean rows of the overlay are of this generation. */
+    bool cache_only;
     struct buf scratch[TXN_SCRATCH_COUNT];
 };
 
@@ -73,6 +74,12 @@ struct buf *txn_scratch(struct txn *txn, size_t n)
 void txn_set_cache_only(struct txn *txn, bool cache_only)
 {
     engine_reader_set_cache_only(txn->reader, cache_only);
+    txn->cache_only = cache_only;
+}
+
+bool txn_cache_only(const struct txn *txn)
+{
+    return txn->cache_only;
 }
 
 struct store *engine_txn_store(const struct txn *txn)

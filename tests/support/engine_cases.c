@@ -267,9 +267,13 @@ static void export_numbers(struct store *store, const char *dir, uint64_t size, 
 {
     CHECK_EQ(disk_make_folder(dir), STATUS_OK);
     struct txn *view = txn_view(store);
-    CHECK_EQ(store_export(view, STORE_DATA, slice_str("n"), slice_str("o"), dir, "x", size,
-                          &files->count),
-             STATUS_OK);
+    struct store_range_files range = {.family = STORE_DATA,
+                                      .from = slice_str("n"),
+                                      .to = slice_str("o"),
+                                      .dir = dir,
+                                      .name = "x",
+                                      .file_size = size};
+    CHECK_EQ(store_export(view, &range, &files->count), STATUS_OK);
     txn_free(view);
     CHECK(files->count >= 1 && files->count <= FILES_MAX);
     for (size_t i = 0; i < files->count; i++) {

@@ -554,35 +554,29 @@ static void fill_file(struct store_iter *iter,
     buf_deinit(&rows);
 }
 
-enum status store_export(struct txn *view,
-                         enum store_family family,
-                         struct slice from,
-                         struct slice to,
-                         const char *dir,
-                         const char *name,
-                         uint64_t file_size,
-                         size_t *count)
+enum status store_export(struct txn *view, const struct store_range_files *range, size_t *count)
 {
     struct buf start;
     buf_init(&start, SIZE_MAX / 2);
-    buf_append_slice(&start, from);
-    struct store_iter *iter = iter_open(view, family, from, to);
+    buf_append_slice(&start, range->from);
+    struct store_iter *iter = iter_open(view, range->family, range->from, range->to);
     enum status status = iter_status(iter);
     size_t files = 0;
     while (status == STATUS_OK && (files == 0 || iter_valid(iter))) {
         char path[PATH_SIZE_MAX];
-        int len = snprintf(path, sizeof(path), "%s/%s-%zu.sst", dir, name, files++);
+        int len = snprintf(path, sizeof(path), "%s/%s-%zu.sst", range->dir, range->name,
+                           files++);
         assert(len > 0 && (size_t)len < sizeof(path));
         struct buf bytes;
         buf_init(&bytes, SIZE_MAX / 2);
-        fill_file(iter, family, &start, to, file_size, &bytes);
+        fill_file(iter, range->family, &start, range->to, range->file_size, &bytes);
         status = write_file(&bytes, path);
         buf_deinit(&bytes);
     }
     iter_close(iter);
     buf_deinit(&start);
     if (status == STATUS_OK) {
-        status = disk_sync_folder(dir);
+        status = disk_sync_folder(range->dir);
     }
     *count = files;
     return status;
