@@ -324,6 +324,7 @@ void group_info(const struct group *group, struct group_info *info)
         .last_index = core_log_last(raft),
         .quiesced = group->quiesced,
         .lease = lease_valid(group),
+        .installing = group->install.stage != INSTALL_NONE,
     };
     group_conf_from_raft(&raft->configuration, &info->conf);
     for (unsigned i = 0; raft->state == RAFT_LEADER && i < raft->configuration.n; i++) {

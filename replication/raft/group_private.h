@@ -176,6 +176,7 @@ struct group {
     struct raft raft;
     struct raft_io io;
     struct raft_fsm fsm;
+    struct raft_tracer tracer;
     raft_io_tick_cb tick;
     raft_io_recv_cb receive;
     bool in_library, in_receive, closing;
@@ -199,6 +200,7 @@ struct group {
     bool compacting; /* A local snapshot_put waits for its callback. */
     struct raft_io_snapshot_put *compact_request;
     uint64_t tail_bytes;
+    uint64_t tail_next; /* Not trimmed again before it has grown to this. */
 
     /* Role. */
     unsigned short seen_state;

@@ -125,7 +125,7 @@ void group_turn_tick(struct group *group, uint64_t now_ms)
         tick_quiet(group, now_ms);
         return;
     }
-    core_pass_time(group, now_ms);
+    instance_tick(group, now_ms);
     read_index_tick(group, now_ms);
     if (group->feeds != NULL || group->handover_stage != HANDOVER_NONE) {
         instance_mark_dirty(group);

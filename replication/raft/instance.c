@@ -29,9 +29,6 @@ static void mute(struct raft_tracer *tracer, const char *file, int line, const c
     (void)message;
 }
 
-/* The library's own tracer has static buffers and obeys the environment. Never written to. */
-static struct raft_tracer silent_tracer = {.enabled = false, .emit = mute};
-
 void instance_mark_dirty(struct group *group)
 {
     if (list_empty(&group->dirty)) {
@@ -54,7 +51,9 @@ void instance_open(struct group *group)
     tail_init_fsm(group);
     int rv = raft_init(raft, &group->io, &group->fsm, group->replica, group->address);
     assert(rv == 0);
-    raft->tracer = &silent_tracer;
+    /* The library's own tracer has static buffers and obeys the environment. */
+    group->tracer = (struct raft_tracer){.enabled = false, .emit = mute};
+    raft->tracer = &group->tracer;
     raft->data = group;
     raft_set_pre_vote(raft, true);
     raft_set_election_timeout(raft, options->election_ms);
@@ -214,11 +213,12 @@ void instance_receive(struct group *group, struct raft_message *message)
     group->in_receive = true;
     group->receive(&group->io, message);
     lease_heard(group);
+    group->heard_ns = 0;
     group->in_receive = false;
     instance_leave(group);
 }
 
-void core_pass_time(struct group *group, uint64_t now_ms)
+void instance_tick(struct group *group, uint64_t now_ms)
 {
     if (guard_store_blocks(group) || guard_snap_blocks(group)) {
         return;

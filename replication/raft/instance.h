@@ -21,7 +21,7 @@ void instance_leave(struct group *group);
 /* Gives a message to the library, which takes over entries, configuration and snapshot data. */
 void instance_receive(struct group *group, struct raft_message *message);
 /* Shows the library the passing of time, if the guards let it. */
-void core_pass_time(struct group *group, uint64_t now_ms);
+void instance_tick(struct group *group, uint64_t now_ms);
 
 /* The group has something to do at the end of the turn. */
 void instance_mark_dirty(struct group *group);

@@ -10,7 +10,7 @@
 enum {
     TAIL_ENTRY_OVERHEAD = 128, /* Slots, reference counts, malloc. */
     TAIL_ENTRIES_MAX = 8192,
-    TAIL_ENTRIES_MIN = 16,
+    TAIL_ENTRIES_MIN = 1, /* 0 would mean to the library that a snapshot is installed. */
     TAIL_PATIENCE = 8,    /* So many times the bound while a snapshot is on its way. */
     TAIL_HOST_SHARE = 16, /* So many full tails per host. */
     TAIL_BYTES_MIN = 4 << 10,
@@ -51,9 +51,16 @@ void tail_add(struct group *group, const struct raft_entry *entries, unsigned co
         group->tail_bytes += size;
         group->host->tail_bytes += size;
     }
-    if (is_over(group, 1)) {
+    if (is_over(group, 1) && group->tail_bytes >= group->tail_next) {
         raft_set_snapshot_threshold(&group->raft, 1);
     }
+}
+
+/* Not again before the tail has grown by a good part. */
+static void rest(struct group *group)
+{
+    raft_set_snapshot_threshold(&group->raft, UINT_MAX);
+    group->tail_next = group->tail_bytes + bound_of(group) / 8;
 }
 
 void tail_forget(struct group *group)
@@ -116,6 +123,7 @@ static int on_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[], unsigne
     CAST_OBJ(group, fsm->data, GROUP_MAGIC);
     bool patient = snapshot_feed_active(group) && !is_over(group, TAIL_PATIENCE);
     if (guard_conf_unsettled(group) || patient) {
+        rest(group);
         return RAFT_BUSY;
     }
     raft_set_snapshot_trailing(&group->raft, trailing_of(group));
@@ -167,7 +175,5 @@ void tail_finish(struct group *group)
     group->compact_request->cb(group->compact_request, 0);
     instance_leave(group);
     tail_recount(group);
-    if (!is_over(group, 1)) {
-        raft_set_snapshot_threshold(&group->raft, UINT_MAX);
-    }
+    rest(group);
 }

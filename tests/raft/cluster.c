@@ -410,10 +410,25 @@ static void run_node(struct cluster *cluster, struct node *node)
     }
 }
 
+/* How much of the time groups are quiet, in samples. */
+static void sample(struct cluster *cluster)
+{
+    struct host_stats stats;
+    for (unsigned i = 1; i <= cluster->options.nodes; i++) {
+        if (cluster->nodes[i].up) {
+            host_stats(cluster->nodes[i].host, &stats);
+            cluster->counts.quiesced += stats.quiesced;
+        }
+    }
+}
+
 void cluster_step(struct cluster *cluster)
 {
     clock_fake_advance_ms(1);
     run_network(cluster);
+    if (clock_fake_now_ms() % CLUSTER_SAMPLE_MS == 0) {
+        sample(cluster);
+    }
     for (unsigned i = 1; i <= cluster->options.nodes; i++) {
         if (cluster->nodes[i].up) {
             run_node(cluster, &cluster->nodes[i]);

@@ -15,7 +15,7 @@ enum {
     CLUSTER_GROUPS_MAX = 4,
     CLUSTER_INDEX_MAX = 200000,
     CLUSTER_TERMS_MAX = 20000,
-    CLUSTER_LANDING_MS = 8,
+    CLUSTER_SAMPLE_MS = 100,
 };
 
 struct cluster_options {

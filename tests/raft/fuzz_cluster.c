@@ -18,7 +18,7 @@
  *   --first-failure                  stops at the first seed that fails; 0 only if one does
  *   --verbose                        the groups' own log */
 
-enum { PEACE_MS = 20000, DOWN_MS_MIN = 200 };
+enum { PEACE_MS = 20000, DOWN_MS_MIN = 200, REST_MS = 2500 };
 
 struct plan {
     uint64_t from, to;
@@ -144,10 +144,10 @@ static void use_group(struct cluster *cluster, const struct mood *mood, unsigned
 
 static void use_groups(struct cluster *cluster, const struct mood *mood)
 {
-    uint64_t phase = clock_fake_now_ms() / 1500;
+    uint64_t phase = clock_fake_now_ms() / REST_MS;
     for (unsigned g = 0; g < cluster->options.groups; g++) {
         /* Load comes and goes, so that groups fall quiet in between. */
-        bool load = !mood->rests || (phase + g) % 3 != 0 || cluster->peace;
+        bool load = !mood->rests || (phase + g) % 2 != 0;
         use_group(cluster, mood, g, load && (!cluster->peace || chance(cluster, 100)));
     }
 }
@@ -248,10 +248,11 @@ static void print_counts(const struct cluster_counts *counts)
 {
     printf("acknowledged %" PRIu64 ", outcome unknown %" PRIu64 ", leaders %" PRIu64
            ", crashes %" PRIu64 ", cuts %" PRIu64 ", installs %" PRIu64 ", changes %" PRIu64
-           ", handovers %" PRIu64 ", reads %" PRIu64 " (%" PRIu64 " by lease)\n",
+           ", handovers %" PRIu64 ", reads %" PRIu64 " (%" PRIu64
+           " by lease), quiet samples %" PRIu64 "\n",
            counts->acked, counts->failed, counts->leaders, counts->crashes, counts->cuts,
-           counts->installs, counts->changes, counts->transfers, counts->reads,
-           counts->lease_reads);
+           counts->installs, counts->changes, counts->transfers, counts->reads, counts->lease_reads,
+           counts->quiesced);
 }
 
 static bool parse(int argc, char **argv, struct plan *plan)

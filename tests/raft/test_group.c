@@ -96,6 +96,7 @@ TEST(outbox_send_append, cuts_big_appends_into_chunks_that_cover_their_commit_in
     size_t size = GROUP_CHUNK_SIZE * 3 / 4;
     char *big = calloc(1, size);
     CHECK(big != NULL);
+    rig->entry_bytes_max = 16 << 20;
     rig_open(rig);
     rig_lead(rig);
     uint64_t last = rig_info(rig).last_index;
