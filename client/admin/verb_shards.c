@@ -5,8 +5,8 @@
 #include "client/admin/ask.h"
 #include "client/admin/grid.h"
 
-static const char *const heads[] = {"SHARD",  "START", "LAST",    "VERSION",
-                                    "LEADER", "TERM",  "REPLICAS"};
+static const char *const heads[] = {"ID",     "START", "LAST",   "VER",
+                                    "LEADER", "TERM",  "VOTERS", "REPLICAS"};
 enum { HEAD_COUNT = sizeof heads / sizeof heads[0] };
 
 /* A token: 16 hexadecimal digits, however it was sent. */
@@ -52,6 +52,7 @@ static void add_shard(struct grid *grid, const struct sherd_reply *shard)
     ask_field(shard, "leader", leader, sizeof leader);
     grid_add(grid, strcmp(leader, "0") == 0 ? "none" : leader);
     grid_add(grid, ask_field(shard, "term", text, sizeof text));
+    grid_add(grid, ask_field(shard, "voters", text, sizeof text));
     add_replicas(grid, shard, leader);
 }
 

@@ -4,6 +4,17 @@
 
 #include "client/admin/ask.h"
 
+static void print_meta(const struct sherd_reply *reply)
+{
+    int64_t leader = ask_number(reply, "meta_leader");
+    if (leader == 0) {
+        printf("meta      no leader is known\n");
+        return;
+    }
+    printf("meta      led by node %" PRId64 ", %" PRId64 " of %" PRId64 " replicas up to date\n",
+           leader, ask_number(reply, "meta_voters"), ask_number(reply, "meta_replicas"));
+}
+
 static void print_status(const struct sherd_reply *reply, bool healthy)
 {
     char text[ASK_TEXT_SIZE];
@@ -13,9 +24,21 @@ static void print_status(const struct sherd_reply *reply, bool healthy)
            ask_number(reply, "nodes"));
     printf("shards    %" PRId64 " of %" PRId64 " have a leader\n", ask_number(reply, "shards_led"),
            ask_number(reply, "shards"));
-    printf("replicas  %s of each shard\n", ask_field(reply, "replicas", text, sizeof text));
+    printf("replicas  %s of each shard; %" PRId64 " shards are short of that\n",
+           ask_field(reply, "replicas", text, sizeof text), ask_number(reply, "shards_short"));
+    print_meta(reply);
     printf("map       version %s", ask_field(reply, "map_version", text, sizeof text));
     printf(", as a %s knows it\n", ask_field(reply, "role", text, sizeof text));
+}
+
+/* All nodes are up, and any one of them may fail. */
+static bool is_healthy(const struct sherd_reply *reply)
+{
+    return ask_number(reply, "shards") > 0 &&
+           ask_number(reply, "shards_led") == ask_number(reply, "shards") &&
+           ask_number(reply, "shards_short") == 0 &&
+           ask_number(reply, "meta_voters") >= ask_number(reply, "meta_replicas") &&
+           ask_number(reply, "nodes_up") >= ask_number(reply, "nodes");
 }
 
 enum verb_exit verb_run_status(const struct verb_call *call)
@@ -25,9 +48,7 @@ enum verb_exit verb_run_status(const struct verb_call *call)
     if (code != VERB_DONE) {
         return code;
     }
-    bool healthy = ask_number(reply, "shards") > 0 &&
-                   ask_number(reply, "shards_led") == ask_number(reply, "shards") &&
-                   ask_number(reply, "nodes_up") == ask_number(reply, "nodes");
+    bool healthy = is_healthy(reply);
     if (!verb_given(call, "json")) {
         print_status(reply, healthy);
     }

@@ -53,6 +53,22 @@ size_t cluster_view_led(const struct cluster_view *view)
     return led;
 }
 
+/* Has fewer voters than wanted, or nobody who leads it and is up. */
+static bool is_short(const struct cluster_view *view, const struct shard_desc *shard)
+{
+    struct leader_hint hint = leader_of(view, shard->id);
+    return hint.node == 0 || !is_up(view, hint.node) || hint.voters < shard->replica_count;
+}
+
+size_t cluster_view_short(const struct cluster_view *view)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < view->map->shard_count; i++) {
+        count += is_short(view, &view->map->shards[i]);
+    }
+    return count;
+}
+
 static void write_status(const struct cluster_view *view, struct buf *out)
 {
     const struct shard_map *map = view->map;
@@ -60,19 +76,29 @@ static void write_status(const struct cluster_view *view, struct buf *out)
     for (size_t i = 0; i < sizeof(map->cluster); i++) {
         (void)snprintf(cluster + 2 * i, 3, "%02x", map->cluster[i]);
     }
+    size_t nodes = 0; /* Those that are gone for good do not count. */
     size_t nodes_up = 0;
     for (size_t i = 0; i < map->node_count; i++) {
+        nodes += map->nodes[i].state != NODE_GONE;
         nodes_up += is_up(view, map->nodes[i].id);
     }
-    resp_write_map(out, 8);
+    struct leader_hint meta = leader_of(view, SHARD_META);
+    if (!is_up(view, meta.node)) {
+        meta = (struct leader_hint){0};
+    }
+    resp_write_map(out, 12);
     field_text(out, "cluster", cluster);
     field_int(out, "map_version", map->version);
     field_text(out, "role", view->role);
-    field_int(out, "nodes", map->node_count);
+    field_int(out, "nodes", nodes);
     field_int(out, "nodes_up", nodes_up);
     field_int(out, "shards", map->shard_count);
     field_int(out, "shards_led", cluster_view_led(view));
+    field_int(out, "shards_short", cluster_view_short(view));
     field_int(out, "replicas", map->replicas);
+    field_int(out, "meta_leader", meta.node);
+    field_int(out, "meta_voters", meta.voters);
+    field_int(out, "meta_replicas", map->meta.replica_count);
 }
 
 struct node_count {
@@ -147,29 +173,45 @@ static void write_nodes(const struct cluster_view *view, struct buf *out)
     free(counts);
 }
 
+static void write_shard(const struct cluster_view *view,
+                        const struct shard_desc *shard,
+                        struct buf *out)
+{
+    struct leader_hint hint = leader_of(view, shard->id);
+    resp_write_map(out, 9);
+    field_int(out, "id", shard->id);
+    if (shard->id == SHARD_META) { /* It has no range. */
+        field_text(out, "start", "-");
+        field_text(out, "last", "-");
+    } else {
+        field_token(out, "start", shard->start);
+        field_token(out, "last", shard->last);
+    }
+    field_int(out, "ver", shard->ver);
+    field_int(out, "conf_ver", shard->conf_ver);
+    field_int(out, "leader", hint.node);
+    field_int(out, "term", hint.term);
+    field_int(out, "voters", hint.voters);
+    resp_write_text(out, "replicas");
+    resp_write_array(out, shard->replica_count);
+    for (unsigned i = 0; i < shard->replica_count; i++) {
+        char text[TEXT_SIZE];
+        (void)snprintf(text, sizeof(text), "%" PRIu64 "@%" PRIu64, shard->replicas[i].id,
+                       shard->replicas[i].node);
+        resp_write_text(out, text);
+    }
+}
+
 static void write_shards(const struct cluster_view *view, struct buf *out)
 {
     const struct shard_map *map = view->map;
-    resp_write_array(out, map->shard_count);
+    bool meta = map->meta.id == SHARD_META;
+    resp_write_array(out, map->shard_count + meta);
+    if (meta) {
+        write_shard(view, &map->meta, out);
+    }
     for (size_t i = 0; i < map->shard_count; i++) {
-        const struct shard_desc *shard = &map->shards[i];
-        struct leader_hint hint = leader_of(view, shard->id);
-        resp_write_map(out, 8);
-        field_int(out, "id", shard->id);
-        field_token(out, "start", shard->start);
-        field_token(out, "last", shard->last);
-        field_int(out, "ver", shard->ver);
-        field_int(out, "conf_ver", shard->conf_ver);
-        field_int(out, "leader", hint.node);
-        field_int(out, "term", hint.term);
-        resp_write_text(out, "replicas");
-        resp_write_array(out, shard->replica_count);
-        for (unsigned j = 0; j < shard->replica_count; j++) {
-            char text[TEXT_SIZE];
-            (void)snprintf(text, sizeof(text), "%" PRIu64 "@%" PRIu64, shard->replicas[j].id,
-                           shard->replicas[j].node);
-            resp_write_text(out, text);
-        }
+        write_shard(view, &map->shards[i], out);
     }
 }
 

@@ -17,14 +17,19 @@ struct cluster_view {
 };
 
 /* Appends the reply to `SHERD subcommand ...`:
- *   STATUS            {cluster, map_version, role, nodes, nodes_up, shards, shards_led, replicas}
+ *   STATUS            {cluster, map_version, role, nodes, nodes_up, shards, shards_led,
+ *                      shards_short, replicas, meta_leader, meta_voters, meta_replicas}
  *   NODES             [{id, address, zone, state, up, leads, replicas}]
- *   SHARDS            [{id, start, last, ver, conf_ver, leader, term, replicas: ["replica@node"]}]
+ *   SHARDS            [{id, start, last, ver, conf_ver, leader, term, voters,
+ *                       replicas: ["replica@node"]}], the meta group first (start and last "-")
  *   EXPLAIN key [db]  {key, db, tag, token, shard, range, ver, leader, leader_address, term,
  *                      replicas: [{replica, node, address, zone, leader}]}
  *   MAP               shard_map_encode() as a bulk string
- * Tokens are 16 hexadecimal digits; leader 0: nobody is known; tag: the bytes of the key that are
- * hashed. Wrong arguments give an error reply. False, with nothing appended: no such subcommand. */
+ * Tokens are 16 hexadecimal digits; leader 0: nobody is known; voters: struct leader_hint;
+ * shards_short: how many have fewer voters than replicas, or no leader that is up; meta_...: of the
+ * meta group, its leader only if it is up, replicas are those wanted; tag: the bytes of the key
+ * that are hashed. Wrong arguments give an error reply. False, with nothing appended: no such
+ * subcommand. */
 bool cluster_view_answer(const struct cluster_view *view,
                          const struct args *args,
                          uint8_t db,
@@ -32,5 +37,7 @@ bool cluster_view_answer(const struct cluster_view *view,
 
 /* How many shards of the map have a known leader that is up. */
 size_t cluster_view_led(const struct cluster_view *view);
+/* How many have fewer voters than wanted replicas, or no known leader that is up. */
+size_t cluster_view_short(const struct cluster_view *view);
 
 #endif

@@ -205,6 +205,23 @@ bool node_desc_decode(struct reader *in, struct node_desc *node)
     return !in->failed;
 }
 
+void leader_hint_encode(const struct leader_hint *hint, struct buf *out)
+{
+    buf_append_u64(out, hint->shard);
+    buf_append_u64(out, hint->term);
+    buf_append_u64(out, hint->node);
+    buf_append_u64(out, hint->voters);
+}
+
+bool leader_hint_decode(struct reader *in, struct leader_hint *hint)
+{
+    hint->shard = reader_u64(in);
+    hint->term = reader_u64(in);
+    hint->node = reader_u64(in);
+    hint->voters = reader_u64(in);
+    return !in->failed;
+}
+
 void shard_map_encode(const struct shard_map *map, struct buf *out)
 {
     buf_append_u8(out, MAP_FORMAT);

@@ -61,12 +61,19 @@ struct shard_map {
     struct shard_desc *shards;
 };
 
-/* Who was last seen to lead a shard. The higher term wins. */
+/* Who was last seen to lead a shard, and in what state its leader sees it. The higher term wins.
+ * shard 0: the node is about to stop and takes no leadership any more. */
 struct leader_hint {
     uint64_t shard;
     uint64_t term;
-    uint64_t node;
+    uint64_t node; /* 0: unknown, or nobody any more. */
+    /* Wanted replicas that vote, are connected to the leader and have caught up, less the voters
+     * that are not wanted and still to be removed. Fewer than wanted: the shard is short. 0 also
+     * from those who do not lead it. */
+    uint64_t voters;
 };
+
+enum { LEADER_HINT_SIZE = 4 * 8 }; /* Encoded. */
 
 void shard_map_init(struct shard_map *map);
 void shard_map_deinit(struct shard_map *map);
@@ -89,6 +96,11 @@ struct reader;
 /* False if malformed. */
 bool shard_desc_decode(struct reader *in, struct shard_desc *shard);
 bool node_desc_decode(struct reader *in, struct node_desc *node);
+
+/* As it is in FRAME_LEADERS and in the reply NOT_LEADER. */
+void leader_hint_encode(const struct leader_hint *hint, struct buf *out);
+/* False if malformed. */
+bool leader_hint_decode(struct reader *in, struct leader_hint *hint);
 
 void shard_map_encode(const struct shard_map *map, struct buf *out);
 /* On OK *map, initialised before, is replaced. CORRUPT leaves it as it was. */

@@ -77,6 +77,7 @@ static void install(struct agent *agent, struct shard_map *map)
         agent->env.save_map(agent->env.ctx, buf_slice(&agent->map_bytes));
     }
     agent->env.map_changed(agent->env.ctx, &agent->map, buf_slice(&agent->map_bytes));
+    agent_links_push(agent, 0);
     look_at_self(agent);
 }
 
@@ -141,8 +142,9 @@ struct agent *agent_new(const struct agent_options *options, const struct agent_
     snprintf(agent->address, sizeof(agent->address), "%s", options->address);
     snprintf(agent->zone, sizeof(agent->zone), "%s", options->zone);
     for (unsigned i = 0; i < options->seed_count; i++) {
-        assert(strlen(options->seeds[i]) < sizeof(agent->seeds[i]));
-        snprintf(agent->seeds[i], sizeof(agent->seeds[i]), "%s", options->seeds[i]);
+        struct agent_seed *seed = &agent->seeds[i];
+        assert(strlen(options->seeds[i]) < sizeof(seed->address));
+        snprintf(seed->address, sizeof(seed->address), "%s", options->seeds[i]);
     }
     rand_init(&agent->rand, options->random);
     shard_map_init(&agent->map);
@@ -273,7 +275,7 @@ static void fail_wrong_cluster(struct agent *agent, uint64_t peer)
     snprintf(text, sizeof(text),
              "the data directory belongs to another cluster than the node at %s: give --join an"
              " address of its own cluster, or --data an empty directory",
-             agent->seeds[n]);
+             agent->seeds[n].address);
     agent_state_fail(agent, STATUS_WRONG_CLUSTER, text);
 }
 
@@ -300,12 +302,13 @@ static enum status take_link(struct agent *agent, uint64_t peer, const struct fr
     }
     if (agent_is_seed(peer) &&
         (hello->incarnation == agent->incarnation || (own != 0 && hello->node == own))) {
-        agent->seed_useless[peer & (AGENT_SEEDS_MAX - 1)] = true;
+        agent->seeds[peer & (AGENT_SEEDS_MAX - 1)].useless = true;
         agent->dirty = true;
         return STATUS_CONFLICT;
     }
     if (agent_is_seed(peer) ? !agent_links_is_asked(agent, peer)
                             : hello->node != peer || peer == own || peer == 0) {
+        agent_links_lost(agent, peer);
         return STATUS_CONFLICT;
     }
     if (map_get(&agent->links, peer) == NULL && agent->links.count >= LINKS_MAX) {
@@ -314,7 +317,16 @@ static enum status take_link(struct agent *agent, uint64_t peer, const struct fr
     struct agent_link *link = agent_links_get(agent, peer);
     agent->up_count += !link->up;
     link->up = true;
+    link->member = !identity_cluster_is_zero(hello->cluster);
+    if (link->member && agent->join.id == 0) {
+        agent->join.next_ms = agent->now_ms; /* Somebody else who may know. */
+    }
     agent_links_subscribe(agent, peer);
+    if (!agent_is_seed(peer)) {
+        agent_links_push(agent, peer);
+    } else if (own != 0 && hello->node != 0) {
+        agent_links_found(agent, (unsigned)(peer & (AGENT_SEEDS_MAX - 1)), hello->node);
+    }
     return STATUS_OK;
 }
 
@@ -333,6 +345,7 @@ void agent_link_down(struct agent *agent, uint64_t peer)
         link->up = false;
         assert(agent->up_count > 0);
         agent->up_count--;
+        agent_call_lost(agent, peer);
     }
 }
 

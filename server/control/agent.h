@@ -52,6 +52,8 @@ struct agent_env {
     void (*request)(void *ctx, uint64_t peer, const struct frame_request *request);
     /* FRAME_SUBSCRIBE; what comes back goes to agent_receive_map(). */
     void (*subscribe)(void *ctx, uint64_t peer, uint64_t version);
+    /* FRAME_MAP to a peer that may not know where to subscribe. */
+    void (*push_map)(void *ctx, uint64_t peer, struct slice encoded);
     /* Write DIR/identity (off the loop), then agent_identity_saved(). */
     void (*save_identity)(void *ctx, const struct identity *identity);
     /* Write DIR/map some time; the newest wins. */
@@ -61,6 +63,8 @@ struct agent_env {
     void (*joined)(void *ctx, const struct identity *identity);
     /* A newer map. Both are valid until the next map_changed. */
     void (*map_changed)(void *ctx, const struct shard_map *map, struct slice encoded);
+    /* agent_address() of some node changed, and the map did not. */
+    void (*addresses_changed)(void *ctx);
     /* Open a replica that this node does not have yet. birth: start the group from the synthetic
      * snapshot with all of desc->replicas, in that order, as voters; else empty, waiting for a
      * snapshot. Counts as open from now on. */
@@ -105,7 +109,7 @@ void agent_tick(struct agent *agent, uint64_t now_ms);
 MUST_USE enum status agent_link_up(struct agent *agent,
                                    uint64_t peer,
                                    const struct frame_hello *hello);
-/* After every OK of agent_link_up(), when the link is lost. */
+/* After every OK of agent_link_up(), when the link is lost. Requests to the peer have failed. */
 void agent_link_down(struct agent *agent, uint64_t peer);
 /* The peer sent FRAME_REFUSED. */
 void agent_link_refused(struct agent *agent, uint64_t peer, enum status status, const char *text);
@@ -120,6 +124,9 @@ void agent_apply_map(struct agent *agent, const struct shard_map *map);
 /* Getters; valid until the next input. */
 const struct shard_map *agent_map(const struct agent *agent); /* version 0: none yet */
 struct slice agent_map_bytes(const struct agent *agent);      /* Encoded; empty if none. */
+/* Where the node is: what the map says, or an address of --join at which it answered since. "": not
+ * known. */
+const char *agent_address(const struct agent *agent, uint64_t node);
 const struct identity *agent_identity(const struct agent *agent);
 /* True once the meta group has confirmed this start of the node (address and incarnation). */
 bool agent_is_joined(const struct agent *agent);

@@ -18,6 +18,23 @@ void agent_call_again(struct agent *agent,
     call->turn++;
 }
 
+void agent_call_lost(struct agent *agent, uint64_t peer)
+{
+    if (agent->join.id != 0 && agent->join.peer == peer) {
+        agent_call_again(agent, &agent->join, AGENT_JOIN_MS_MIN, AGENT_JOIN_MS_MAX);
+    }
+    size_t at = 0;
+    if (agent->leaving_count == 0) {
+        return;
+    }
+    for (struct agent_local *local = map_next(&agent->locals, &at); local != NULL;
+         local = map_next(&agent->locals, &at)) {
+        if (local->conf.id != 0 && local->conf.peer == peer) {
+            agent_call_again(agent, &local->conf, AGENT_CONF_MS_MIN, AGENT_CONF_MS_MAX);
+        }
+    }
+}
+
 bool agent_call_waits(const struct agent *agent, const struct agent_call *call)
 {
     return call->id != 0 || agent->now_ms < call->next_ms;
@@ -28,6 +45,7 @@ void agent_call_send(
 {
     assert(call->id == 0);
     call->id = UINT64_C(1) << 63 | ++agent->last_id;
+    call->peer = peer;
     call->deadline_ms = agent->now_ms + AGENT_DEADLINE_MS;
     struct frame_request request = {.id = call->id, .shard = shard, .args = args};
     request.deadline_ms = AGENT_DEADLINE_MS;
@@ -45,19 +63,19 @@ uint64_t agent_call_target(struct agent *agent,
     unsigned count = 0;
     uint64_t hint = call->hint;
     call->hint = 0;
-    if (hint != 0 && (agent_links_is_up(agent, hint) || (self && hint == agent->identity.node))) {
+    if (hint != 0 && (agent_links_answers(agent, hint) || (self && hint == agent->identity.node))) {
         return hint;
     }
     if (self) {
         peers[count++] = agent->identity.node;
     }
     for (unsigned i = 0; desc != NULL && i < desc->replica_count; i++) {
-        if (agent_links_is_up(agent, desc->replicas[i].node)) {
+        if (agent_links_answers(agent, desc->replicas[i].node)) {
             peers[count++] = desc->replicas[i].node;
         }
     }
     for (unsigned i = 0; call == &agent->join && i < agent->seed_count; i++) {
-        if (agent_links_is_up(agent, agent_seed_peer(i))) {
+        if (agent_links_answers(agent, agent_seed_peer(i))) {
             peers[count++] = agent_seed_peer(i);
         }
     }
@@ -68,10 +86,9 @@ uint64_t agent_call_target(struct agent *agent,
 void agent_call_hint(struct agent_call *call, enum status status, struct slice body)
 {
     struct reader in = reader_of(body);
-    (void)reader_u64(&in); /* Shard. */
-    (void)reader_u64(&in); /* Term. */
-    uint64_t node = reader_u64(&in);
-    if (status == STATUS_NOT_LEADER && reader_done(&in) && !agent_is_seed(node)) {
-        call->hint = node;
+    struct leader_hint hint;
+    bool read = leader_hint_decode(&in, &hint) && reader_done(&in);
+    if (status == STATUS_NOT_LEADER && read && !agent_is_seed(hint.node)) {
+        call->hint = hint.node;
     }
 }

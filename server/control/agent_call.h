@@ -11,6 +11,8 @@ void agent_call_again(struct agent *agent,
                       struct agent_call *call,
                       uint32_t min_ms,
                       uint32_t max_ms);
+/* The link to the peer is lost: what was asked of it has failed. */
+void agent_call_lost(struct agent *agent, uint64_t peer);
 /* True while it is under way or pausing. */
 bool agent_call_waits(const struct agent *agent, const struct agent_call *call);
 void agent_call_send(

@@ -10,16 +10,17 @@
 
 enum {
     AGENT_JOIN_MS_MIN = 50, /* Between attempts; doubles. */
-    AGENT_JOIN_MS_MAX = 2000,
-    AGENT_CONF_MS_MIN = 500,
-    AGENT_CONF_MS_MAX = 30000,
+    AGENT_JOIN_MS_MAX = 500,
+    AGENT_CONF_MS_MIN = 200,
+    AGENT_CONF_MS_MAX = 5000,
     AGENT_DEADLINE_MS = 2000, /* Of a request. */
     AGENT_ALONE_MS = 5000,    /* Without any link for so long: the addresses of --join again. */
 };
 
 /* One request that is repeated, by turns to all who may know, until it has the answer. */
 struct agent_call {
-    uint64_t id; /* 0: not under way. */
+    uint64_t id;   /* 0: not under way. */
+    uint64_t peer; /* That it was sent to. */
     uint64_t deadline_ms;
     uint64_t next_ms; /* Not before. */
     uint64_t hint;    /* A node that was named as the leader, 0: none. */
@@ -33,6 +34,18 @@ struct agent_link {
     bool asked;                          /* connect() is in force. */
     bool wanted;
     bool up;
+    bool member; /* Up, and its HELLO named a cluster: it can be asked. */
+};
+
+/* An address of --join. */
+struct agent_seed {
+    char address[NODE_ADDRESS_SIZE_MAX];
+    bool useless; /* It is this node itself. */
+    /* The node that answered there, 0: none. It is there and not where the map says, as long as the
+     * map says what it said then: the whole cluster may have moved, and then nobody could tell the
+     * meta group. */
+    uint64_t node;
+    char mapped[NODE_ADDRESS_SIZE_MAX];
 };
 
 struct agent_local {
@@ -50,8 +63,7 @@ struct agent {
     struct identity coming; /* Being saved. */
     char address[NODE_ADDRESS_SIZE_MAX];
     char zone[NODE_ZONE_SIZE_MAX];
-    char seeds[AGENT_SEEDS_MAX][NODE_ADDRESS_SIZE_MAX];
-    bool seed_useless[AGENT_SEEDS_MAX]; /* It is this node itself. */
+    struct agent_seed seeds[AGENT_SEEDS_MAX];
     unsigned seed_count;
     uint64_t incarnation;
     struct rand rand;

@@ -303,6 +303,34 @@ enum status identity_open(const struct identity_request *request,
     return status;
 }
 
+enum status identity_mark(const char *folder)
+{
+    static const char *const made[] = {"store", "log"};
+    char path[PATH_SIZE_MAX];
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < sizeof(made) / sizeof(made[0]); i++) {
+        status = path_of(path, folder, made[i]) ? disk_sync_folder(path) : STATUS_IO;
+    }
+    if (status == STATUS_OK) {
+        status = path_of(path, folder, "format")
+                     ? disk_replace_file(path, slice_str("sherd data directory, format 1\n"))
+                     : STATUS_IO;
+    }
+    return status;
+}
+
+bool identity_is_marked(const char *folder, const struct identity *identity)
+{
+    char path[PATH_SIZE_MAX];
+    if (path_of(path, folder, "format") && disk_exists(path)) {
+        return true;
+    }
+    /* The node that creates a cluster has its id from the beginning, and its first map after it
+     * has opened everything. */
+    bool mapped = path_of(path, folder, "map") && disk_exists(path);
+    return identity->node != 0 && (!identity->bootstrap || mapped);
+}
+
 /* DIR/map: u64 XXH3 of the rest, then shard_map_encode(). */
 
 enum status identity_load_map(const char *folder, struct shard_map *map)

@@ -12,6 +12,8 @@
  *   u32 "SHID" | u8 format | cluster[16] | u64 node | u64 disk | u8 bootstrap | u8 replicas |
  *   u32 shards | u64 XXH3 of all before                                         (little endian)
  *
+ * DIR/format is a line of text that says that store and log were made.
+ *
  * Thread: any; the functions that take a directory block on the disk. */
 
 enum {
@@ -58,6 +60,14 @@ MUST_USE enum status identity_open(const struct identity_request *request,
                                    char *text);
 /* Durable on OK. */
 MUST_USE enum status identity_save(const char *folder, const struct identity *identity);
+
+/* DIR/format, written once when the store and the log of the directory have been made and are
+ * durable, before the directory can have a vote in anything. From then on a start that does not
+ * find them must not make them anew. Durable on OK. */
+MUST_USE enum status identity_mark(const char *folder);
+/* True if store and log must be there: the mark is, or this node cannot have come to its id
+ * without them. */
+bool identity_is_marked(const char *folder, const struct identity *identity);
 
 /* The saved map. *map, initialised before, is replaced on OK. NOT_FOUND; CORRUPT: to be treated as
  * if there were none, the cluster has it. */

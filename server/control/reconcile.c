@@ -3,14 +3,14 @@
 #include "common/base/assert.h"
 #include "common/base/hash.h"
 
-static const struct replica_desc *wanted(const struct shard_desc *desc, uint64_t replica)
+bool reconcile_wants(const struct shard_desc *desc, uint64_t replica)
 {
     for (unsigned i = 0; i < desc->replica_count; i++) {
         if (desc->replicas[i].id == replica) {
-            return &desc->replicas[i];
+            return true;
         }
     }
-    return NULL;
+    return false;
 }
 
 /* Index in conf.members, conf.count if it is not a member. */
@@ -50,7 +50,7 @@ static struct reconcile_step drop_bystander(const struct reconcile_input *input)
     const struct group_conf *conf = &input->info->conf;
     for (unsigned i = 0; i < conf->count; i++) {
         if (conf->members[i].role != MEMBER_VOTER &&
-            wanted(input->desc, conf->members[i].replica) == NULL) {
+            !reconcile_wants(input->desc, conf->members[i].replica)) {
             return step_for(input, RECONCILE_REMOVE, i);
         }
     }
@@ -104,7 +104,7 @@ static bool wanted_stand(const struct reconcile_input *input)
     const struct group_conf *conf = &input->info->conf;
     unsigned ready = 0;
     for (unsigned i = 0; i < conf->count; i++) {
-        bool in = wanted(input->desc, conf->members[i].replica) != NULL;
+        bool in = reconcile_wants(input->desc, conf->members[i].replica);
         ready += in && conf->members[i].role == MEMBER_VOTER && is_ready(input, i);
     }
     return ready > input->desc->replica_count / 2;
@@ -126,7 +126,7 @@ static struct reconcile_step drop_voter(const struct reconcile_input *input)
         voters++;
         ready += is_ready(input, i);
         bool droppable =
-            member->replica != info->replica && wanted(input->desc, member->replica) == NULL;
+            member->replica != info->replica && !reconcile_wants(input->desc, member->replica);
         if (droppable && (victim == info->conf.count || !is_ready(input, i))) {
             victim = i;
         }
@@ -164,12 +164,12 @@ static struct reconcile_step drop_unwanted(const struct reconcile_input *input, 
 {
     const struct group_info *info = input->info;
     for (unsigned i = 0; i < info->conf.count; i++) {
-        *complete = *complete && wanted(input->desc, info->conf.members[i].replica) != NULL;
+        *complete = *complete && reconcile_wants(input->desc, info->conf.members[i].replica);
     }
     if (*complete) {
         return nothing;
     }
-    if (wanted(input->desc, info->replica) == NULL) {
+    if (!reconcile_wants(input->desc, info->replica)) {
         unsigned i = successor(input);
         return i == info->conf.count ? nothing : step_for(input, RECONCILE_TRANSFER, i);
     }

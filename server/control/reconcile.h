@@ -52,6 +52,9 @@ struct reconcile_input {
     uint64_t now_ms;
 };
 
+/* True if the map lists the replica. */
+bool reconcile_wants(const struct shard_desc *desc, uint64_t replica);
+
 struct reconcile_step reconcile_next(struct reconcile_state *state,
                                      const struct reconcile_input *input);
 /* The step ended, or could not begin (BUSY). */

@@ -16,13 +16,14 @@ ADMIN = sys.argv.pop(1)
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 STATUS = {"cluster": "c1", "map_version": 12, "role": "router", "nodes": 3, "nodes_up": 3,
-          "shards": 32, "shards_led": 32, "replicas": 3}
+          "shards": 32, "shards_led": 32, "shards_short": 0, "replicas": 3,
+          "meta_leader": 2, "meta_voters": 3, "meta_replicas": 3}
 NODES = [{"id": n, "address": f"127.0.0.1:700{n}", "zone": "", "state": "up", "up": n != 3,
           "leads": 11, "replicas": 32} for n in (1, 2, 3)]
 SHARDS = [{"id": 2, "start": "0000000000000000", "last": "7fffffffffffffff", "ver": 1,
-           "conf_ver": 2, "leader": 1, "term": 5, "replicas": ["4@1", "5@2", "6@3"]},
+           "conf_ver": 2, "leader": 1, "term": 5, "voters": 3, "replicas": ["4@1", "5@2", "6@3"]},
           {"id": 3, "start": "8000000000000000", "last": "ffffffffffffffff", "ver": 1,
-           "conf_ver": 2, "leader": 0, "term": 0, "replicas": ["7@1", "8@2", "9@3"]}]
+           "conf_ver": 2, "leader": 0, "term": 0, "voters": 0, "replicas": ["7@1", "8@2", "9@3"]}]
 EXPLAIN = {"key": "user:1", "db": 0, "tag": "user:1", "token": "a1b2c3d4e5f60718", "shard": 2,
            "range": "0000000000000000-7fffffffffffffff", "ver": 1, "leader": 1,
            "leader_address": "127.0.0.1:7001", "term": 5,
@@ -74,6 +75,18 @@ class Look(unittest.TestCase):
         done = self.ask("status")
         self.assertEqual(done.returncode, 1)
         self.assertIn("NOT HEALTHY", done.stdout)
+
+    def test_status_fails_while_a_shard_is_short_of_replicas(self):
+        self.table["SHERD STATUS"]["shards_short"] = 2
+        done = self.ask("status")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("2 shards are short of that", done.stdout)
+
+    def test_status_fails_while_the_meta_group_is_short_of_replicas(self):
+        self.table["SHERD STATUS"]["meta_voters"] = 1
+        done = self.ask("status")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("led by node 2, 1 of 3 replicas up to date", done.stdout)
 
     def test_status_fails_when_there_are_no_shards_yet(self):
         self.table["SHERD STATUS"].update(shards=0, shards_led=0)

@@ -204,6 +204,21 @@ static void on_map_changed(void *ctx, const struct shard_map *map, struct slice 
     }
 }
 
+static void on_push_map(void *ctx, uint64_t peer, struct slice encoded)
+{
+    struct world_node *node = ctx;
+    size_t to = target_of(node, peer);
+    if (to != NODES && node->world->nodes[to].agent != NULL) {
+        post(node->world, (struct event){.kind = EVENT_MAP, .from = node->index, .to = to},
+             encoded);
+    }
+}
+
+static void on_addresses_changed(void *ctx)
+{
+    (void)ctx; /* The links of this world are the agent's own. */
+}
+
 static void on_replica_create(void *ctx,
                               const struct shard_desc *desc,
                               uint64_t replica,
@@ -241,6 +256,8 @@ static void start(struct world *world, size_t index)
                             .disconnect = on_disconnect,
                             .request = on_request,
                             .subscribe = on_subscribe,
+                            .push_map = on_push_map,
+                            .addresses_changed = on_addresses_changed,
                             .save_identity = on_save_identity,
                             .save_map = on_save_map,
                             .joined = on_joined,
@@ -393,9 +410,8 @@ static void serve(struct world *world, const struct event *event)
     } else if (world->leader != event->to) {
         uint64_t hint = world->leader == NODES ? 0 : world->nodes[world->leader].identity.node;
         answer.status = STATUS_NOT_LEADER;
-        buf_append_u64(&reply, SHARD_META);
-        buf_append_u64(&reply, 1);
-        buf_append_u64(&reply, hint);
+        struct leader_hint named = {.shard = SHARD_META, .term = 1, .node = hint};
+        leader_hint_encode(&named, &reply);
     } else {
         apply_meta(world, request.args, &reply);
     }

@@ -15,12 +15,19 @@ struct bench {
     struct buf out;
 };
 
-/* Node 1 leads shard 2 in term 4; shard 3 has no leader. Node 2 is down. */
+/* Node 1 leads shard 2 in term 4, with so many voters as tests say; shard 3 has no leader. Node 2
+ * is down. The meta group is led by the node that tests say, with one voter. */
+static uint64_t voters;
+static uint64_t meta_leader;
+
 static bool leader(void *ctx, uint64_t shard, struct leader_hint *hint)
 {
     (void)ctx;
-    *hint = (struct leader_hint){.shard = shard, .term = 4, .node = 1};
-    return shard == 2;
+    *hint = (struct leader_hint){.shard = shard, .term = 4, .node = 1, .voters = voters};
+    if (shard == SHARD_META) {
+        *hint = (struct leader_hint){.shard = shard, .term = 9, .node = meta_leader, .voters = 1};
+    }
+    return shard == 2 || shard == SHARD_META;
 }
 
 static bool node_up(void *ctx, uint64_t node)
@@ -32,6 +39,8 @@ static bool node_up(void *ctx, uint64_t node)
 static void bench_init(struct bench *bench)
 {
     *bench = (struct bench){0};
+    voters = 2;
+    meta_leader = 1;
     struct shard_map *map = &bench->map;
     shard_map_init(map);
     map->cluster[0] = 0xAB;
@@ -53,6 +62,8 @@ static void bench_init(struct bench *bench)
         map->shards[i].replicas[0] = (struct replica_desc){.id = 20 + i, .node = 1};
         map->shards[i].replicas[1] = (struct replica_desc){.id = 30 + i, .node = 2};
     }
+    map->meta = (struct shard_desc){
+        .id = SHARD_META, .conf_ver = 7, .replica_count = 1, .replicas = {{.id = 1, .node = 2}}};
     bench->view =
         (struct cluster_view){.map = map, .role = "router", .leader = leader, .node_up = node_up};
     buf_init(&bench->out, OUT_SIZE_MAX);
@@ -95,6 +106,36 @@ TEST(cluster_view_answer, status_counts_what_is_up_and_led)
     CHECK(has(&bench, "nodes\r\n:2\r\n$8\r\nnodes_up\r\n:1\r\n"));
     CHECK(has(&bench, "shards\r\n:2\r\n$10\r\nshards_led\r\n:1\r\n"));
     CHECK_EQ(cluster_view_led(&bench.view), 1);
+    CHECK(has(&bench, "meta_leader\r\n:1\r\n"));
+    CHECK(has(&bench, "meta_voters\r\n:1\r\n"));
+    CHECK(has(&bench, "meta_replicas\r\n:1\r\n"));
+    meta_leader = 2; /* Was: it is down. */
+    CHECK(ask(&bench, "STATUS", NULL, NULL));
+    CHECK(has(&bench, "meta_leader\r\n:0\r\n"));
+    CHECK(has(&bench, "meta_voters\r\n:0\r\n"));
+    bench_deinit(&bench);
+}
+
+TEST(cluster_view_answer, status_does_not_count_nodes_that_are_gone)
+{
+    struct bench bench;
+    bench_init(&bench);
+    bench.map.nodes[1].state = NODE_GONE;
+    CHECK(ask(&bench, "STATUS", NULL, NULL));
+    CHECK(has(&bench, "nodes\r\n:1\r\n$8\r\nnodes_up\r\n:1\r\n"));
+    bench_deinit(&bench);
+}
+
+TEST(cluster_view_answer, status_counts_shards_with_too_few_voters)
+{
+    struct bench bench;
+    bench_init(&bench);
+    CHECK(ask(&bench, "STATUS", NULL, NULL));
+    CHECK(has(&bench, "shards_short\r\n:1\r\n")); /* The one without a leader. */
+    voters = 1;
+    CHECK(ask(&bench, "STATUS", NULL, NULL));
+    CHECK(has(&bench, "shards_short\r\n:2\r\n"));
+    CHECK_EQ(cluster_view_short(&bench.view), 2);
     bench_deinit(&bench);
 }
 
@@ -116,7 +157,9 @@ TEST(cluster_view_answer, shards_shows_ranges_and_replicas)
     CHECK(ask(&bench, "Shards", NULL, NULL));
     CHECK(has(&bench, "start\r\n$16\r\n8000000000000000\r\n$4\r\nlast\r\n$16\r\nffffffffffffffff"));
     CHECK(has(&bench, "leader\r\n:1\r\n$4\r\nterm\r\n:4\r\n"));
+    CHECK(has(&bench, "voters\r\n:2\r\n"));
     CHECK(has(&bench, "leader\r\n:0\r\n"));
+    CHECK(has(&bench, "*3\r\n%9\r\n$2\r\nid\r\n:1\r\n$5\r\nstart\r\n$1\r\n-\r\n"));
     CHECK(has(&bench, "*2\r\n$4\r\n20@1\r\n$4\r\n30@2\r\n"));
     bench_deinit(&bench);
 }

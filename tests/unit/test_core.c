@@ -486,3 +486,72 @@ TEST(core_leader, never_goes_back_to_an_older_term)
     CHECK(!core_leader(script.core, 99, &hint));
     script_close(&script);
 }
+
+TEST(core_leader, keeps_how_many_voters_the_leader_has)
+{
+    struct script script;
+    script_open_led(&script, 1);
+    struct leader_hint hint;
+    struct core_stats stats;
+    core_stats(script.core, &stats);
+    CHECK_EQ(stats.shards_short, 0);
+    script_lead_with(&script, 1, SHARD_FIRST, 5, 1, 2); /* The same leader again. */
+    CHECK(core_leader(script.core, SHARD_FIRST, &hint));
+    CHECK_EQ(hint.voters, 2);
+    core_stats(script.core, &stats);
+    CHECK(stats.shards_led == 1 && stats.shards_short == 1);
+    script_lead_with(&script, 2, SHARD_FIRST, 4, 2, 3); /* One of the past. */
+    CHECK(core_leader(script.core, SHARD_FIRST, &hint));
+    CHECK(hint.node == 1 && hint.voters == 2);
+    script_lead_with(&script, 2, SHARD_FIRST, 6, 2, 3);
+    core_stats(script.core, &stats);
+    CHECK_EQ(stats.shards_short, 0);
+    script_down(&script, 2);
+    core_stats(script.core, &stats);
+    CHECK_EQ(stats.shards_short, 1);
+    script_close(&script);
+}
+
+TEST(core_leader, knows_who_leads_the_meta_group)
+{
+    struct script script;
+    script_open_led(&script, 1);
+    struct leader_hint hint;
+    CHECK(!core_leader(script.core, SHARD_META, &hint));
+    script_lead_with(&script, 3, SHARD_META, 8, 3, 1);
+    script_lead_with(&script, 2, SHARD_META, 7, 2, 3);
+    CHECK(core_leader(script.core, SHARD_META, &hint));
+    CHECK(hint.node == 3 && hint.voters == 1 && hint.term == 8);
+    script_close(&script);
+}
+
+TEST(core_leader, an_answer_that_did_not_come_does_not_hide_the_leader_for_ever)
+{
+    struct script script;
+    script_open_led(&script, 1);
+    struct script_client client;
+    struct script_request request;
+    struct leader_hint hint;
+    struct core_stats stats;
+    script_run(&script, &client, "GET a");
+    script_expect(&script, 1, &request);
+    script_advance(&script, 20 * 1000); /* Silence, and the client is told. */
+    CHECK_EQ(client.done, 1);
+    core_stats(script.core, &stats);
+    CHECK(stats.silences > 0);
+    CHECK(stats.shards_led == 1 && stats.shards_short == 0);
+    CHECK(core_leader(script.core, SHARD_FIRST, &hint));
+    CHECK(hint.node == 1 && hint.voters == 3);
+    script_client_free(&client);
+    while (script_take(&script, 1, &request)) {
+    }
+    script_run(&script, &client, "GET a");
+    script_expect(&script, 1, &request);
+    script_answer(&script, 1, &request, STATUS_NOT_LEADER, ""); /* It says so itself. */
+    CHECK(!core_leader(script.core, SHARD_FIRST, &hint));
+    core_stats(script.core, &stats);
+    CHECK(stats.shards_led == 0 && stats.shards_short == 1);
+    script_advance(&script, 20 * 1000);
+    script_client_free(&client);
+    script_close(&script);
+}

@@ -127,3 +127,40 @@ TEST(frame_hello, comes_back_and_refuses_unknown_roles)
     CHECK_EQ(frame_read_hello(body, &got), STATUS_PROTOCOL);
     buf_deinit(&out);
 }
+
+TEST(frame_part, comes_back_as_it_was_written)
+{
+    struct buf out;
+    buf_init(&out, 4096);
+    struct frame_part part = {.id = 7, .size = 10, .offset = 6, .bytes = slice_str("tail")};
+    frame_write_part(&out, &part);
+    struct frame frame;
+    size_t used = 0;
+    CHECK_EQ(frame_parse(buf_slice(&out), 4096, &frame, &used), STATUS_OK);
+    CHECK_EQ(frame.type, FRAME_PART);
+    struct frame_part got;
+    CHECK_EQ(frame_read_part(frame.body, &got), STATUS_OK);
+    CHECK_EQ(got.id, 7);
+    CHECK_EQ(got.size, 10);
+    CHECK_EQ(got.offset, 6);
+    CHECK_BYTES(got.bytes, "tail");
+    /* Nothing, and more than the whole. */
+    CHECK_EQ(frame_read_part(slice_of(frame.body.data, 24), &got), STATUS_PROTOCOL);
+    buf_clear(&out);
+    part.offset = 7;
+    frame_write_part(&out, &part);
+    CHECK_EQ(frame_parse(buf_slice(&out), 4096, &frame, &used), STATUS_OK);
+    CHECK_EQ(frame_read_part(frame.body, &got), STATUS_PROTOCOL);
+    buf_deinit(&out);
+}
+
+TEST(stage_ref, comes_back_as_it_was_written)
+{
+    struct stage_ref ref = {.id = 1, .size = UINT64_MAX, .offset = 3};
+    uint8_t bytes[STAGE_REF_SIZE];
+    stage_ref_encode(&ref, bytes);
+    struct stage_ref got;
+    CHECK(stage_ref_decode(slice_of(bytes, sizeof(bytes)), &got));
+    CHECK(got.id == 1 && got.size == UINT64_MAX && got.offset == 3);
+    CHECK(!stage_ref_decode(slice_of(bytes, sizeof(bytes) - 1), &got));
+}

@@ -438,7 +438,7 @@ TEST(session_open, closes_after_quit_and_after_an_error)
 TEST(session_open, closes_a_reader_that_does_not_read_and_serves_the_others)
 {
     struct net_rig *rig = net_new();
-    (void)front_rig_ask(&rig->front, "CONFIG SET client-output-buffer-limit 1mb\r\n");
+    (void)front_rig_ask(&rig->front, "CONFIG SET client-output-buffer-limit 64kb\r\n");
     struct net_client *slow = net_connect(rig, 0);
     struct net_client *good = net_connect(rig, 1);
     conn_pause(slow->conn);

@@ -93,7 +93,7 @@ TEST(lane_probe, begins_with_the_head_and_opens_with_its_answer)
     CHECK(lane_probe(lane, target_of(&bench)) == &bench.parts[0]);
     CHECK_EQ(lane->state, LANE_PROBE);
     bench.parts[0].run = lane->run;
-    lane_confirm(lane, &bench.parts[0], 99);
+    lane_confirm(lane, &bench.parts[0]);
     CHECK_EQ(lane->state, LANE_OPEN);
     lane_remove(lane, &bench.parts[0]);
     CHECK(lane->next == &bench.parts[1]);
@@ -107,7 +107,7 @@ TEST(lane_pause, goes_on_with_what_was_refused)
     lane_insert(lane, &bench.parts[0]);
     CHECK(lane_probe(lane, target_of(&bench)) == &bench.parts[0]);
     bench.parts[0].run = lane->run;
-    lane_confirm(lane, &bench.parts[0], 1);
+    lane_confirm(lane, &bench.parts[0]);
     for (unsigned i = 1; i < 4; i++) {
         lane_insert(lane, &bench.parts[i]);
         bench.parts[i].run = lane->run;
@@ -119,9 +119,9 @@ TEST(lane_pause, goes_on_with_what_was_refused)
     CHECK(lane_probe(lane, NULL) == &bench.parts[2]);
     CHECK_EQ(lane->run, run);
     bench.parts[2].run = run;
-    lane_confirm(lane, &bench.parts[1], 2); /* From before the pause. */
+    lane_confirm(lane, &bench.parts[1]); /* From before the pause. */
     CHECK_EQ(lane->state, LANE_PROBE);
-    lane_confirm(lane, &bench.parts[2], 3);
+    lane_confirm(lane, &bench.parts[2]);
     CHECK_EQ(lane->state, LANE_OPEN);
     CHECK(lane_unsent(lane) == NULL);
 }

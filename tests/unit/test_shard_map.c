@@ -311,3 +311,21 @@ TEST(node_desc_decode, refuses_texts_that_do_not_fit)
     CHECK(!node_desc_decode(&in, &back));
     buf_deinit(&bytes);
 }
+
+TEST(leader_hint_decode, gives_back_what_was_encoded_and_nothing_of_less)
+{
+    struct leader_hint hint = {.shard = 7, .term = 1ull << 40, .node = 3, .voters = 2};
+    struct leader_hint copy = {0};
+    struct buf bytes;
+    buf_init(&bytes, 64);
+    leader_hint_encode(&hint, &bytes);
+    CHECK_EQ(bytes.len, LEADER_HINT_SIZE);
+    struct reader in = reader_of(buf_slice(&bytes));
+    CHECK(leader_hint_decode(&in, &copy) && reader_done(&in));
+    CHECK(copy.shard == 7 && copy.term == 1ull << 40 && copy.node == 3 && copy.voters == 2);
+    for (size_t len = 0; len < bytes.len; len++) {
+        in = reader_of(slice_of(bytes.data, len));
+        CHECK(!leader_hint_decode(&in, &copy));
+    }
+    buf_deinit(&bytes);
+}
