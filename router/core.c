@@ -113,6 +113,22 @@ void core_execute(struct core *core, struct core_request *request)
     gather_begin(core, request);
 }
 
+uint64_t core_number(struct core *core)
+{
+    core->order++;
+    return core->order;
+}
+
+uint8_t *core_take_reply(struct core *core, struct slice reply)
+{
+    if (core->given == NULL || core->given != reply.data) {
+        return NULL;
+    }
+    uint8_t *memory = core->given;
+    core->given = NULL;
+    return memory;
+}
+
 void core_set_deadline(struct core *core, uint32_t deadline_ms)
 {
     assert(deadline_ms > 0);
@@ -148,12 +164,18 @@ enum status core_frame(struct core *core, unsigned link, const struct frame *fra
         return STATUS_OK;
     }
     backend->suspect_ms = 0;
+    backend->heard_ms = core_now(core);
     if (frame->type == FRAME_REPLY) {
         struct frame_reply reply;
         if (frame_read_reply(frame->body, &reply) != STATUS_OK) {
             return STATUS_PROTOCOL;
         }
         return flow_reply(core, backend, &reply);
+    }
+    if (frame->type == FRAME_PART) {
+        struct frame_part piece;
+        enum status status = frame_read_part(frame->body, &piece);
+        return status == STATUS_OK ? flow_reply_part(core, backend, &piece) : status;
     }
     if (frame->type == FRAME_MAP) {
         enum status status = map_watch_take(core, frame->body, true);
@@ -213,14 +235,30 @@ const struct shard_map *core_map(const struct core *core)
     return &core->map;
 }
 
+/* The leader that commands are sent to, or would be. False: unknown. */
+static bool leader_of(const struct core *core, const struct lane *lane, struct leader_hint *hint)
+{
+    *hint = (struct leader_hint){.shard = lane->shard, .term = lane->term, .node = lane->leader};
+    bool told =
+        lane->told_term >= lane->term && backend_usable(core, backend_of(core, lane->told_node));
+    if (hint->node == 0 && told) {
+        hint->node = lane->told_node;
+        hint->term = lane->told_term;
+    }
+    if (hint->node == lane->told_node && hint->term == lane->told_term) {
+        hint->voters = lane->told_voters;
+    }
+    return hint->node != 0;
+}
+
 bool core_leader(const struct core *core, uint64_t shard, struct leader_hint *hint)
 {
-    const struct lane *lane = map_get(&core->by_shard, shard);
-    if (lane == NULL || lane->leader == 0) {
-        return false;
+    if (shard == SHARD_META) {
+        *hint = core->meta;
+        return hint->node != 0;
     }
-    *hint = (struct leader_hint){.shard = shard, .term = lane->term, .node = lane->leader};
-    return true;
+    const struct lane *lane = map_get(&core->by_shard, shard);
+    return lane != NULL && leader_of(core, lane, hint);
 }
 
 bool core_node_up(const struct core *core, uint64_t node)
@@ -237,8 +275,10 @@ void core_stats(const struct core *core, struct core_stats *stats)
     stats->shards = core->lane_count;
     for (size_t i = 0; i < core->lane_count; i++) {
         const struct lane *lane = core->lanes[i];
-        const struct backend *leader = backend_of(core, lane->leader);
-        stats->shards_led += leader != NULL && leader->up;
+        struct leader_hint hint;
+        bool led = leader_of(core, lane, &hint) && core_node_up(core, hint.node);
+        stats->shards_led += led;
+        stats->shards_short += !led || hint.voters < lane->replica_count;
         stats->queued_max = lane->count > stats->queued_max ? lane->count : stats->queued_max;
     }
 }

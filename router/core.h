@@ -28,6 +28,8 @@ struct core_env {
     void (*connect)(void *ctx, unsigned link, const char *address);
     /* No call for this link comes any more; its number may be used again. */
     void (*disconnect)(void *ctx, unsigned link);
+    /* When bytes last came over the link, or left it. May be NULL: then frames alone count. */
+    uint64_t (*moved_ms)(void *ctx, unsigned link);
     /* A newer map was adopted: keep it where core_options.saved_map comes from. May be NULL. */
     void (*save_map)(void *ctx, struct slice bytes);
 };
@@ -55,6 +57,7 @@ struct core_request {
     const struct command *command; /* Not a FRONT_COMMAND; its arity is checked. */
     struct args args;              /* Valid, as is what it points to, until on_done. */
     uint8_t db;
+    uint8_t flags; /* REQUEST_PIECE, REQUEST_STAGED. */
     /* Exactly once, for OK and for errors; may be called before core_execute() returns. reply is
      * one RESP value in the machine's form, valid during the call. The request may be freed or used
      * again in it, and core_execute() may be called for others. */
@@ -74,6 +77,11 @@ struct core *core_new(const struct core_options *options, const struct core_env 
 void core_free(struct core *core);
 
 void core_execute(struct core *core, struct core_request *request);
+/* A number that no request of this core has and no other caller is given. */
+uint64_t core_number(struct core *core);
+/* Within on_done: takes over the memory of a large reply, to be freed with free(). NULL if it lies
+ * in no memory of its own: then it is to be copied. */
+uint8_t *core_take_reply(struct core *core, struct slice reply);
 /* For requests from now on. */
 void core_set_deadline(struct core *core, uint32_t deadline_ms);
 
@@ -91,7 +99,7 @@ void core_tick(struct core *core);
 void core_expire_all(struct core *core);
 
 const struct shard_map *core_map(const struct core *core);
-/* False: unknown. Any shard of the map but SHARD_META. */
+/* False: unknown. Any shard of the map, SHARD_META too. */
 bool core_leader(const struct core *core, uint64_t shard, struct leader_hint *hint);
 bool core_node_up(const struct core *core, uint64_t node);
 
@@ -119,6 +127,7 @@ struct core_stats {
     uint64_t queued_size;            /* Bytes of these. */
     uint64_t queued_max;             /* Parts in the longest lane, now. */
     uint64_t nodes, nodes_up, shards, shards_led;
+    uint64_t shards_short; /* With fewer voters than wanted, or not led. */
 };
 void core_stats(const struct core *core, struct core_stats *stats);
 

@@ -26,6 +26,7 @@ struct backend {
     bool subscribe_due;  /* SUBSCRIBE could not be sent yet. */
     uint64_t suspect_ms; /* When it was given up for saying nothing; 0: it is not. */
     uint64_t subscribe_ms;
+    uint64_t heard_ms;                       /* Last frame. */
     char *address;                           /* As dialled. Owned. */
     char map_address[NODE_ADDRESS_SIZE_MAX]; /* The map's at that time; "": not in it. */
 };
@@ -48,8 +49,9 @@ struct core {
     struct rand rand;
 
     struct shard_map map;
-    uint64_t layout;     /* Grows when ranges of shards change. */
-    struct lane **lanes; /* By position in map.shards. */
+    struct leader_hint meta; /* Who leads the meta group. */
+    uint64_t layout;         /* Grows when ranges of shards change. */
+    struct lane **lanes;     /* By position in map.shards. */
     size_t lane_count;
     struct map by_shard;
     struct backend **links; /* By link; NULL: free. */
@@ -75,6 +77,7 @@ struct core {
     struct slice *argv; /* Arguments of a share while it is written. */
     size_t argv_size;
     struct buf merged;
+    uint8_t *given; /* Memory of the reply at hand, if it may be taken. Owned. */
     struct core_stats stats;
 };
 

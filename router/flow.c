@@ -12,7 +12,6 @@
 
 enum {
     REQUEST_OVERHEAD = FRAME_HEADER_SIZE + 5 * 8 + 4 + 2 + 4,
-    HINT_SIZE = 3 * 8,
     TRY_DOUBLINGS_MAX = 2,
     STALL_MS = 2,
 };
@@ -44,6 +43,8 @@ void flow_detach(struct core *core, struct lane_part *part)
     slot->part = NULL;
     slot->free_next = core->slot_free;
     core->slot_free = part->slot;
+    free(part->coming);
+    part->coming = NULL;
 }
 
 static size_t key_step(const struct core_request *request)
@@ -116,7 +117,8 @@ static bool send_part(struct core *core, struct lane *lane, struct lane_part *pa
               (uint64_t)(part->tries & 0xff) << SLOT_BITS | part->slot,
         .shard = lane->shard,
         .deadline_ms = (uint32_t)left_ms,
-        .flags = (uint8_t)((retry ? REQUEST_RETRY : 0) | (first ? REQUEST_FIRST : 0)),
+        .flags =
+            (uint8_t)(request->flags | (retry ? REQUEST_RETRY : 0) | (first ? REQUEST_FIRST : 0)),
         .db = request->db,
         .args = share_args(core, part),
     };
@@ -250,10 +252,7 @@ void flow_remove(struct core *core, struct lane_part *part)
 static bool read_hint(struct slice body, struct leader_hint *hint)
 {
     struct reader in = reader_of(body);
-    hint->shard = reader_u64(&in);
-    hint->term = reader_u64(&in);
-    hint->node = reader_u64(&in);
-    return reader_done(&in);
+    return leader_hint_decode(&in, hint) && reader_done(&in);
 }
 
 static void answered(struct core *core,
@@ -267,7 +266,7 @@ static void answered(struct core *core,
         bool current = latest && lane->target == backend && part->run == lane->run;
         core->stats.late += !current;
         if (current) {
-            lane_confirm(lane, part, core_now(core));
+            lane_confirm(lane, part);
             lane->leader = lane->leader == 0 ? backend->node : lane->leader;
         }
         flow_remove(core, part);
@@ -313,6 +312,9 @@ static struct backend *take_hint(struct core *core,
         return NULL;
     }
     lane_forget(lane, from->node);
+    if (lane->told_node == from->node) {
+        lane->told_node = 0; /* It takes it back itself. */
+    }
     if (!read_hint(reply->body, &hint) || hint.shard != lane->shard || hint.node == from->node) {
         return NULL;
     }
@@ -400,6 +402,49 @@ enum status flow_reply(struct core *core, struct backend *backend, const struct 
     return STATUS_OK;
 }
 
+/* Begins anew with the first piece of another try. False: a piece is not what comes next. */
+static bool collect(struct lane_part *part, const struct frame_part *piece)
+{
+    if (piece->offset == 0) {
+        free(part->coming);
+        part->coming = malloc(piece->size);
+        assert(part->coming != NULL);
+        part->coming_size = piece->size;
+        part->coming_len = 0;
+        part->coming_id = piece->id;
+    }
+    if (part->coming == NULL || part->coming_id != piece->id || part->coming_len != piece->offset ||
+        part->coming_size != piece->size) {
+        return false;
+    }
+    memcpy(part->coming + part->coming_len, piece->bytes.data, piece->bytes.len);
+    part->coming_len += piece->bytes.len;
+    return true;
+}
+
+enum status flow_reply_part(struct core *core,
+                            struct backend *backend,
+                            const struct frame_part *piece)
+{
+    uint32_t index = (uint32_t)(piece->id & ((UINT32_C(1) << SLOT_BITS) - 1));
+    struct slot *slot = index < core->slot_size ? &core->slots[index] : NULL;
+    if (slot == NULL || slot->part == NULL || slot->generation != (uint32_t)(piece->id >> 32)) {
+        return STATUS_OK; /* Nobody waits for it any more. */
+    }
+    struct lane_part *part = slot->part;
+    if (!collect(part, piece) || part->coming_len < part->coming_size) {
+        return STATUS_OK;
+    }
+    struct frame_reply reply = {
+        .id = piece->id, .status = STATUS_OK, .body = slice_of(part->coming, part->coming_size)};
+    core->given = part->coming;
+    part->coming = NULL;
+    enum status status = flow_reply(core, backend, &reply);
+    free(core->given);
+    core->given = NULL;
+    return status;
+}
+
 void flow_found(struct core *core, struct backend *backend)
 {
     for (struct list *at = core->active.next; at != &core->active; at = at->next) {
@@ -434,7 +479,15 @@ void flow_lost(struct core *core, struct backend *backend)
 void flow_learn(struct core *core, const struct leader_hint *hint)
 {
     struct lane *lane = map_get(&core->by_shard, hint->shard);
-    if (lane == NULL || !lane_learn(lane, hint->node, hint->term)) {
+    if (lane == NULL) {
+        return;
+    }
+    if (hint->term >= lane->told_term) {
+        lane->told_node = hint->node;
+        lane->told_term = hint->term;
+        lane->told_voters = hint->voters;
+    }
+    if (!lane_learn(lane, hint->node, hint->term)) {
         return;
     }
     struct backend *leader = backend_of(core, hint->node);
@@ -444,6 +497,17 @@ void flow_learn(struct core *core, const struct leader_hint *hint)
     }
 }
 
+/* When the node was last seen to take or to send anything. One that does may be busy with what was
+ * asked before, or with a large value: it is not asked again, and nobody else in its place. */
+static uint64_t alive_ms(const struct core *core, const struct backend *backend)
+{
+    if (!backend->up || core->env.moved_ms == NULL) {
+        return backend->heard_ms;
+    }
+    uint64_t moved_ms = core->env.moved_ms(core->env.ctx, backend->link);
+    return moved_ms > backend->heard_ms ? moved_ms : backend->heard_ms;
+}
+
 /* When an unanswered part of the current run means that the target is not there; 0: none waits. */
 static uint64_t silence_ms(const struct core *core, const struct lane *lane)
 {
@@ -451,8 +515,9 @@ static uint64_t silence_ms(const struct core *core, const struct lane *lane)
     if (lane->target == NULL || head == NULL || head->run != lane->run) {
         return 0;
     }
-    uint64_t since_ms = head->sent_ms > lane->heard_ms ? head->sent_ms : lane->heard_ms;
     unsigned doublings = lane->silences < TRY_DOUBLINGS_MAX ? lane->silences : TRY_DOUBLINGS_MAX;
+    uint64_t alive = alive_ms(core, lane->target);
+    uint64_t since_ms = head->sent_ms > alive ? head->sent_ms : alive;
     return since_ms + ((uint64_t)core->try_ms << doublings);
 }
 

@@ -24,6 +24,10 @@ void flow_remove(struct core *core, struct lane_part *part);
 MUST_USE enum status flow_reply(struct core *core,
                                 struct backend *backend,
                                 const struct frame_reply *reply);
+/* A piece of one, likewise. */
+MUST_USE enum status flow_reply_part(struct core *core,
+                                     struct backend *backend,
+                                     const struct frame_part *piece);
 /* The link is up: lanes that waited for it go on. */
 void flow_found(struct core *core, struct backend *backend);
 /* The link is down. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "common/base/memory.h"
 #include "common/base/version.h"
 #include "router/router.h"
 
@@ -21,6 +22,7 @@ static void print_help(const struct config *config)
 
 int main(int argc, char **argv)
 {
+    memory_init();
     struct config config;
     config_init(&config, CONFIG_ROUTER);
     char error[CONFIG_ERROR_SIZE] = "";

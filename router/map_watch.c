@@ -13,8 +13,6 @@
 
 _Static_assert((int)LANE_REPLICAS_MAX == (int)SHARD_REPLICAS_MAX, "lanes hold all replicas");
 
-enum { HINT_SIZE = 3 * 8 };
-
 static bool same_ring(const struct shard_map *a, const struct shard_map *b)
 {
     if (a->shard_count != b->shard_count) {
@@ -175,15 +173,15 @@ enum status map_watch_take(struct core *core, struct slice bytes, bool save)
 
 bool map_watch_leaders(struct core *core, struct slice body)
 {
-    if (body.len % HINT_SIZE != 0) {
+    if (body.len % LEADER_HINT_SIZE != 0) {
         return false;
     }
     struct reader in = reader_of(body);
-    while (in.rest.len > 0) {
-        struct leader_hint hint;
-        hint.shard = reader_u64(&in);
-        hint.term = reader_u64(&in);
-        hint.node = reader_u64(&in);
+    struct leader_hint hint;
+    while (in.rest.len > 0 && leader_hint_decode(&in, &hint)) {
+        if (hint.shard == SHARD_META && hint.term >= core->meta.term && hint.node != 0) {
+            core->meta = hint;
+        }
         flow_learn(core, &hint);
     }
     return true;

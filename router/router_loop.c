@@ -10,6 +10,7 @@
 #include "common/front/session.h"
 #include "common/proto/resp.h"
 #include "router/router_report.h"
+#include "router/upload.h"
 
 enum {
     LINK_MAGIC = 0x4c4e4b31,
@@ -130,6 +131,12 @@ static struct buf *env_send(void *ctx, unsigned number)
     return link_full(link) ? NULL : link_out(link);
 }
 
+static uint64_t env_moved_ms(void *ctx, unsigned number)
+{
+    struct router_loop *part = ctx;
+    return link_moved_ms(part->links[number]->link);
+}
+
 static uint64_t env_now_ms(void *ctx)
 {
     const struct router_loop *part = ctx;
@@ -184,6 +191,7 @@ static struct router_call *take_call(struct router_loop *part)
         call = malloc(sizeof(*call));
         assert(call != NULL);
     }
+    call->core.flags = 0;
     call->part = part;
     call->next = NULL;
     part->calls++;
@@ -202,8 +210,23 @@ static void on_reply(struct core_request *core, struct slice reply)
 {
     struct router_call *call = (struct router_call *)(void *)core;
     struct request *request = call->request;
+    uint8_t *memory = core_take_reply(call->part->core, reply);
     put_call(call); /* The end of the request may begin the next one. */
-    request_finish(request, reply);
+    if (memory != NULL) {
+        request_finish_owned(request, memory, reply.len);
+    } else {
+        request_finish(request, reply);
+    }
+}
+
+/* What goes to a shard at once has to fit an entry of its log. */
+static bool too_large(const struct request *request)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < request->args.argc; i++) {
+        size += request->args.argv[i].len;
+    }
+    return size > UPLOAD_WHOLE_SIZE_MAX;
 }
 
 void router_loop_execute(struct router_loop *part, struct request *request)
@@ -216,7 +239,16 @@ void router_loop_execute(struct router_loop *part, struct request *request)
     call->core.on_done = on_reply;
     int64_t deadline_ms = config_number(part->router->config, CONFIG_request_deadline_ms);
     core_set_deadline(part->core, (uint32_t)deadline_ms);
-    core_execute(part->core, &call->core);
+    if (!upload_wanted(&call->core) && too_large(request)) {
+        put_call(call);
+        request_fail(request,
+                     "ERR the arguments of this command are larger than 30 MB in all; only "
+                     "SET, SETNX, SETEX, PSETEX and GETSET take larger values");
+    } else if (upload_wanted(&call->core)) {
+        upload_execute(part->core, &call->core);
+    } else {
+        core_execute(part->core, &call->core);
+    }
 }
 
 static void on_count(struct core_request *core, struct slice reply)
@@ -336,6 +368,7 @@ static void make_core(struct router_loop *part)
     struct core_env env = {.ctx = part,
                            .now_ms = env_now_ms,
                            .send = env_send,
+                           .moved_ms = env_moved_ms,
                            .connect = env_connect,
                            .disconnect = env_disconnect,
                            .save_map = env_save_map};

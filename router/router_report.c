@@ -39,6 +39,7 @@ static void report_cluster(struct router_loop *part, const struct core_stats *st
     report(part, METRIC_cluster_nodes, stats->nodes);
     report(part, METRIC_cluster_shards, stats->shards);
     report(part, METRIC_cluster_shards_led, stats->shards_led);
+    report(part, METRIC_cluster_shards_short, stats->shards_short);
 }
 
 void router_report_counters(struct router_loop *part)
@@ -95,6 +96,7 @@ void router_report_info(struct router_loop *part, struct buf *out)
         {"nodes_up", stats.nodes_up},
         {"shards", stats.shards},
         {"shards_led", stats.shards_led},
+        {"shards_short", stats.shards_short},
         {"shard_commands", metrics_sum(metrics, METRIC_shard_commands_total)},
         {"shard_gathers", metrics_sum(metrics, METRIC_shard_gathers_total)},
         {"shard_tries", metrics_sum(metrics, METRIC_shard_tries_total)},

@@ -137,10 +137,9 @@ struct lane_part *lane_probe(struct lane *lane, struct backend *target)
     return lane->probe;
 }
 
-void lane_confirm(struct lane *lane, const struct lane_part *part, uint64_t now_ms)
+void lane_confirm(struct lane *lane, const struct lane_part *part)
 {
     assert(part->lane == lane && part->run == lane->run);
-    lane->heard_ms = now_ms;
     if (lane->state == LANE_SHUT || (lane->state == LANE_PROBE && lane->probe != part)) {
         return; /* An answer from before the pause: no word yet on the refused. */
     }

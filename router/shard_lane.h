@@ -47,6 +47,10 @@ struct lane_part {
     uint8_t *reply; /* Of a share: kept until all are there. Owned. */
     size_t reply_size;
     struct lane_part *sibling; /* Next share of the same request. */
+    uint8_t *coming;           /* Of a large reply: what has come of it. Owned. */
+    size_t coming_size;
+    size_t coming_len;
+    uint64_t coming_id; /* Of the frames. */
 };
 
 enum { LANE_REPLICAS_MAX = 5 };
@@ -66,13 +70,17 @@ struct lane {
     struct backend *target; /* PROBE, OPEN; SHUT: whose run will go on, or NULL. */
     uint32_t run;
     uint64_t wake_ms;   /* SHUT: when to try again; OPEN with next: when to go on. 0: no time. */
-    uint64_t heard_ms;  /* Last answer of the target as the leader. */
     unsigned failures;  /* Refusals, silences and lost links since the last answer. */
     unsigned redirects; /* Hints followed at once since then. */
     unsigned silences;
     unsigned turn;   /* Which replica was asked last when no leader was known. */
     uint64_t leader; /* Node, 0: unknown. */
     uint64_t term;   /* In which it was known, also if it no longer is. */
+    /* What a leader itself said last, see struct leader_hint; it stays when `leader` is forgotten
+     * because an answer did not come. */
+    uint64_t told_node;
+    uint64_t told_term;
+    uint64_t told_voters;
     unsigned replica_count;
     struct backend *replicas[LANE_REPLICAS_MAX]; /* The map's; NULL if the node is unknown. */
 };
@@ -107,6 +115,6 @@ struct lane_part *lane_unsent(const struct lane *lane);
  * and a new one SHUT. */
 struct lane_part *lane_probe(struct lane *lane, struct backend *target);
 /* The target has answered part, just before it is removed, as the leader. */
-void lane_confirm(struct lane *lane, const struct lane_part *part, uint64_t now_ms);
+void lane_confirm(struct lane *lane, const struct lane_part *part);
 
 #endif

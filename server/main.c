@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "common/base/memory.h"
 #include "common/front/front.h"
 #include "server/server.h"
 
@@ -46,5 +47,6 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    memory_init();
     return run(argc, argv);
 }

@@ -186,6 +186,23 @@ static void on_subscribe(void *ctx, uint64_t peer, uint64_t version)
     }
 }
 
+static void on_push_map(void *ctx, uint64_t peer, struct slice encoded)
+{
+    struct node *node = ctx;
+    struct buf *out = node->env.out_peer(node->env.ctx, peer);
+    if (out != NULL) {
+        size_t offset = frame_begin(out, FRAME_MAP, 0);
+        buf_append_slice(out, encoded);
+        frame_end(out, offset);
+    }
+}
+
+static void on_addresses_changed(void *ctx)
+{
+    struct node *node = ctx;
+    node->env.map_changed(node->env.ctx, agent_map(node->agent));
+}
+
 static void run_save(struct job *job)
 {
     struct save_job *save = list_entry(job, struct save_job, job);
@@ -291,7 +308,10 @@ static void run_remove(struct worker *to, struct worker_mail *mail)
     free(replica);
 }
 
-static void on_replica_create(void *ctx, const struct shard_desc *desc, uint64_t replica, bool birth)
+static void on_replica_create(void *ctx,
+                              const struct shard_desc *desc,
+                              uint64_t replica,
+                              bool birth)
 {
     struct node *node = ctx;
     assert(node->workers != NULL);
@@ -344,6 +364,8 @@ struct node *node_new(const struct node_options *options, const struct node_env 
                                   .disconnect = on_disconnect,
                                   .request = on_request,
                                   .subscribe = on_subscribe,
+                                  .push_map = on_push_map,
+                                  .addresses_changed = on_addresses_changed,
                                   .save_identity = on_save_identity,
                                   .save_map = on_save_map,
                                   .joined = on_joined,
@@ -553,6 +575,9 @@ enum status node_frame(struct node *node, const struct frame *frame)
     if (frame->type == FRAME_MAP) {
         return agent_receive_map(node->agent, frame->body);
     }
+    if (frame->type == FRAME_LEADERS && node->workers != NULL) {
+        return worker_hear(node->workers[0], frame->body);
+    }
     if (frame->type == FRAME_REPLY) {
         struct frame_reply reply;
         enum status status = frame_read_reply(frame->body, &reply);
@@ -632,6 +657,11 @@ bool node_refuses_writes(const struct node *node, bool grows)
 const struct shard_map *node_map(const struct node *node)
 {
     return agent_map(node->agent);
+}
+
+const char *node_address(const struct node *node, uint64_t id)
+{
+    return agent_address(node->agent, id);
 }
 
 const struct identity *node_identity(const struct node *node)

@@ -25,7 +25,7 @@ struct node_env {
     /* The node has an identity: make the workers, then node_start(). May be called in node_tick()
      * or a job's done. */
     void (*joined)(void *ctx, const struct identity *identity);
-    /* Workers on loops other than 0 got a new map: connect to its nodes. Loop 0. */
+    /* Loops other than 0: connect to the nodes of the map, each at its node_address(). Loop 0. */
     void (*map_changed)(void *ctx, const struct shard_map *map);
     void (*failed)(void *ctx, enum status status, const char *text);
 };
@@ -42,8 +42,9 @@ struct node_options {
     unsigned loops;
     struct store *store;
     struct wal *wal;
-    uint64_t flush_bytes;    /* Log written since the last flush that makes another one due. */
-    uint64_t free_space_min; /* Bytes: under it what grows is refused; under half of it all writes. */
+    uint64_t flush_bytes; /* Log written since the last flush that makes another one due. */
+    /* Bytes of free disk: under it what grows is refused; under half of it all writes. */
+    uint64_t free_space_min;
 };
 
 struct node *node_new(const struct node_options *options, const struct node_env *env);
@@ -64,7 +65,7 @@ MUST_USE enum status node_link_up(struct node *node,
                                   const struct frame_hello *hello);
 void node_link_down(struct node *node, uint64_t peer);
 void node_link_refused(struct node *node, uint64_t peer, enum status status, const char *text);
-/* FRAME_MAP, FRAME_REPLY; others are ignored. */
+/* FRAME_MAP, FRAME_LEADERS, FRAME_REPLY; others are ignored. */
 MUST_USE enum status node_frame(struct node *node, const struct frame *frame);
 
 /* What the worker on loop 0 (or, by mail, any other) reports. */
@@ -75,6 +76,8 @@ void node_removed(struct node *node, uint64_t shard, uint64_t replica);
 bool node_refuses_writes(const struct node *node, bool grows);
 
 const struct shard_map *node_map(const struct node *node);
+/* See agent_address(). */
+const char *node_address(const struct node *node, uint64_t id);
 const struct identity *node_identity(const struct node *node);
 bool node_is_joined(const struct node *node);
 

@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/disk.h"
 #include "common/base/log.h"
+#include "server/preflight.h"
 #include "server/server_private.h"
 
 enum {
@@ -17,6 +18,7 @@ enum {
     PATH_SIZE_MAX = 4096,
     SILENT_MAX = 1024,
     LEAVE_MS = 1000, /* To give leadership away at the end. */
+    STOP_TURNS = 8,
 };
 
 static int complain(int code, const char *text)
@@ -189,7 +191,10 @@ static void on_session(void *arg, struct conn *conn)
 
 /* ---- start ---- */
 
-static enum status open_port(struct server *server, struct lane *lane, const char *address, char *error)
+static enum status open_port(struct server *server,
+                             struct lane *lane,
+                             const char *address,
+                             char *error)
 {
     struct port_options options = {.address = address,
                                    .shared = lane->index > 0,
@@ -197,7 +202,7 @@ static enum status open_port(struct server *server, struct lane *lane, const cha
                                    .link = {.hello = &server->hello,
                                             .handler = &server_visitor_handler,
                                             .arg = lane,
-                                            .output_max = 256 << 20},
+                                            .output_max = LINK_OUTPUT_SIZE_MAX / 4},
                                    .on_session = on_session,
                                    .arg = lane};
     return port_open(lane->loop, &options, &lane->port, error);
@@ -223,6 +228,7 @@ static void make_worker(struct server *server, struct lane *lane)
     struct worker_env env = {.ctx = lane,
                              .out_node = server_out_node,
                              .out_link = server_out_link,
+                             .link_pending = server_link_pending,
                              .node_loops = server_node_loops,
                              .post = worker_post,
                              .run = lane_run,
@@ -330,6 +336,11 @@ static void on_map_changed(void *ctx, const struct shard_map *map)
         follow->lane = &server->lanes[i];
         shard_map_init(&follow->map);
         shard_map_copy(&follow->map, map);
+        for (size_t k = 0; k < follow->map.node_count; k++) {
+            struct node_desc *node = &follow->map.nodes[k];
+            (void)snprintf(node->address, sizeof(node->address), "%s",
+                           node_address(server->node, node->id));
+        }
         mailbox_post(server->lanes[i].loop, &follow->mail);
     }
 }
@@ -405,6 +416,36 @@ static void make_node(struct server *server)
     free(seeds_text);
 }
 
+static void on_file(void *arg, const char *name)
+{
+    (void)name;
+    *(bool *)arg = true;
+}
+
+/* A node that is part of a cluster and has lost its store or its log would come back as a voter who
+ * has forgotten what it acknowledged. */
+static int check_data(const struct server *server)
+{
+    char path[PATH_SIZE_MAX];
+    char text[PATH_SIZE_MAX + 256];
+    (void)snprintf(path, sizeof(path), "%s/store/CURRENT", server->dir);
+    bool store = disk_exists(path);
+    (void)snprintf(path, sizeof(path), "%s/log", server->dir);
+    bool log = false;
+    if (disk_list(path, on_file, &log) != STATUS_OK) {
+        log = false;
+    }
+    if (store && log) {
+        return 0;
+    }
+    (void)snprintf(text, sizeof(text),
+                   "%s: the %s of node %llu is gone: put it back, or start this node with an empty "
+                   "--data directory and --join, so that the others give it its data anew",
+                   server->dir, store ? "log" : "store",
+                   (unsigned long long)server->identity.node);
+    return complain(EXIT_FAILED, text);
+}
+
 static int open_identity(struct server *server)
 {
     struct identity_request request = {
@@ -421,7 +462,27 @@ static int open_identity(struct server *server)
     }
     memcpy(server->hello.cluster, server->identity.cluster, sizeof(server->hello.cluster));
     server->hello.node = server->identity.node;
-    return 0;
+    server->marked = identity_is_marked(server->dir, &server->identity);
+    return server->marked ? check_data(server) : 0;
+}
+
+/* A directory of one cluster is not to be opened for another. */
+static int ask_seeds(struct server *server)
+{
+    if (identity_cluster_is_zero(server->identity.cluster)) {
+        return 0;
+    }
+    char *seeds_text = strdup(config_text(server->config, CONFIG_join));
+    assert(seeds_text != NULL);
+    const char *seeds[AGENT_SEEDS_MAX];
+    struct preflight preflight = {.identity = &server->identity,
+                                  .seeds = seeds,
+                                  .seed_count = split_list(seeds_text, seeds, AGENT_SEEDS_MAX),
+                                  .own = {server->address, server->advertise}};
+    char text[IDENTITY_TEXT_SIZE_MAX] = "";
+    enum status status = preflight.seed_count == 0 ? STATUS_OK : preflight_run(&preflight, text);
+    free(seeds_text);
+    return status == STATUS_OK ? 0 : complain(EXIT_FAILED, text);
 }
 
 static int open_data(struct server *server)
@@ -440,6 +501,10 @@ static int open_data(struct server *server)
             .spares_max = 4};
         (void)snprintf(path, sizeof(path), "%s/log", server->dir);
         status = wal_open(path, &wal, &server->wal);
+    }
+    if (status == STATUS_OK && !server->marked) {
+        (void)snprintf(path, sizeof(path), "%s/format", server->dir);
+        status = identity_mark(server->dir);
     }
     if (status == STATUS_OK) {
         return 0;
@@ -513,7 +578,7 @@ static bool busy(const struct server *server)
     return false;
 }
 
-static void close_workers(struct server *server)
+static void end_threads(struct server *server)
 {
     for (unsigned i = 1; i < server->loops; i++) {
         if (server->lanes[i].threaded) {
@@ -524,11 +589,31 @@ static void close_workers(struct server *server)
     for (unsigned i = 0; i < server->loops; i++) {
         loop_timer_stop(&server->lanes[i].tick);
     }
-    while (busy(server)) {
+}
+
+/* Lets all loops run, on this thread, until no job is left, and some turns at least. */
+static void step_all(struct server *server, int turns)
+{
+    for (int turn = 0; turn < turns || busy(server); turn++) {
         for (unsigned i = 0; i < server->loops; i++) {
-            loop_step(server->lanes[i].loop, 1);
+            loop_step(server->lanes[i].loop, turn < turns ? 0 : 1);
         }
     }
+}
+
+static void close_workers(struct server *server)
+{
+    for (unsigned i = 0; i < server->loops; i++) {
+        server->lanes[i].closing = true;
+    }
+    step_all(server, 1);
+    for (unsigned i = 0; i < server->loops; i++) {
+        if (server->lanes[i].worker != NULL) {
+            worker_quit(server->lanes[i].worker);
+        }
+    }
+    /* Mail between loops, and what it leads to: no chain of it is longer. */
+    step_all(server, STOP_TURNS);
     for (unsigned i = 0; i < server->loops; i++) {
         struct lane *lane = &server->lanes[i];
         struct worker *worker = lane->worker;
@@ -541,6 +626,7 @@ static void close_workers(struct server *server)
 
 static void close_all(struct server *server)
 {
+    end_threads(server); /* What belongs to a loop is touched on its thread, or when there is none. */
     for (unsigned i = 0; i < server->loops; i++) {
         if (server->lanes[i].port != NULL) {
             port_close(server->lanes[i].port);
@@ -581,10 +667,30 @@ static void close_all(struct server *server)
     }
 }
 
+/* What goes into the cluster map has bounds there. */
+static int check_texts(const struct server *server)
+{
+    if (strlen(config_text(server->config, CONFIG_zone)) >= NODE_ZONE_SIZE_MAX) {
+        return complain(EXIT_USAGE, "--zone is too long: at most 31 bytes");
+    }
+    unsigned count = 0;
+    for (const char *at = config_text(server->config, CONFIG_join); *at != '\0';) {
+        size_t len = strcspn(at, ",");
+        if (len == 0 || len >= NODE_ADDRESS_SIZE_MAX || ++count > AGENT_SEEDS_MAX) {
+            return complain(EXIT_USAGE, "--join takes 1 to 16 addresses ADDR:PORT, separated by "
+                                        "commas, each of at most 63 bytes");
+        }
+        at += len + (at[len] == ',');
+    }
+    return 0;
+}
+
 static int start(struct server *server)
 {
-    int code = open_front(server);
+    int code = check_texts(server);
+    code = code != 0 ? code : open_front(server);
     code = code != 0 ? code : open_identity(server);
+    code = code != 0 ? code : ask_seeds(server);
     code = code != 0 ? code : open_data(server);
     if (code != 0) {
         return code;

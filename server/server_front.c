@@ -22,12 +22,12 @@ static void fail_not_leader(struct client_op *self, struct slice hint_bytes)
 {
     struct lane *lane = self->lane;
     struct reader in = reader_of(hint_bytes);
-    (void)reader_u64(&in);
-    (void)reader_u64(&in);
-    uint64_t node = reader_u64(&in);
-    const struct node_desc *desc = shard_map_node(worker_map(lane->worker), node);
+    struct leader_hint hint;
+    bool read = leader_hint_decode(&in, &hint);
+    const struct node_desc *desc =
+        read ? shard_map_node(worker_map(lane->worker), hint.node) : NULL;
     char text[256];
-    if (in.failed || desc == NULL) {
+    if (desc == NULL) {
         (void)snprintf(text, sizeof(text),
                        "NOTLEADER shard %llu is led by another node; connect to a sherd-router, "
                        "which finds it",
@@ -36,7 +36,7 @@ static void fail_not_leader(struct client_op *self, struct slice hint_bytes)
         (void)snprintf(text, sizeof(text),
                        "NOTLEADER shard %llu is led by node %llu at %s; connect there, or to a "
                        "sherd-router",
-                       (unsigned long long)self->op.shard, (unsigned long long)node,
+                       (unsigned long long)self->op.shard, (unsigned long long)hint.node,
                        desc->address);
     }
     request_fail(self->request, text);
@@ -104,8 +104,9 @@ static void execute(void *arg, struct request *request)
 {
     struct server *server = arg;
     struct lane *lane = &server->lanes[request->loop];
-    if (lane->worker == NULL) {
-        request_fail(request, "LOADING this node has not joined its cluster yet");
+    if (lane->worker == NULL || lane->closing) {
+        request_fail(request, lane->closing ? "LOADING this node is stopping"
+                                            : "LOADING this node has not joined its cluster yet");
         return;
     }
     const char *reason = NULL;

@@ -4,7 +4,8 @@
 #include "common/base/log.h"
 #include "server/server_private.h"
 
-enum { LINK_FRAMES_FULL = 256 << 20 };
+/* Unsent output to another node: more is not queued behind it. Raft and transfers send again. */
+enum { LINK_FRAMES_FULL = 32 << 20 };
 
 struct peer *server_peer(struct lane *lane, uint64_t id)
 {
@@ -18,7 +19,12 @@ static void on_peer_up(void *arg, struct link *link, const struct frame_hello *h
     peer->up = true; /* The agent may speak at once. */
     peer->loops = hello->loops;
     if (lane->index == 0) {
-        enum status status = node_link_up(lane->server->node, peer->id, hello);
+        uint64_t id = peer->id;
+        enum status status = node_link_up(lane->server->node, id, hello);
+        struct peer *now = server_peer(lane, id);
+        if (now == NULL || now->link != link) {
+            return; /* The agent wants this link no more: it is gone, and so is peer. */
+        }
         if (status != STATUS_OK) {
             peer->up = false;
             link_reset(link, status);
@@ -36,6 +42,9 @@ static enum status on_peer_frame(void *arg, struct link *link, const struct fram
     (void)link;
     struct peer *peer = arg;
     struct lane *lane = peer->lane;
+    if (lane->closing) {
+        return STATUS_CLOSED;
+    }
     return lane->index == 0 ? node_frame(lane->server->node, frame) : STATUS_OK;
 }
 
@@ -118,14 +127,14 @@ void server_peer_follow(struct lane *lane, const struct shard_map *map)
     uint64_t self = node_identity(lane->server->node)->node;
     for (size_t i = 0; i < map->node_count; i++) {
         const struct node_desc *node = &map->nodes[i];
-        if (node->id != self && node->state != NODE_GONE) {
+        if (node->id != self && node->state != NODE_GONE && node->address[0] != '\0') {
             server_peer_connect(lane, node->id, node->address);
         }
     }
     size_t at = 0;
     for (struct peer *peer; (peer = map_next(&lane->peers, &at)) != NULL;) {
         const struct node_desc *node = shard_map_node(map, peer->id);
-        if (node == NULL || node->state == NODE_GONE) {
+        if (node == NULL || node->state == NODE_GONE || node->address[0] == '\0') {
             server_peer_disconnect(lane, peer->id);
         }
     }
@@ -164,6 +173,13 @@ struct buf *server_out_link(void *ctx, uint64_t number)
     return visitor == NULL || !link_is_up(visitor->link) ? NULL : link_out(visitor->link);
 }
 
+size_t server_link_pending(void *ctx, uint64_t number)
+{
+    struct lane *lane = ctx;
+    struct visitor *visitor = map_get(&lane->visitors, number);
+    return visitor == NULL ? 0 : link_pending(visitor->link);
+}
+
 static void on_visitor_up(void *arg, struct link *link, const struct frame_hello *hello)
 {
     struct lane *lane = arg;
@@ -178,16 +194,53 @@ static void on_visitor_up(void *arg, struct link *link, const struct frame_hello
     link_set_arg(link, visitor);
 }
 
+struct map_mail {
+    struct mail mail;
+    struct lane *lane; /* Of loop 0. */
+    size_t len;
+    uint8_t bytes[];
+};
+
+static void on_map_mail(struct mail *mail)
+{
+    struct map_mail *map = list_entry(mail, struct map_mail, mail);
+    struct frame frame = {.type = FRAME_MAP, .body = slice_of(map->bytes, map->len)};
+    if (!map->lane->closing && node_frame(map->lane->server->node, &frame) != STATUS_OK) {
+        log_warn("map.malformed", "action=\"it was dropped\"");
+    }
+    free(map);
+}
+
+/* A node of the meta group tells this one, which may not know where to ask. */
+static enum status take_map(struct lane *lane, const struct frame *frame)
+{
+    if (lane->index == 0) {
+        return node_frame(lane->server->node, frame);
+    }
+    struct map_mail *map = malloc(sizeof(*map) + frame->body.len);
+    assert(map != NULL);
+    map->mail.run = on_map_mail;
+    map->lane = &lane->server->lanes[0];
+    map->len = frame->body.len;
+    memcpy(map->bytes, frame->body.data, frame->body.len);
+    mailbox_post(map->lane->loop, &map->mail);
+    return STATUS_OK;
+}
+
 static enum status on_visitor_frame(void *arg, struct link *link, const struct frame *frame)
 {
     struct visitor *visitor = arg;
     struct worker *worker = visitor->lane->worker;
-    if (worker == NULL) {
+    if (worker == NULL || visitor->lane->closing) {
         return STATUS_CLOSED; /* Not part of a cluster yet: whoever asks connects again later. */
+    }
+    if (frame->type == FRAME_MAP && visitor->node != 0) {
+        return take_map(visitor->lane, frame);
     }
     /* A reader that does not read: what it asks for waits in its socket. */
     if (link_full(link)) {
         link_pause(link);
+        link_await_drained(link);
     }
     return worker_frame(worker, visitor->number, visitor->node, frame);
 }
@@ -199,7 +252,7 @@ static void on_visitor_down(void *arg, struct link *link, enum status reason)
     struct visitor *visitor = arg;
     struct lane *lane = visitor->lane;
     (void)map_remove(&lane->visitors, visitor->number);
-    if (lane->worker != NULL) {
+    if (lane->worker != NULL && !lane->closing) {
         worker_link_down(lane->worker, visitor->number);
     }
     free(visitor);

@@ -24,6 +24,7 @@ struct lane {
     unsigned index;
     struct loop *loop;
     struct worker *worker; /* NULL until the node has an identity, and at the end. */
+    bool closing;          /* The threads have ended: nothing new is taken. */
     struct port *port;
     struct thread thread;
     bool threaded;
@@ -79,6 +80,7 @@ struct server {
     struct server_seen seen;
     atomic_bool leaving; /* SIGTERM came: leadership is being given away. */
     uint64_t leave_by_ms;
+    bool marked; /* Store and log of the directory were there before this start. */
     bool stopping;
     int exit_code;
 };
@@ -93,6 +95,7 @@ void server_peer_follow(struct lane *lane, const struct shard_map *map);
 void server_peer_free_all(struct lane *lane);
 struct buf *server_out_node(void *ctx, uint64_t node);
 struct buf *server_out_link(void *ctx, uint64_t number);
+size_t server_link_pending(void *ctx, uint64_t number);
 unsigned server_node_loops(void *ctx, uint64_t node);
 
 /* server_front.c: clients that speak to the node directly. */

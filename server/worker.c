@@ -12,9 +12,9 @@
 enum {
     SCRATCH_SIZE_MAX = 1 << 30,
     TURN_ROUNDS_MAX = 8,
-    SECOND_MS = 1000,
-    COMMIT_ROWS = 1024, /* So many rows wait in the txn at most, */
-    COMMIT_SIZE = 4 << 20, /* or so many bytes, or until the next tick. */
+    COMMIT_ROWS = 2048, /* So many rows wait in the txn at most, */
+    COMMIT_SIZE = 4 << 20, /* or so many bytes, or so long. */
+    COMMIT_MS = 40,
 };
 
 static void host_send(void *ctx, uint64_t node, unsigned loop, struct slice batch)
@@ -118,11 +118,15 @@ struct worker *worker_new(const struct worker_options *options, const struct wor
     buf_init(&worker->map_bytes, SCRATCH_SIZE_MAX);
     map_init(&worker->slots);
     map_init(&worker->leaders);
+    map_init(&worker->gates);
+    map_init(&worker->heard);
+    map_init(&worker->leavers);
     shard_map_init(&worker->map);
     struct list *lists[] = {&worker->woken,       &worker->touched,  &worker->slow_waiting,
                             &worker->births,      &worker->installs, &worker->removals,
                             &worker->subscribers, &worker->ops_free, &worker->wanted,
-                            &worker->refusals};
+                            &worker->refusals,    &worker->drops,    &worker->slow_held,
+                            &worker->outgoing};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         list_init(lists[i]);
     }
@@ -139,7 +143,8 @@ struct worker *worker_new(const struct worker_options *options, const struct wor
                                            .wake = on_wake,
                                            .touched = on_touched,
                                            .on_role = board_role,
-                                           .read_slow = op_slow,
+                                           .read_slow = slow_begin,
+                                           .crowded = slow_crowded,
                                            .refuse_writes = on_refuse_writes,
                                            .snapshot_wanted = snapshot_wanted,
                                            .snapshot_install = snapshot_install,
@@ -147,22 +152,20 @@ struct worker *worker_new(const struct worker_options *options, const struct wor
     return worker;
 }
 
-static void free_leaders(struct worker *worker)
-{
-    size_t at = 0;
-    for (struct leader_hint *hint; (hint = map_next(&worker->leaders, &at)) != NULL;) {
-        free(hint);
-    }
-    map_deinit(&worker->leaders);
-}
-
-void worker_close(struct worker *worker)
+void worker_quit(struct worker *worker)
 {
     assert(!worker_busy(worker));
+    slow_close(worker);
+    part_close(worker);
     size_t at = 0;
     for (struct slot *slot; (slot = map_next(&worker->slots, &at)) != NULL;) {
         replica_drop(worker, slot);
     }
+}
+
+void worker_close(struct worker *worker)
+{
+    worker_quit(worker);
     map_deinit(&worker->slots);
     worker_free_waiting(worker);
     transfer_free(worker->transfer);
@@ -170,7 +173,8 @@ void worker_close(struct worker *worker)
     wal_port_close(worker->port);
     /* What was applied and not committed is applied again from the log at the next start. */
     txn_free(worker->txn);
-    free_leaders(worker);
+    board_free(worker);
+    gate_free_all(worker);
     shard_map_deinit(&worker->map);
     buf_deinit(&worker->entry);
     buf_deinit(&worker->planned);
@@ -182,7 +186,8 @@ void worker_close(struct worker *worker)
 
 bool worker_busy(const struct worker *worker)
 {
-    return worker->jobs > 0 || transfer_busy(worker->transfer);
+    return worker->jobs > 0 || transfer_busy(worker->transfer) ||
+           !list_empty(&worker->slow_waiting);
 }
 
 struct slot *worker_slot(struct worker *worker, uint64_t shard)
@@ -259,10 +264,9 @@ static bool commit_is_due(const struct worker *worker)
 /* False while the engine stalls. */
 static bool commit(struct worker *worker)
 {
-    bool meta = false;
     for (struct list *at; (at = list_pop_front(&worker->touched)) != NULL;) {
         struct slot *slot = list_entry(at, struct slot, touched);
-        meta = meta || shard_id(slot->shard) == SHARD_META;
+        worker->meta_due = worker->meta_due || shard_id(slot->shard) == SHARD_META;
         shard_store_state(slot->shard);
     }
     if (!txn_empty(worker->txn)) {
@@ -278,7 +282,8 @@ static bool commit(struct worker *worker)
         }
         worker->stats.commits++;
     }
-    if (meta) {
+    if (worker->meta_due) {
+        worker->meta_due = false;
         worker->env.meta_changed(worker->env.ctx);
     }
     return true;
@@ -286,6 +291,7 @@ static bool commit(struct worker *worker)
 
 void worker_turn(struct worker *worker)
 {
+    part_turn(worker);
     for (int round = 0; round < TURN_ROUNDS_MAX; round++) {
         if (!worker->overloaded) {
             turn_shards(worker);
@@ -295,9 +301,10 @@ void worker_turn(struct worker *worker)
             break;
         }
     }
+    replica_after_sync(worker);
     if (commit_is_due(worker) && commit(worker)) {
         worker->commit_due = false;
-        op_after_commit(worker);
+        slow_after_commit(worker);
         snapshot_after_commit(worker);
         replica_after_commit(worker);
     }
@@ -307,17 +314,22 @@ void worker_tick(struct worker *worker)
 {
     uint64_t now_ms = clock_now_ms();
     worker->overloaded = store_overloaded(worker->options.store);
-    worker->commit_due = !txn_empty(worker->txn) || !list_empty(&worker->touched);
+    if (now_ms - worker->commit_ms >= COMMIT_MS) {
+        worker->commit_ms = now_ms;
+        worker->commit_due = !txn_empty(worker->txn) || !list_empty(&worker->touched);
+    }
     host_tick(worker->host);
     transfer_tick(worker->transfer);
-    if (now_ms - worker->second_ms >= SECOND_MS) {
-        worker->second_ms = now_ms;
-        replica_second(worker, now_ms);
-    }
+    slow_tick(worker);
+    replica_tick(worker, now_ms);
 }
 
 void worker_node_changed(struct worker *worker, uint64_t node, bool connected)
 {
+    if (connected) {
+        (void)map_remove(&worker->leavers, node); /* It was started again. */
+    }
+    worker->look_all = true;
     host_peer_changed(worker->host, node, connected);
 }
 
@@ -333,6 +345,7 @@ static void run_forget(struct worker *to, struct worker_mail *mail)
 void worker_link_down(struct worker *worker, uint64_t link)
 {
     board_forget(worker, link);
+    gate_close(worker, link);
     op_forget(worker, worker->options.loop, link);
     struct buf bytes;
     buf_init(&bytes, 8);
@@ -381,6 +394,13 @@ static enum status receive_bulk(struct worker *worker, uint64_t node, struct sli
     }
     struct slot *slot = worker_slot(worker, shard);
     bool takes = slot != NULL && !slot->removing && shard_state(slot->shard)->replica == replica;
+    if (takes) {
+        /* The files of a snapshot that was accepted stay until it is installed: a crash makes the
+         * installation go on from them. Another leader offers its own again in a moment. */
+        struct group_info info;
+        group_info(shard_group(slot->shard), &info);
+        takes = !info.installing;
+    }
     return transfer_receive(worker->transfer, node, body, takes);
 }
 
@@ -442,6 +462,7 @@ enum status worker_frame(struct worker *worker,
     case FRAME_HELLO:
     case FRAME_REFUSED:
     case FRAME_REPLY:
+    case FRAME_PART:
     case FRAME_MAP:
     case FRAME_LEADERS:
     case FRAME_TYPE_COUNT: break;
@@ -479,6 +500,7 @@ void worker_stats(struct worker *worker, struct worker_stats *stats)
         const struct shard_stats *shard = shard_stats(slot->shard);
         stats->shards++;
         stats->leaders += shard_leads(slot->shard);
+        stats->shards_short += shard_leads(slot->shard) && slot->short_of;
         stats->shard.writes += shard->writes;
         stats->shard.reads += shard->reads;
         stats->shard.slow_reads += shard->slow_reads;

@@ -31,6 +31,8 @@ struct worker_env {
     struct buf *(*out_node)(void *ctx, uint64_t node);
     /* Output to whoever is connected here under this number; NULL if it is gone. */
     struct buf *(*out_link)(void *ctx, uint64_t link);
+    /* Bytes of that output that have not left. May be NULL: nothing is known. */
+    size_t (*link_pending)(void *ctx, uint64_t link);
     /* Loops of a node, 0 while it is not connected. */
     unsigned (*node_loops)(void *ctx, uint64_t node);
     void (*post)(void *ctx, unsigned loop, struct worker_mail *mail);
@@ -74,10 +76,12 @@ struct worker_op {
     uint64_t shard;
     uint64_t link;       /* Of a frame: where to answer. */
     uint64_t request_id; /* Of a frame. */
+    struct gate *gate;   /* Of a frame: bounds what its connection is owed. */
     bool conf;           /* GROUP.CONF. */
     bool first;          /* REQUEST_FIRST. */
     enum status status;
     struct buf reply; /* Only between loops. */
+    struct buf *made; /* During deliver(): memory of the reply that may be taken over, or NULL. */
     /* On the origin's loop, exactly once. */
     void (*deliver)(struct worker_op *op, enum status status, struct slice reply);
     size_t size;
@@ -88,7 +92,11 @@ struct worker *worker_new(const struct worker_options *options, const struct wor
 /* Opens the replicas that the store holds and that fall to this loop; blocks. CORRUPT, IO,
  * NEWER_FORMAT are logged. */
 MUST_USE enum status worker_open(struct worker *worker);
-/* Ends everything pending with CLOSED. No job is running (worker_busy). */
+/* Ends everything pending with CLOSED; from now on there are no replicas here. What the ops of other
+ * loops are told is mail: quit on all loops, let them turn, then close. No job is running
+ * (worker_busy). */
+void worker_quit(struct worker *worker);
+/* Quits, if that is not done, and frees. No mail is on its way, no job is running. */
 void worker_close(struct worker *worker);
 bool worker_busy(const struct worker *worker);
 
@@ -113,8 +121,10 @@ void worker_submit(struct worker *worker, struct worker_op *op);
 void worker_set_map(struct worker *worker, const struct shard_map *map, struct slice encoded);
 const struct shard_map *worker_map(const struct worker *worker);
 
-/* Who leads the shard, as far as this loop knows: what this node leads, and what the leaders of its
- * replicas are. False: unknown. */
+/* FRAME_LEADERS of another node: the loops of this node take note. PROTOCOL. */
+MUST_USE enum status worker_hear(struct worker *worker, struct slice body);
+/* Who leads the shard, as far as this loop knows: what this node leads, what the leaders of its
+ * replicas are, what other nodes say. False: unknown. */
 bool worker_leader(const struct worker *worker, uint64_t shard, struct leader_hint *hint);
 
 /* The replica must fall to this loop. */
@@ -123,8 +133,9 @@ void worker_create(struct worker *worker,
                    uint64_t replica,
                    bool birth);
 void worker_remove(struct worker *worker, uint64_t shard, uint64_t replica);
-/* The node is about to stop: gives leadership to others, as far as there is one who is connected and
- * has everything. Call at every tick; returns how many shards are still to be given away. */
+/* The node is about to stop: says so, and gives leadership to others, as far as there is one who is
+ * connected, has everything and is not about to stop too. Call at every tick; returns how many
+ * shards are still to be given away. */
 size_t worker_hand_over(struct worker *worker);
 /* NULL if it is not open here. Walk: start with *at = 0, NULL at the end. */
 struct shard *worker_shard(struct worker *worker, uint64_t shard);
@@ -148,6 +159,7 @@ struct worker_stats {
     struct transfer_stats transfer;
     struct shard_stats shard; /* Sums over the shards that were ever open. */
     uint64_t shards, leaders;
+    uint64_t shards_short; /* Of those led: with fewer voters than wanted. */
     uint64_t requests, commits, commit_stalls, slow_reads;
 };
 void worker_stats(struct worker *worker, struct worker_stats *stats);

@@ -5,7 +5,8 @@
 #include "server/worker_private.h"
 
 /* What a loop tells those who subscribed here: the map, and which shards this node leads. Every
- * loop keeps the leaders of the whole node, so that a subscriber needs one connection. */
+ * loop keeps the leaders of the whole node, so that a subscriber needs one connection. And what
+ * other nodes, to which this one subscribed, say of themselves. */
 
 struct hint_mail {
     struct worker_mail mail;
@@ -17,13 +18,6 @@ static size_t begin_leaders(struct buf *out)
     return frame_begin(out, FRAME_LEADERS, 0);
 }
 
-static void append_hint(struct buf *out, const struct leader_hint *hint)
-{
-    buf_append_u64(out, hint->shard);
-    buf_append_u64(out, hint->term);
-    buf_append_u64(out, hint->node);
-}
-
 static void send_map(struct worker *worker, struct buf *out)
 {
     size_t offset = frame_begin(out, FRAME_MAP, 0);
@@ -31,12 +25,22 @@ static void send_map(struct worker *worker, struct buf *out)
     frame_end(out, offset);
 }
 
+/* This node is about to stop. */
+static void append_leaving(const struct worker *worker, struct buf *out)
+{
+    struct leader_hint hint = {.node = worker->options.node};
+    leader_hint_encode(&hint, out);
+}
+
 static void send_leaders(struct worker *worker, struct buf *out)
 {
     size_t offset = begin_leaders(out);
     size_t at = 0;
     for (struct leader_hint *hint; (hint = map_next(&worker->leaders, &at)) != NULL;) {
-        append_hint(out, hint);
+        leader_hint_encode(hint, out);
+    }
+    if (worker->leaving) {
+        append_leaving(worker, out);
     }
     frame_end(out, offset);
 }
@@ -70,17 +74,28 @@ void board_forget(struct worker *worker, uint64_t link)
     }
 }
 
+static void want(struct worker *worker, const struct shard_desc *desc)
+{
+    struct slot *slot = desc->id == 0 ? NULL : worker_slot(worker, desc->id);
+    if (slot != NULL) {
+        slot->desc = desc;
+        shard_want(slot->shard, desc);
+    }
+}
+
 void worker_set_map(struct worker *worker, const struct shard_map *map, struct slice encoded)
 {
+    worker->look_all = true;
     shard_map_copy(&worker->map, map);
     buf_clear(&worker->map_bytes);
     buf_append_slice(&worker->map_bytes, encoded);
     size_t slot_at = 0;
     for (struct slot *slot; (slot = map_next(&worker->slots, &slot_at)) != NULL;) {
-        const struct shard_desc *desc = shard_map_shard(map, shard_id(slot->shard));
-        if (desc != NULL) {
-            shard_want(slot->shard, desc);
-        }
+        slot->desc = NULL;
+    }
+    want(worker, &worker->map.meta);
+    for (size_t i = 0; i < worker->map.shard_count; i++) {
+        want(worker, &worker->map.shards[i]);
     }
     for (struct list *at = worker->subscribers.next; at != &worker->subscribers; at = at->next) {
         struct subscriber *subscriber = list_entry(at, struct subscriber, link);
@@ -91,26 +106,34 @@ void worker_set_map(struct worker *worker, const struct shard_map *map, struct s
     }
 }
 
-static void tell(struct worker *worker, const struct leader_hint *hint)
+/* To all subscribers of this loop. */
+static void send_hint(struct worker *worker, const struct leader_hint *hint)
 {
-    free(map_remove(&worker->leaders, hint->shard));
-    if (hint->node == 0) {
-        return; /* The new leader's node says who it is. */
-    }
-    struct leader_hint *copy = malloc(sizeof(*copy));
-    assert(copy != NULL);
-    *copy = *hint;
-    struct leader_hint *old = map_put(&worker->leaders, hint->shard, copy);
-    assert(old == NULL);
     for (struct list *at = worker->subscribers.next; at != &worker->subscribers; at = at->next) {
         struct subscriber *subscriber = list_entry(at, struct subscriber, link);
         struct buf *out = worker->env.out_link(worker->env.ctx, subscriber->number);
         if (out != NULL) {
             size_t offset = begin_leaders(out);
-            append_hint(out, hint);
+            leader_hint_encode(hint, out);
             frame_end(out, offset);
         }
     }
+}
+
+static void tell(struct worker *worker, const struct leader_hint *hint)
+{
+    struct leader_hint *known = map_get(&worker->leaders, hint->shard);
+    if (hint->node == 0) {
+        free(map_remove(&worker->leaders, hint->shard));
+        return; /* The new leader's node says who it is. */
+    }
+    if (known == NULL) {
+        known = malloc(sizeof(*known));
+        assert(known != NULL);
+        (void)map_put(&worker->leaders, hint->shard, known);
+    }
+    *known = *hint;
+    send_hint(worker, hint);
 }
 
 static void run_hint(struct worker *to, struct worker_mail *mail)
@@ -118,6 +141,22 @@ static void run_hint(struct worker *to, struct worker_mail *mail)
     struct hint_mail *hint = list_entry(mail, struct hint_mail, mail);
     tell(to, &hint->hint);
     free(hint);
+}
+
+/* On all loops of this node. */
+static void tell_all(struct worker *worker, const struct leader_hint *hint)
+{
+    tell(worker, hint);
+    for (unsigned loop = 0; loop < worker->options.loops; loop++) {
+        if (loop == worker->options.loop) {
+            continue;
+        }
+        struct hint_mail *mail = calloc(1, sizeof(*mail));
+        assert(mail != NULL);
+        mail->mail.run = run_hint;
+        mail->hint = *hint;
+        worker->env.post(worker->env.ctx, loop, &mail->mail);
+    }
 }
 
 void board_role(void *ctx, struct shard *shard)
@@ -137,29 +176,112 @@ void board_role(void *ctx, struct shard *shard)
              (unsigned long long)hint.shard, (unsigned long long)hint.term,
              (unsigned long long)shard_leader(shard).node);
     slot->told = hint;
-    tell(worker, &hint);
-    for (unsigned loop = 0; loop < worker->options.loops; loop++) {
-        if (loop == worker->options.loop) {
-            continue;
-        }
-        struct hint_mail *mail = calloc(1, sizeof(*mail));
-        assert(mail != NULL);
-        mail->mail.run = run_hint;
-        mail->hint = hint;
-        worker->env.post(worker->env.ctx, loop, &mail->mail);
+    slot->short_of = leads; /* Until it was looked at. */
+    if (leads) {
+        replica_look_soon(slot);
     }
+    tell_all(worker, &hint);
+}
+
+void board_voters(struct worker *worker, struct slot *slot, uint64_t voters)
+{
+    if (slot->told.node != 0 && slot->told.voters != voters) {
+        slot->told.voters = voters;
+        tell_all(worker, &slot->told);
+    }
+}
+
+void board_leave(struct worker *worker)
+{
+    assert(worker->leaving);
+    struct leader_hint hint = {.node = worker->options.node};
+    send_hint(worker, &hint);
+}
+
+bool board_is_leaving(const struct worker *worker, uint64_t node)
+{
+    return map_get(&worker->leavers, node) != NULL;
+}
+
+static void hear_one(struct worker *worker, const struct leader_hint *hint)
+{
+    struct leader_hint *known = map_get(&worker->heard, hint->shard);
+    if (hint->shard == 0) {
+        (void)map_put(&worker->leavers, hint->node, worker);
+        worker->look_all = true;
+        return;
+    }
+    if (known == NULL && worker->heard.count <= MAP_SHARDS_MAX) {
+        known = calloc(1, sizeof(*known));
+        assert(known != NULL);
+        (void)map_put(&worker->heard, hint->shard, known);
+    }
+    if (known != NULL && hint->term >= known->term && hint->node != worker->options.node) {
+        *known = *hint;
+    }
+}
+
+static void hear(struct worker *worker, struct slice body)
+{
+    struct reader in = reader_of(body);
+    struct leader_hint hint;
+    while (in.rest.len > 0 && leader_hint_decode(&in, &hint)) {
+        hear_one(worker, &hint);
+    }
+}
+
+static void run_hear(struct worker *to, struct worker_mail *mail)
+{
+    struct bytes_mail *bytes = list_entry(mail, struct bytes_mail, mail);
+    hear(to, slice_of(bytes->bytes, bytes->len));
+    free(bytes);
+}
+
+enum status worker_hear(struct worker *worker, struct slice body)
+{
+    if (body.len % LEADER_HINT_SIZE != 0) {
+        return STATUS_PROTOCOL;
+    }
+    hear(worker, body);
+    for (unsigned loop = 0; body.len > 0 && loop < worker->options.loops; loop++) {
+        if (loop != worker->options.loop) {
+            worker_post_bytes(worker, loop, 0, body, run_hear);
+        }
+    }
+    return STATUS_OK;
 }
 
 bool worker_leader(const struct worker *worker, uint64_t shard, struct leader_hint *hint)
 {
     const struct leader_hint *own = map_get(&worker->leaders, shard);
+    const struct leader_hint *heard = map_get(&worker->heard, shard);
     const struct slot *slot = map_get(&worker->slots, shard);
+    *hint = (struct leader_hint){.shard = shard};
     if (own != NULL) {
         *hint = *own;
-    } else if (slot != NULL) {
+        return true;
+    }
+    if (slot != NULL) {
         *hint = shard_leader(slot->shard);
-    } else {
-        return false;
+    }
+    if (heard != NULL && heard->term >= hint->term) {
+        *hint = *heard;
     }
     return hint->node != 0;
+}
+
+static void free_hints(struct map *hints)
+{
+    size_t at = 0;
+    for (struct leader_hint *hint; (hint = map_next(hints, &at)) != NULL;) {
+        free(hint);
+    }
+    map_deinit(hints);
+}
+
+void board_free(struct worker *worker)
+{
+    free_hints(&worker->leaders);
+    free_hints(&worker->heard);
+    map_deinit(&worker->leavers);
 }

@@ -10,7 +10,7 @@
 /* Commands from frames: taken apart, carried to the loop of their shard, answered where they came
  * from. Small ones are recycled. */
 
-enum { OP_SIZE_SMALL = 1024, OPS_FREE_MAX = 4096 };
+enum { OP_SIZE_SMALL = 1024, OPS_FREE_MAX = 4096, OP_REPLY_LARGE = 4096 };
 
 static struct worker_op *op_new(struct worker *worker, size_t size)
 {
@@ -108,9 +108,6 @@ void op_free_waiting(struct worker *worker)
     for (struct list *at; (at = list_pop_front(&worker->refusals)) != NULL;) {
         free(list_entry(at, struct refusal, link));
     }
-    for (struct list *at; (at = list_pop_front(&worker->slow_waiting)) != NULL;) {
-        free(list_entry(at, struct slow, link));
-    }
 }
 
 /* On the origin's loop. */
@@ -118,10 +115,14 @@ static void deliver_frame(struct worker_op *op, enum status status, struct slice
 {
     struct worker *worker = op->origin;
     struct buf *out = worker->env.out_link(worker->env.ctx, op->link);
-    if (out != NULL) {
+    if (out != NULL && (status != STATUS_OK || !part_begin(worker, op, reply))) {
         struct frame_reply frame = {.id = op->request_id, .status = status, .body = reply};
         frame_write_reply(out, &frame);
+        if (reply.len >= OP_REPLY_LARGE) {
+            gate_look(worker, op->gate);
+        }
     }
+    gate_leave(op->gate);
     op_free(op);
 }
 
@@ -130,31 +131,43 @@ static void run_reply(struct worker *to, struct worker_mail *mail)
     (void)to;
     struct worker_op *op = list_entry(mail, struct worker_op, mail);
     struct buf reply = op->reply;
+    op->made = &reply; /* May be taken. */
+    gate_settle(op->gate, reply.len);
     op->deliver(op, op->status, buf_slice(&reply));
     buf_deinit(&reply);
 }
 
 /* On the shard's loop. */
-static void finish(struct worker *worker, struct worker_op *op, enum status status, struct slice reply)
+static void finish(struct worker *worker,
+                   struct worker_op *op,
+                   enum status status,
+                   struct slice reply)
 {
-    uint8_t hint_bytes[24];
+    uint8_t hint_bytes[LEADER_HINT_SIZE];
     if (op->link != 0 && op->op.command != NULL && is_refusal(status)) {
         note_refusal(worker, op, status);
     }
     if (status == STATUS_NOT_LEADER && op->op.shard != NULL) {
         struct leader_hint hint = shard_leader(op->op.shard);
-        struct buf bytes = {.data = hint_bytes, .size = 24, .size_max = 24};
-        buf_append_u64(&bytes, hint.shard);
-        buf_append_u64(&bytes, hint.term);
-        buf_append_u64(&bytes, hint.node == worker->options.node ? 0 : hint.node);
+        struct buf bytes = {
+            .data = hint_bytes, .size = sizeof(hint_bytes), .size_max = sizeof(hint_bytes)};
+        hint.node = hint.node == worker->options.node ? 0 : hint.node;
+        leader_hint_encode(&hint, &bytes);
         reply = buf_slice(&bytes);
     }
     if (op->origin == worker) {
         op->deliver(op, status, reply);
         return;
     }
-    buf_init(&op->reply, reply.len + 1);
-    buf_append_slice(&op->reply, reply);
+    if (op->made != NULL && op->made->data != NULL && op->made->data == reply.data) {
+        op->reply = *op->made; /* Too large to be copied without need. */
+        *op->made = (struct buf){0};
+        op->made = NULL;
+    } else {
+        buf_init(&op->reply, reply.len + 1);
+        buf_append_slice(&op->reply, reply);
+    }
+    gate_charge(op->gate, op->reply.len);
     op->status = status;
     op->mail.run = run_reply;
     worker->env.post(worker->env.ctx, op->origin->options.loop, &op->mail);
@@ -259,6 +272,26 @@ static enum status classify(struct worker_op *op)
     return command_check(command, op->op.args.argc);
 }
 
+/* Takes the last argument off if it says which part of a large value this is. */
+static bool take_stage(struct worker_op *op, uint8_t flags)
+{
+    op->op.staged = (flags & (REQUEST_PIECE | REQUEST_STAGED)) != 0;
+    if (!op->op.staged) {
+        return true;
+    }
+    struct stage_ref ref;
+    struct args *args = &op->op.args;
+    if (args->argc < 2 || !stage_ref_decode(args->argv[args->argc - 1], &ref)) {
+        return false;
+    }
+    args->argc--;
+    op->op.stage = (struct machine_stage){.id = ref.id,
+                                          .size = ref.size,
+                                          .offset = ref.offset,
+                                          .piece = (flags & REQUEST_PIECE) != 0};
+    return true;
+}
+
 enum status op_request(struct worker *worker, uint64_t link, struct slice body)
 {
     size_t argc = frame_request_argc(body);
@@ -272,17 +305,18 @@ enum status op_request(struct worker *worker, uint64_t link, struct slice body)
     memcpy(copy, body.data, body.len);
     struct frame_request request;
     enum status status = frame_read_request(slice_of(copy, body.len), &request, argv, argc);
-    if (status != STATUS_OK || request.db >= MACHINE_DATABASES) {
+    op->op.args = request.args;
+    if (status != STATUS_OK || request.db >= MACHINE_DATABASES || !take_stage(op, request.flags)) {
         op_free(op);
         return STATUS_PROTOCOL;
     }
     op->shard = request.shard;
     op->link = link;
+    op->gate = gate_enter(worker, link);
     op->request_id = request.id;
     op->deliver = deliver_frame;
     op->first = (request.flags & REQUEST_FIRST) != 0;
     op->op.db = request.db;
-    op->op.args = request.args;
     op->op.session = request.session;
     op->op.seq = request.seq;
     op->op.first_unacked = request.first_unacked;
@@ -294,48 +328,4 @@ enum status op_request(struct worker *worker, uint64_t link, struct slice body)
         worker_submit(worker, op);
     }
     return STATUS_OK;
-}
-
-void op_slow(void *ctx, struct shard *shard, struct op *op)
-{
-    struct worker *worker = ctx;
-    struct slow *slow = calloc(1, sizeof(*slow));
-    assert(slow != NULL);
-    slow->worker = worker;
-    slow->shard = shard;
-    slow->op = op;
-    list_push_back(&worker->slow_waiting, &slow->link);
-    worker->env.again(worker->env.ctx);
-}
-
-static void run_slow(struct job *job)
-{
-    struct slow *slow = list_entry(job, struct slow, job);
-    shard_read_slow(&slow->read);
-}
-
-static void on_slow(struct job *job)
-{
-    struct slow *slow = list_entry(job, struct slow, job);
-    slow->worker->jobs--;
-    txn_free(slow->read.view);
-    shard_read_done(&slow->read);
-    slow->worker->env.again(slow->worker->env.ctx);
-    free(slow);
-}
-
-void op_after_commit(struct worker *worker)
-{
-    for (struct list *at; (at = list_pop_front(&worker->refusals)) != NULL;) {
-        free(list_entry(at, struct refusal, link));
-    }
-    for (struct list *at; (at = list_pop_front(&worker->slow_waiting)) != NULL;) {
-        struct slow *slow = list_entry(at, struct slow, link);
-        slow->read.view = txn_view(worker->options.store);
-        shard_read_prepare(slow->shard, slow->op, &slow->read);
-        slow->job = (struct job){.run = run_slow, .done = on_slow};
-        worker->jobs++;
-        worker->stats.slow_reads++;
-        worker->env.run(worker->env.ctx, &slow->job);
-    }
 }

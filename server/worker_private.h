@@ -1,6 +1,8 @@
 #ifndef SERVER_WORKER_PRIVATE_H
 #define SERVER_WORKER_PRIVATE_H
 
+#include <stdatomic.h>
+
 #include "common/base/list.h"
 #include "common/base/reader.h"
 #include "server/control/reconcile.h"
@@ -14,10 +16,13 @@ struct slot {
     struct shard *shard;
     struct list woken;   /* shard_turn() is due. */
     struct list touched; /* Its state row is due. */
+    const struct shard_desc *desc; /* In worker->map; NULL: it is not in there. */
     struct leader_hint told;
     struct reconcile_state reconcile;
     struct proposal step;
     bool stepping;
+    bool look;     /* Its members are to be looked at in the next tick. */
+    bool short_of; /* Led here, and fewer voters than wanted as of the last look. */
     bool installing;
     bool removing;
 };
@@ -42,6 +47,7 @@ struct slow {
     struct slow_read read;
     struct op *op;
     struct shard *shard;
+    size_t charged; /* To the gate, while it is read. */
 };
 
 struct worker {
@@ -59,22 +65,34 @@ struct worker {
     struct list woken;
     struct list touched;
     struct list slow_waiting; /* For the next commit: then a view shows what they may read. */
+    struct list slow_held;    /* Have their view, and wait until their gate is less crowded. */
+    struct list outgoing;     /* Large replies that leave in parts. */
+    struct map gates;         /* link -> struct gate: connections that asked for something. */
     struct list births;       /* Waiting for the next commit, then for the flush. */
     struct list installs;     /* Waiting for the next commit. */
     struct list wanted;       /* Snapshots to be sent: waiting for the next commit. */
     struct list removals;
+    struct list drops; /* Removals whose end in the log is not durable yet. */
     size_t jobs;
     struct shard_map map;
     struct buf map_bytes;
     struct map leaders; /* shard id -> struct leader_hint *: what this node leads, all loops. */
+    struct map heard;   /* shard id -> struct leader_hint *: what other nodes say that they lead. */
+    struct map leavers; /* Ids of nodes that are about to stop; all values are this worker. */
     struct list subscribers;
     struct list refusals; /* struct refusal: see worker_op.c. */
     struct list ops_free;
     size_t ops_free_count;
     bool leaving;    /* Leadership is being given away. */
-    bool commit_due; /* A tick has passed since something was left in the txn. */
+    bool commit_due; /* Something has been left in the txn for long enough. */
+    uint64_t commit_ms;
+    bool meta_due;   /* The meta group's rows changed and the commit stalled. */
     bool overloaded; /* The engine is behind: nothing is proposed. */
     uint64_t second_ms; /* When the once-a-second work was done. */
+    uint64_t look_ms;   /* When the groups that are short were looked at. */
+    uint64_t quick_ms;  /* Until then these are looked at often: something changed lately. */
+    bool look;          /* Some slot has `look`. */
+    bool look_all;      /* The map or a connection changed: all groups led here. */
     struct worker_stats stats;
 };
 
@@ -84,7 +102,11 @@ struct slot *worker_slot_of(struct worker *worker, const struct shard *shard);
 /* worker_replica.c */
 void replica_open(struct worker *worker, const struct shard_state *state, bool campaign);
 void replica_after_commit(struct worker *worker);
-void replica_second(struct worker *worker, uint64_t now_ms);
+void replica_after_sync(struct worker *worker);
+/* Every tick: removals, and the members of the groups that are led here. */
+void replica_tick(struct worker *worker, uint64_t now_ms);
+/* The members of a group that is led here are to be looked at soon. */
+void replica_look_soon(struct slot *slot);
 void replica_drop(struct worker *worker, struct slot *slot);
 void worker_free_waiting(struct worker *worker);
 
@@ -106,14 +128,43 @@ enum status snapshot_resume(struct worker *worker, struct shard_state *state);
 void board_subscribe(struct worker *worker, uint64_t link, uint64_t version);
 void board_role(void *ctx, struct shard *shard);
 void board_forget(struct worker *worker, uint64_t link);
+/* How many voters a shard that is led here has, see struct leader_hint. Told if it is news. */
+void board_voters(struct worker *worker, struct slot *slot, uint64_t voters);
+/* Tells everyone that this node is about to stop. */
+void board_leave(struct worker *worker);
+bool board_is_leaving(const struct worker *worker, uint64_t node);
+void board_free(struct worker *worker);
 
 /* worker_op.c */
 enum status op_request(struct worker *worker, uint64_t link, struct slice body);
-void op_slow(void *ctx, struct shard *shard, struct op *op);
-void op_after_commit(struct worker *worker);
 /* The connection is gone, with everything that was refused on it. */
 void op_forget(struct worker *worker, unsigned loop, uint64_t link);
 void op_free_waiting(struct worker *worker);
+
+/* worker_slow.c */
+bool slow_crowded(void *ctx, struct op *op);
+void slow_begin(void *ctx, struct shard *shard, struct op *op);
+void slow_after_commit(struct worker *worker);
+void slow_tick(struct worker *worker);
+/* Starts those that were held and need not be any more; looks at so many. */
+void slow_go_on(struct worker *worker, size_t count);
+/* No job is running: ends what was not begun, while the shards are still there. */
+void slow_close(struct worker *worker);
+/* worker_part.c. On the connection's loop. True: the reply is taken, and leaves in parts. */
+bool part_begin(struct worker *worker, struct worker_op *op, struct slice reply);
+void part_turn(struct worker *worker);
+void part_close(struct worker *worker);
+
+/* What a connection is owed. On its own loop: */
+struct gate *gate_enter(struct worker *worker, uint64_t link);
+void gate_close(struct worker *worker, uint64_t link);
+void gate_look(struct worker *worker, struct gate *gate);
+void gate_free_all(struct worker *worker);
+/* On any loop; gate may be NULL. */
+void gate_leave(struct gate *gate);
+void gate_charge(struct gate *gate, size_t size);
+void gate_settle(struct gate *gate, size_t size);
+
 /* Copies bytes into mail that runs `run` on another loop's worker. */
 struct bytes_mail {
     struct worker_mail mail;

@@ -10,10 +10,18 @@
 /* The replicas of a worker: opened at start, made and removed as the map says, their membership
  * kept as the map wants it. */
 
+enum {
+    SECOND_MS = 1000,
+    LOOK_MS = 100,        /* Between looks at a group that is short of voters, */
+    QUICK_MS = 10000,     /* for so long after the last change; then it is a second again. */
+    VOTER_LAG_MAX = 1000, /* Entries that a replica which counts may be behind. */
+};
+
 struct removal {
     struct list link;
     uint64_t shard;
     uint64_t replica;
+    uint64_t lsn; /* Of the drop in the log. */
 };
 
 /* One flush for everything that waits to be durable. */
@@ -96,8 +104,15 @@ static const struct shard_machine meta_machine = {.plan = meta_plan,
 static void on_step(struct proposal *proposal, enum status status)
 {
     struct slot *slot = list_entry(proposal, struct slot, step);
+    struct worker *worker = slot->worker;
     slot->stepping = false;
     reconcile_done(&slot->reconcile, status, clock_now_ms());
+    replica_look_soon(slot);
+    /* While leadership was being handed over nothing could be proposed: what was gathered waits. */
+    if (list_empty(&slot->woken)) {
+        list_push_back(&worker->woken, &slot->woken);
+        worker->env.again(worker->env.ctx);
+    }
 }
 
 void replica_open(struct worker *worker, const struct shard_state *state, bool campaign)
@@ -120,12 +135,27 @@ void replica_open(struct worker *worker, const struct shard_state *state, bool c
                   (unsigned long long)id, (unsigned long long)state->replica, status_text(status));
         abort();
     }
-    const struct shard_desc *desc = shard_map_shard(&worker->map, id);
-    if (desc != NULL) {
-        shard_want(slot->shard, desc);
+    slot->desc = shard_map_shard(&worker->map, id);
+    if (slot->desc != NULL) {
+        shard_want(slot->shard, slot->desc);
     }
     log_debug("shard.open", "shard=%llu replica=%llu index=%llu", (unsigned long long)id,
               (unsigned long long)state->replica, (unsigned long long)state->group.index);
+}
+
+/* A group's log begins before anything is applied: a state beyond its birth without a log has lost
+ * what this replica acknowledged and whom it voted for. */
+static enum status check_log(const struct worker *worker, const struct shard_state *state)
+{
+    struct wal_group found;
+    if (state->group.index <= GROUP_BIRTH_INDEX ||
+        wal_find_group(worker->options.wal, state->desc.id, &found)) {
+        return STATUS_OK;
+    }
+    log_error("shard.log_lost", "shard=%llu replica=%llu index=%llu",
+              (unsigned long long)state->desc.id, (unsigned long long)state->replica,
+              (unsigned long long)state->group.index);
+    return STATUS_CORRUPT;
 }
 
 static enum status open_row(struct worker *worker, struct slice value)
@@ -133,7 +163,8 @@ static enum status open_row(struct worker *worker, struct slice value)
     struct shard_state state;
     enum status status = shard_state_decode(value, &state);
     if (status == STATUS_OK && worker_loop_of(worker, state.desc.id) == worker->options.loop) {
-        status = snapshot_resume(worker, &state);
+        status = check_log(worker, &state);
+        status = status == STATUS_OK ? snapshot_resume(worker, &state) : status;
         if (status == STATUS_OK) {
             /* Alone in its group it need not wait for anyone. */
             replica_open(worker, &state, state.group.conf.count == 1);
@@ -180,6 +211,47 @@ static enum status collect_rows(struct worker *worker, struct buf *rows)
     return status;
 }
 
+static void tombstone_key(uint64_t shard, struct buf *out)
+{
+    buf_append_u64_be(out, 0);
+    buf_append_u8(out, 'T');
+    buf_append_u64_be(out, shard);
+}
+
+static bool is_tombstoned(struct worker *worker, uint64_t shard)
+{
+    struct buf key;
+    struct buf value;
+    buf_init(&key, 32);
+    buf_init(&value, 4096);
+    tombstone_key(shard, &key);
+    bool found = txn_get(worker->txn, STORE_LOCAL, buf_slice(&key), &value) == STATUS_OK;
+    buf_deinit(&key);
+    buf_deinit(&value);
+    return found;
+}
+
+/* A group of the log without a replica: a removal that a crash cut short, or the store has lost
+ * its rows. */
+static enum status match_log(struct worker *worker)
+{
+    struct wal_group found;
+    size_t at = 0;
+    while (wal_next_group(worker->options.wal, &at, &found)) {
+        if (worker_loop_of(worker, found.id) != worker->options.loop ||
+            worker_slot(worker, found.id) != NULL) {
+            continue;
+        }
+        if (!is_tombstoned(worker, found.id)) {
+            log_error("shard.rows_lost", "shard=%llu last_index=%llu",
+                      (unsigned long long)found.id, (unsigned long long)found.last_index);
+            return STATUS_CORRUPT;
+        }
+        (void)wal_port_drop(worker->port, found.id);
+    }
+    return STATUS_OK;
+}
+
 enum status worker_open(struct worker *worker)
 {
     struct buf rows;
@@ -190,19 +262,13 @@ enum status worker_open(struct worker *worker)
         status = open_row(worker, reader_bytes(&in, 1 << 16));
     }
     buf_deinit(&rows);
+    status = status == STATUS_OK ? match_log(worker) : status;
     if (status != STATUS_OK) {
         log_error("store.unreadable", "reason=\"%s\" action=\"%s\"", status_text(status),
                   status == STATUS_NEWER_FORMAT ? "run the version that wrote this directory"
                                                 : "replace this node: empty --data and --join");
     }
     return status;
-}
-
-static void tombstone_key(uint64_t shard, struct buf *out)
-{
-    buf_append_u64_be(out, 0);
-    buf_append_u8(out, 'T');
-    buf_append_u64_be(out, shard);
 }
 
 void worker_each_tombstone(struct worker *worker,
@@ -348,12 +414,25 @@ static void on_flushed(struct job *job)
     }
     for (struct list *at; (at = list_pop_front(&durable->removals)) != NULL;) {
         struct removal *removal = list_entry(at, struct removal, link);
-        (void)wal_port_drop(worker->port, removal->shard);
-        worker->env.removed(worker->env.ctx, removal->shard, removal->replica);
-        free(removal);
+        removal->lsn = wal_port_drop(worker->port, removal->shard);
+        list_push_back(&worker->drops, &removal->link);
     }
     free(durable);
     worker->env.again(worker->env.ctx);
+}
+
+/* A replica that is made after one that was removed must not find its log: removed() waits. */
+void replica_after_sync(struct worker *worker)
+{
+    while (!list_empty(&worker->drops)) {
+        struct removal *removal = list_entry(worker->drops.next, struct removal, link);
+        if (removal->lsn > wal_port_durable(worker->port)) {
+            return;
+        }
+        list_remove(&removal->link);
+        worker->env.removed(worker->env.ctx, removal->shard, removal->replica);
+        free(removal);
+    }
 }
 
 static void move(struct list *from, struct list *to)
@@ -387,6 +466,9 @@ void worker_free_waiting(struct worker *worker)
     for (struct list *at; (at = list_pop_front(&worker->removals)) != NULL;) {
         free(list_entry(at, struct removal, link));
     }
+    for (struct list *at; (at = list_pop_front(&worker->drops)) != NULL;) {
+        free(list_entry(at, struct removal, link));
+    }
     snapshot_free_waiting(worker);
     op_free_waiting(worker);
     while (!list_empty(&worker->subscribers)) {
@@ -396,13 +478,15 @@ void worker_free_waiting(struct worker *worker)
     }
 }
 
+/* Of the members whose nodes are connected to this loop and mean to stay. */
 static unsigned connected_bits(struct worker *worker, const struct group_info *info)
 {
     unsigned bits = 0;
     for (unsigned i = 0; i < info->conf.count; i++) {
         uint64_t node = info->conf.members[i].node;
-        bool connected = node == worker->options.node ||
-                         worker->env.node_loops(worker->env.ctx, node) > 0;
+        bool connected =
+            node == worker->options.node ||
+            (worker->env.node_loops(worker->env.ctx, node) > 0 && !board_is_leaving(worker, node));
         bits |= (unsigned)connected << i;
     }
     return bits;
@@ -421,30 +505,62 @@ static enum status begin_step(struct slot *slot, const struct reconcile_step *st
     return STATUS_BAD_ARGUMENT;
 }
 
-static void reconcile(struct worker *worker, struct slot *slot, uint64_t now_ms)
+static void reconcile(struct slot *slot, const struct reconcile_input *input)
 {
-    const struct shard_desc *desc = shard_map_shard(&worker->map, shard_id(slot->shard));
-    if (desc == NULL || slot->stepping) {
-        return;
-    }
-    struct group_info info;
-    group_info(shard_group(slot->shard), &info);
-    struct reconcile_input input = {.desc = desc,
-                                    .info = &info,
-                                    .connected = connected_bits(worker, &info),
-                                    .now_ms = now_ms};
-    struct reconcile_step step = reconcile_next(&slot->reconcile, &input);
+    struct reconcile_step step = reconcile_next(&slot->reconcile, input);
     if (step.kind == RECONCILE_NONE) {
         return;
     }
     log_info("shard.member", "shard=%llu step=%d replica=%llu node=%llu role=%d",
-             (unsigned long long)desc->id, (int)step.kind, (unsigned long long)step.replica,
+             (unsigned long long)input->desc->id, (int)step.kind, (unsigned long long)step.replica,
              (unsigned long long)step.node, (int)step.role);
     slot->stepping = true;
     enum status status = begin_step(slot, &step);
     if (status != STATUS_OK) {
         slot->stepping = false;
-        reconcile_done(&slot->reconcile, status, now_ms);
+        reconcile_done(&slot->reconcile, status, input->now_ms);
+    }
+}
+
+/* See struct leader_hint. */
+static uint64_t count_voters(const struct reconcile_input *input)
+{
+    const struct group_info *info = input->info;
+    uint64_t good = 0;
+    uint64_t unwanted = 0;
+    for (unsigned i = 0; i < info->conf.count; i++) {
+        const struct group_member *member = &info->conf.members[i];
+        if (member->role != MEMBER_VOTER) {
+            continue;
+        }
+        bool self = member->replica == info->replica;
+        bool near = self || info->match[i] + VOTER_LAG_MAX >= info->last_index;
+        if (!reconcile_wants(input->desc, member->replica)) {
+            unwanted++;
+        } else if (near && (input->connected >> i & 1) != 0) {
+            good++;
+        }
+    }
+    return good > unwanted ? good - unwanted : 0;
+}
+
+/* Looks at the members of a group that is led here: tells how many vote, takes the next step. */
+static void look(struct worker *worker, struct slot *slot, uint64_t now_ms)
+{
+    const struct shard_desc *desc = slot->desc;
+    slot->look = false;
+    if (desc == NULL) {
+        return;
+    }
+    struct group_info info;
+    group_info(shard_group(slot->shard), &info);
+    struct reconcile_input input = {
+        .desc = desc, .info = &info, .connected = connected_bits(worker, &info), .now_ms = now_ms};
+    uint64_t voters = count_voters(&input);
+    slot->short_of = voters < desc->replica_count;
+    board_voters(worker, slot, voters);
+    if (!slot->stepping && !worker->leaving) {
+        reconcile(slot, &input);
     }
 }
 
@@ -468,7 +584,10 @@ static uint64_t heir(struct worker *worker, const struct group_info *info)
 
 size_t worker_hand_over(struct worker *worker)
 {
-    worker->leaving = true;
+    if (!worker->leaving) {
+        worker->leaving = true;
+        board_leave(worker);
+    }
     size_t left = 0;
     size_t at = 0;
     for (struct slot *slot; (slot = map_next(&worker->slots, &at)) != NULL;) {
@@ -487,18 +606,41 @@ size_t worker_hand_over(struct worker *worker)
     return left;
 }
 
-void replica_second(struct worker *worker, uint64_t now_ms)
+void replica_look_soon(struct slot *slot)
 {
+    slot->look = true;
+    slot->worker->look = true;
+}
+
+void replica_tick(struct worker *worker, uint64_t now_ms)
+{
+    bool second = now_ms - worker->second_ms >= SECOND_MS;
+    bool changed = worker->look || worker->look_all;
+    worker->quick_ms = changed ? now_ms + QUICK_MS : worker->quick_ms;
+    bool again = now_ms < worker->quick_ms && now_ms - worker->look_ms >= LOOK_MS;
+    bool all = second || worker->look_all;
+    if (!all && !again && !worker->look) {
+        return;
+    }
+    worker->second_ms = second ? now_ms : worker->second_ms;
+    worker->look_ms = again ? now_ms : worker->look_ms;
+    worker->look = false;
+    worker->look_all = false;
     uint64_t wall_ms = clock_wall_ms();
     size_t at = 0;
     for (struct slot *slot; (slot = map_next(&worker->slots, &at)) != NULL;) {
         if (removable(slot)) {
             remove_now(worker, slot);
-        } else if (shard_leads(slot->shard)) {
+            continue;
+        }
+        if (!shard_leads(slot->shard)) {
+            continue;
+        }
+        if (second) {
             shard_tick(slot->shard, wall_ms);
-            if (!worker->leaving) {
-                reconcile(worker, slot, now_ms);
-            }
+        }
+        if (all || slot->look || (again && slot->short_of)) {
+            look(worker, slot, now_ms);
         }
     }
 }

@@ -241,6 +241,26 @@ void snapshot_free_waiting(struct worker *worker)
     }
 }
 
+/* Are the files those of the manifest? */
+static enum status verify(struct worker *worker, const struct install *install)
+{
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < install->manifest->file_count; i++) {
+        const struct manifest_file *want = &install->manifest->files[i];
+        struct buf path;
+        uint64_t size = 0;
+        uint64_t sum = 0;
+        buf_init(&path, 8192);
+        transfer_path(worker->transfer, install->shard, install->state.replica, i, &path);
+        status = manifest_measure((const char *)path.data, &size, &sum);
+        if (status == STATUS_OK && (size != want->size || sum != want->sum)) {
+            status = STATUS_CORRUPT;
+        }
+        buf_deinit(&path);
+    }
+    return status;
+}
+
 /* Repeats the installation of *bytes; what the store then holds goes to *state. */
 static enum status repeat(struct worker *worker,
                           const struct group_state *pending,
@@ -252,7 +272,8 @@ static enum status repeat(struct worker *worker,
         return STATUS_CORRUPT;
     }
     struct install *install = install_new(worker, state->replica, pending, manifest);
-    enum status status = ingest(worker, install);
+    enum status status = verify(worker, install);
+    status = status == STATUS_OK ? ingest(worker, install) : status;
     *state = install->state;
     free(install->manifest);
     free(install);

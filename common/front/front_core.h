@@ -18,6 +18,10 @@ enum {
     FRONT_ERROR_CODES_MAX = 64,
     FRONT_NAME_SIZE_MAX = 4096,   /* Of a client, and of its library. */
     FRONT_LARGE_SIZE = 64 * 1024, /* Requests from this size on keep the memory they came in. */
+    FRONT_ALONE_SIZE = 1 << 20,   /* Requests from this size on are a client's only one. */
+    FRONT_WINDOW_MIN = 16,        /* Requests in flight of a client nothing is known of. */
+    FRONT_FLIGHT_SIZE = 4 << 20,  /* Requests in flight, and replies to be expected, in bytes. */
+    FRONT_PENDING_SIZE = 1 << 20, /* Output that waits: above it nothing is parsed. */
     FRONT_STRANGER_ARGC_MAX = 10, /* Before AUTH, as in Redis. */
     FRONT_STRANGER_BULK_SIZE_MAX = 16384,
 };
@@ -87,7 +91,8 @@ struct session {
     bool authenticated;
     bool ended;   /* Nothing more is parsed; the client goes when its replies have left. */
     bool dead;    /* The conn is being closed. */
-    bool stalled; /* The pipeline is full. */
+    bool stalled; /* Nothing is parsed until replies have left. */
+    bool alone;   /* A large request is under way: nothing is started beside it. */
     bool no_evict;
     bool no_touch;
     struct front_part *part;
@@ -96,6 +101,8 @@ struct session {
     struct list requests; /* In the order of their replies. */
     size_t in_flight;
     size_t requests_size; /* Memory of requests and of replies that wait for their turn. */
+    size_t window;        /* Requests that may be in flight: grows with every reply. */
+    size_t reply_size;    /* Of the largest replies of late. */
     size_t memory;        /* As counted in front->memory. */
     uint64_t id;
     uint64_t created_ms;
@@ -127,6 +134,8 @@ void request_abandon(struct request *request);
 /* session.c */
 void session_end(struct session *session, enum front_reason reason);
 void session_account(struct session *session);
+/* A reply of this size has come: how many requests may be in flight follows from that. */
+void session_note_reply(struct session *session, size_t size);
 /* After a reply has left: what waited for that goes on. */
 void session_advance(struct session *session);
 void session_apply_auth(struct session *session);

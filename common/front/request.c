@@ -126,6 +126,20 @@ static void count(const struct request *request, struct slice reply)
     }
 }
 
+/* A bulk string leaves as it is: its memory goes along, if it is the request's own. */
+static bool give(struct session *session, struct request *request)
+{
+    struct slice reply = request->reply;
+    bool bulk = reply.len >= FRONT_LARGE_SIZE && reply.data[0] == '$' && reply.data[1] != '-';
+    if (!bulk || session->conn == NULL) {
+        return false;
+    }
+    conn_give(session->conn, (uint8_t *)(uintptr_t)reply.data, reply.len);
+    session->requests_size -= reply.len;
+    request->reply = slice_of(NULL, 0);
+    return true;
+}
+
 /* Its turn has come: the reply leaves. */
 static void emit(struct session *session, struct request *request, struct slice reply)
 {
@@ -134,7 +148,7 @@ static void emit(struct session *session, struct request *request, struct slice 
         size_t pending = session->conn != NULL ? conn_pending(session->conn) : out->len;
         if (pending > (size_t)front_setting(session->part, CONFIG_client_output_buffer_limit)) {
             session_end(session, FRONT_OUTPUT);
-        } else {
+        } else if (!give(session, request)) {
             resp_convert(reply, request->protocol, out);
         }
     }
@@ -145,25 +159,20 @@ static void emit(struct session *session, struct request *request, struct slice 
     release(request);
 }
 
-void request_finish(struct request *request, struct slice reply)
+/* True: its turn has not come. */
+static bool keep(struct session *session, struct request *request, uint8_t *reply, size_t size)
 {
-    assert(!request->done && reply.len > 0);
-    request->done = true;
-    count(request, reply);
-    struct session *session = request->session;
-    if (session == NULL) {
-        release(request);
-        return;
+    request->reply = slice_of(reply, size);
+    session->requests_size += size;
+    if (session->requests.next == &request->order) {
+        return false;
     }
-    if (session->requests.next != &request->order) {
-        uint8_t *copy = malloc(reply.len);
-        assert(copy != NULL);
-        memcpy(copy, reply.data, reply.len);
-        request->reply = slice_of(copy, reply.len);
-        session->requests_size += reply.len;
-        session_account(session);
-        return;
-    }
+    session_account(session);
+    return true;
+}
+
+static void leave(struct session *session, struct request *request, struct slice reply)
+{
     emit(session, request, reply);
     while (!list_empty(&session->requests)) {
         struct request *next = list_entry(session->requests.next, struct request, order);
@@ -173,6 +182,46 @@ void request_finish(struct request *request, struct slice reply)
         emit(session, next, next->reply);
     }
     session_advance(session);
+}
+
+/* False: the client is gone, and the request with it. */
+static bool finish(struct request *request, struct slice reply)
+{
+    assert(!request->done && reply.len > 0);
+    request->done = true;
+    count(request, reply);
+    if (request->session == NULL) {
+        release(request);
+        return false;
+    }
+    session_note_reply(request->session, reply.len);
+    return true;
+}
+
+void request_finish(struct request *request, struct slice reply)
+{
+    if (!finish(request, reply)) {
+        return;
+    }
+    struct session *session = request->session;
+    if (session->requests.next == &request->order) {
+        leave(session, request, reply);
+        return;
+    }
+    uint8_t *copy = malloc(reply.len);
+    assert(copy != NULL);
+    memcpy(copy, reply.data, reply.len);
+    (void)keep(session, request, copy, reply.len);
+}
+
+void request_finish_owned(struct request *request, uint8_t *reply, size_t size)
+{
+    struct session *session = request->session;
+    if (!finish(request, slice_of(reply, size))) {
+        free(reply);
+    } else if (!keep(session, request, reply, size)) {
+        leave(session, request, request->reply);
+    }
 }
 
 void request_fail(struct request *request, const char *text)

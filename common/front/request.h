@@ -38,6 +38,8 @@ struct request {
 /* reply: one whole value in the machine's form (resp.h); borrowed, copied. The request is gone
  * afterwards. */
 void request_finish(struct request *request, struct slice reply);
+/* The same with a large reply in memory from malloc(), which is taken over. */
+void request_finish_owned(struct request *request, uint8_t *reply, size_t size);
 /* An error reply: text with its code, without '-'. */
 void request_fail(struct request *request, const char *text);
 /* The client has gone: the work may be left undone if it has not begun. On the session's loop. */

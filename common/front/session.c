@@ -87,6 +87,63 @@ void session_account(struct session *session)
     }
 }
 
+/* Requests in flight.
+ *
+ * A client may ask for more than it reads. What it has under way is bounded by number and by bytes:
+ * nobody knows how large the replies will be, so that a new client begins with few requests, and
+ * one whose replies were large of late gets few. */
+
+void session_note_reply(struct session *session, size_t size)
+{
+    size_t faded = session->reply_size - session->reply_size / 8;
+    session->reply_size = size > faded ? size : faded;
+    session->window++;
+}
+
+static size_t flight_max(const struct session *session)
+{
+    size_t bound = (size_t)front_setting(session->part, CONFIG_client_pipeline_max);
+    bound = session->window < bound ? session->window : bound;
+    size_t by_size = session->reply_size == 0 ? bound : FRONT_FLIGHT_SIZE / session->reply_size;
+    bound = by_size < bound ? by_size : bound;
+    return bound == 0 ? 1 : bound;
+}
+
+static size_t pending_of(const struct session *session)
+{
+    return session->conn != NULL ? conn_pending(session->conn) : 0;
+}
+
+static bool is_full(const struct session *session)
+{
+    if (session->in_flight == 0) {
+        return pending_of(session) > FRONT_PENDING_SIZE;
+    }
+    return session->alone || session->in_flight >= flight_max(session) ||
+           session->requests_size > FRONT_FLIGHT_SIZE || pending_of(session) > FRONT_PENDING_SIZE;
+}
+
+static void stall(struct session *session)
+{
+    session->stalled = true;
+    if (session->conn != NULL) {
+        conn_pause(session->conn);
+        if (pending_of(session) > FRONT_PENDING_SIZE) {
+            conn_await_drained(session->conn);
+        }
+    }
+}
+
+static bool may_go_on(const struct session *session)
+{
+    if (session->in_flight == 0) {
+        return pending_of(session) <= FRONT_PENDING_SIZE;
+    }
+    return !session->alone && session->in_flight <= flight_max(session) / 2 &&
+           session->requests_size <= FRONT_FLIGHT_SIZE / 2 &&
+           pending_of(session) <= FRONT_PENDING_SIZE;
+}
+
 void session_advance(struct session *session)
 {
     if (session->dead) {
@@ -98,12 +155,13 @@ void session_advance(struct session *session)
         }
         return;
     }
-    size_t bound = (size_t)front_setting(session->part, CONFIG_client_pipeline_max);
-    if (session->stalled && session->in_flight <= bound / 2) {
+    if (session->stalled && may_go_on(session)) {
         session->stalled = false;
         if (session->conn != NULL) {
             conn_resume(session->conn);
         }
+    } else if (session->stalled && pending_of(session) > FRONT_PENDING_SIZE) {
+        conn_await_drained(session->conn);
     }
     session_account(session);
 }
@@ -221,7 +279,10 @@ static void start(struct session *session, struct args args, void *memory)
     const struct command *command = command_find(args.argv[0]);
     session->last = command;
     session->active_ms = front_now_ns(session->part) / 1000000;
-    run(session, request_new(session, command, args, memory));
+    size_t before = session->requests_size;
+    struct request *request = request_new(session, command, args, memory);
+    session->alone = session->requests_size - before >= FRONT_ALONE_SIZE;
+    run(session, request);
 }
 
 static void refuse_protocol(struct session *session, const struct resp_parser *parser)
@@ -323,13 +384,9 @@ size_t session_feed(struct session *session, struct slice input)
     assert(session->magic == SESSION_MAGIC);
     size_t used = 0;
     bool took = false;
-    size_t bound = (size_t)front_setting(session->part, CONFIG_client_pipeline_max);
     while (!session->ended && used < input.len) {
-        if (session->in_flight >= bound) {
-            session->stalled = true;
-            if (session->conn != NULL) {
-                conn_pause(session->conn);
-            }
+        if (is_full(session)) {
+            stall(session);
             break;
         }
         if (!feed_one(session, input, &used, &took)) {
@@ -353,6 +410,7 @@ static struct session *make(struct front_part *part, struct conn *conn)
     assert(session != NULL);
     session->magic = SESSION_MAGIC;
     session->protocol = 2;
+    session->window = FRONT_WINDOW_MIN;
     session->part = part;
     session->conn = conn;
     session->id = atomic_fetch_add_explicit(&part->front->next_client, 1, memory_order_relaxed);
@@ -402,7 +460,7 @@ static size_t on_data(void *arg, struct conn *conn, struct slice input)
 static void on_drained(void *arg, struct conn *conn)
 {
     (void)conn;
-    session_account(arg);
+    session_advance(arg);
 }
 
 static void on_close(void *arg, struct conn *conn, enum status reason)
@@ -451,7 +509,7 @@ void session_open(struct front_part *part, struct conn *conn)
     }
     struct session *session = make(part, conn);
     /* The bounds of input and output are the session's own. */
-    conn_set_limits(conn, SIZE_MAX / 4, SIZE_MAX / 4, 0);
+    conn_set_limits(conn, SIZE_MAX / 4, SIZE_MAX / 4, FRONT_PENDING_SIZE / 2);
     conn_set_handler(conn, &conn_handler, session);
 }
 

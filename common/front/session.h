@@ -7,8 +7,11 @@
 /* One client: bytes in, requests out, replies in order. RESP2 and RESP3, inline commands,
  * pipelining.
  *
- * Bounds, all from the configuration: requests in flight per client (client-pipeline-max; then
- * parsing stops until replies have left), input that is not a whole request yet
+ * Nothing is parsed while a client has enough in flight: client-pipeline-max requests, but few as
+ * long as nothing is known of it or when its replies are large (about 4 MB of replies are waited
+ * for), 4 MB of requests, one request over 1 MB; or while 1 MB of its output waits.
+ *
+ * Further bounds, all from the configuration: input that is not a whole request yet
  * (client-query-buffer-limit), pending output (client-output-buffer-limit: one reply of any size is
  * delivered, the next is refused while more than the limit is still pending), memory of all clients
  * together (maxmemory-clients), clients (maxclients), idle time (timeout). Who breaks one is told

@@ -61,6 +61,8 @@ struct conn {
     size_t input_max;
     size_t output_max;
     size_t drained_size;
+    size_t queued_seen; /* Output that the kernel had not taken when it was last looked at. */
+    uint64_t moved_ms;  /* When bytes last came or left. */
     struct dial *dial;
     uv_write_t *write; /* Made when first needed. */
     struct timer timer;
@@ -338,6 +340,7 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
         return;
     }
     conn->loop->totals.input_size += (size_t)len;
+    conn->moved_ms = loop_now_ms(conn->loop);
     if (!usable(conn)) {
         return;
     }
@@ -385,6 +388,14 @@ void conn_resume(struct conn *conn)
     set_reading(conn, true);
     if (usable(conn) && conn->in.len > conn->in_at) {
         mark_ready(conn);
+    }
+}
+
+void conn_await_drained(struct conn *conn)
+{
+    if (usable(conn)) {
+        conn->above = true;
+        mark_dirty(conn);
     }
 }
 
@@ -471,6 +482,18 @@ static void linger(struct conn *conn)
         return;
     }
     set_reading(conn, true); /* To see the other side's end. */
+}
+
+uint64_t conn_moved_ms(struct conn *conn)
+{
+    /* Only what the kernel did not take at once: what it takes at once tells nothing of the peer.
+     */
+    size_t queued = uv_stream_get_write_queue_size((const uv_stream_t *)&conn->tcp);
+    if (queued < conn->queued_seen) {
+        conn->moved_ms = loop_now_ms(conn->loop);
+    }
+    conn->queued_seen = queued;
+    return conn->moved_ms;
 }
 
 static void check_drained(struct conn *conn)
@@ -563,6 +586,30 @@ void loop_core_flush(struct conn *conn)
     } else if (conn->state == CONN_OPEN) {
         check_drained(conn);
     }
+}
+
+void conn_give(struct conn *conn, uint8_t *data, size_t len)
+{
+    if (conn->state != CONN_OPEN || conn_pending(conn) + len > conn->output_max) {
+        if (conn->state == CONN_OPEN) {
+            conn_close(conn, STATUS_TOO_BIG);
+        }
+        free(data);
+        return;
+    }
+    if (!conn->writing && conn->out.len > 0) {
+        write_out(conn); /* What is before it, so that it can be the output. */
+    }
+    if (conn->state == CONN_OPEN && conn->out.len == 0) {
+        loop_core_give_back(conn->loop, &conn->out);
+        conn->out = (struct buf){.data = data, .len = len, .size = len, .size_max = SIZE_MAX / 2};
+        mark_dirty(conn);
+        return;
+    }
+    if (conn->state == CONN_OPEN) {
+        buf_append(conn_out(conn), data, len);
+    }
+    free(data);
 }
 
 /* Opening. */

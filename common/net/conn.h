@@ -65,6 +65,8 @@ void conn_write(struct conn *conn, struct slice bytes);
  * checked at the end of the turn, so who appends much asks conn_pending() now and then. Never
  * truncate it below the length it had when it was handed out. */
 struct buf *conn_out(struct conn *conn);
+/* As conn_write(), of memory from malloc() that is taken over, mostly without a copy. */
+void conn_give(struct conn *conn, uint8_t *data, size_t len);
 /* Bytes that the kernel has not taken yet. */
 size_t conn_pending(const struct conn *conn);
 /* Unused input that is held. */
@@ -84,6 +86,11 @@ void conn_pause(struct conn *conn);
 /* Input that is held is handed over again in this turn, also if nothing new has arrived. */
 void conn_resume(struct conn *conn);
 bool conn_paused(const struct conn *conn);
+/* on_drained comes once for what is pending now, also if it never was above the low mark. */
+void conn_await_drained(struct conn *conn);
+/* When bytes last came, or output that had been waiting was seen to leave, in the loop's
+ * milliseconds. */
+uint64_t conn_moved_ms(struct conn *conn);
 
 /* Closes now; pending output is dropped. The first reason counts. */
 void conn_close(struct conn *conn, enum status reason);

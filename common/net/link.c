@@ -412,6 +412,18 @@ void link_resume(struct link *link)
     }
 }
 
+void link_await_drained(struct link *link)
+{
+    if (link->conn != NULL) {
+        conn_await_drained(link->conn);
+    }
+}
+
+uint64_t link_moved_ms(const struct link *link)
+{
+    return link->conn == NULL ? 0 : conn_moved_ms(link->conn);
+}
+
 struct loop *link_loop(const struct link *link)
 {
     return link->loop;

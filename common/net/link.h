@@ -86,6 +86,10 @@ size_t link_pending(const struct link *link);
 /* Back-pressure: no on_frame until link_resume(). */
 void link_pause(struct link *link);
 void link_resume(struct link *link);
+/* on_drained comes once for what is pending now, at whatever size it is. */
+void link_await_drained(struct link *link);
+/* When bytes last came over it, or left it: of a large frame too. 0: not connected. */
+uint64_t link_moved_ms(const struct link *link);
 struct loop *link_loop(const struct link *link);
 
 #endif

@@ -185,3 +185,42 @@ enum status frame_read_reply(struct slice body, struct frame_reply *reply)
     reply->body = in.rest;
     return STATUS_OK;
 }
+
+void stage_ref_encode(const struct stage_ref *ref, uint8_t out[STAGE_REF_SIZE])
+{
+    struct buf bytes = {.data = out, .size = STAGE_REF_SIZE, .size_max = STAGE_REF_SIZE};
+    buf_append_u64(&bytes, ref->id);
+    buf_append_u64(&bytes, ref->size);
+    buf_append_u64(&bytes, ref->offset);
+}
+
+bool stage_ref_decode(struct slice bytes, struct stage_ref *ref)
+{
+    struct reader in = reader_of(bytes);
+    ref->id = reader_u64(&in);
+    ref->size = reader_u64(&in);
+    ref->offset = reader_u64(&in);
+    return reader_done(&in);
+}
+
+void frame_write_part(struct buf *out, const struct frame_part *part)
+{
+    size_t offset = frame_begin(out, FRAME_PART, 0);
+    buf_append_u64(out, part->id);
+    buf_append_u64(out, part->size);
+    buf_append_u64(out, part->offset);
+    buf_append_slice(out, part->bytes);
+    frame_end(out, offset);
+}
+
+enum status frame_read_part(struct slice body, struct frame_part *part)
+{
+    struct reader in = reader_of(body);
+    part->id = reader_u64(&in);
+    part->size = reader_u64(&in);
+    part->offset = reader_u64(&in);
+    part->bytes = in.rest;
+    bool inside = !in.failed && part->size <= FRAME_BODY_SIZE_MAX && part->offset < part->size &&
+                  part->bytes.len > 0 && part->bytes.len <= part->size - part->offset;
+    return inside ? STATUS_OK : STATUS_PROTOCOL;
+}

@@ -23,15 +23,16 @@ enum {
 };
 
 enum frame_type {
-    FRAME_HELLO = 1,  /* struct frame_hello, both ways */
-    FRAME_REFUSED,    /* u8 status, text; then the sender closes */
-    FRAME_REQUEST,    /* router or node -> node: struct frame_request */
-    FRAME_REPLY,      /* struct frame_reply */
-    FRAME_SUBSCRIBE,  /* router or node -> node: u64 map version it has; MAP and LEADERS follow */
-    FRAME_MAP,        /* node -> subscriber: shard_map_encode() */
-    FRAME_LEADERS,    /* node -> subscriber: n * struct leader_hint (shard, term, node) as u64s */
-    FRAME_PEER,       /* node <-> node: one host's messages, see replication/host.h */
-    FRAME_BULK,       /* node <-> node: snapshot transfer, see server/shard/transfer.h */
+    FRAME_HELLO = 1, /* struct frame_hello, both ways */
+    FRAME_REFUSED,   /* u8 status, text; then the sender closes */
+    FRAME_REQUEST,   /* router or node -> node: struct frame_request */
+    FRAME_REPLY,     /* struct frame_reply */
+    FRAME_SUBSCRIBE, /* router or node -> node: u64 map version it has; MAP and LEADERS follow */
+    FRAME_MAP,       /* node -> subscriber, and meta group -> node: shard_map_encode() */
+    FRAME_LEADERS,   /* node -> subscriber: n * leader_hint_encode() */
+    FRAME_PEER,      /* node <-> node: one host's messages, see replication/host.h */
+    FRAME_BULK,      /* node <-> node: snapshot transfer, see server/shard/transfer.h */
+    FRAME_PART,      /* node -> router: struct frame_part, of a large reply */
     FRAME_TYPE_COUNT,
 };
 
@@ -40,9 +41,9 @@ enum frame_role { FRAME_ROLE_NODE = 1, FRAME_ROLE_ROUTER, FRAME_ROLE_ADMIN };
 struct frame_hello {
     uint8_t version;
     uint8_t role;
-    uint8_t loops;       /* Of the sender, if a node. */
-    uint8_t cluster[16]; /* All zero: has not joined one yet. */
-    uint64_t node;       /* Id of the sender, 0 if it has none. */
+    uint8_t loops;        /* Of the sender, if a node. */
+    uint8_t cluster[16];  /* All zero: has not joined one yet. */
+    uint64_t node;        /* Id of the sender, 0 if it has none. */
     uint64_t incarnation; /* Random per process start. */
 };
 
@@ -53,7 +54,22 @@ enum {
      * one comes with this flag, so that pipelined commands never overtake one that has to be sent
      * again. */
     REQUEST_FIRST = 1 << 1,
+    /* A value too large for one request: the last argument is a stage_ref. PIECE: a SET whose value
+     * is a piece of it. STAGED: the command itself; its value is empty and stands for all pieces.
+     */
+    REQUEST_PIECE = 1 << 2,
+    REQUEST_STAGED = 1 << 3,
 };
+
+struct stage_ref {
+    uint64_t id; /* Chosen by the sender, unique in its session. */
+    uint64_t size;
+    uint64_t offset;
+};
+enum { STAGE_REF_SIZE = 3 * 8 };
+void stage_ref_encode(const struct stage_ref *ref, uint8_t out[STAGE_REF_SIZE]);
+/* False unless it is one. */
+bool stage_ref_decode(struct slice bytes, struct stage_ref *ref);
 
 /* One command for one shard. Writes carry session and seq (RIFL, Ousterhout 2015): the shard's
  * machine answers a repeated (session, seq) from its record. All seqs of the session for this
@@ -77,6 +93,15 @@ struct frame_reply {
     uint64_t id;
     enum status status;
     struct slice body;
+};
+
+/* A piece of the body of a reply with status OK. The pieces of one reply come in order, from offset
+ * 0 to size; other frames may come between them. */
+struct frame_part {
+    uint64_t id;
+    uint64_t size; /* Of the whole body; at most FRAME_BODY_SIZE_MAX. */
+    uint64_t offset;
+    struct slice bytes; /* At least one. */
 };
 
 struct frame {
@@ -109,6 +134,9 @@ MUST_USE enum status frame_read_request(struct slice body,
                                         size_t argc_max);
 /* How many entries of argv frame_read_request() needs, 0 if malformed. */
 size_t frame_request_argc(struct slice body);
+void frame_write_part(struct buf *out, const struct frame_part *part);
+/* PROTOCOL also if the piece does not lie within the body. */
+MUST_USE enum status frame_read_part(struct slice body, struct frame_part *part);
 MUST_USE enum status frame_read_reply(struct slice body, struct frame_reply *reply);
 
 #endif

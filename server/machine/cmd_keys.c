@@ -5,6 +5,7 @@
 #include "common/base/number.h"
 #include "server/machine/keyspace.h"
 #include "server/machine/planned.h"
+#include "server/machine/stage.h"
 
 static enum status plan_keys(const struct machine_plan_input *input,
                              struct plan *plan,
@@ -230,6 +231,17 @@ static enum status plan_flush(const struct machine_plan_input *input,
     return STATUS_OK;
 }
 
+/* Values that are still coming in pieces are flushed as well: their chunks lie among the keys. */
+static enum status flush(struct call *call, bool all)
+{
+    enum status status = stage_drop_all(call);
+    if (status == STATUS_OK) {
+        keyspace_flush(call, call->db, all);
+        resp_write_ok(call->reply);
+    }
+    return status;
+}
+
 enum status cmd_flushdb_plan(const struct machine_plan_input *input, struct plan *plan)
 {
     return plan_flush(input, plan, CMD_flushdb);
@@ -237,9 +249,7 @@ enum status cmd_flushdb_plan(const struct machine_plan_input *input, struct plan
 
 enum status cmd_flushdb_apply(struct call *call)
 {
-    keyspace_flush(call, call->db, false);
-    resp_write_ok(call->reply);
-    return STATUS_OK;
+    return flush(call, false);
 }
 
 enum status cmd_flushall_plan(const struct machine_plan_input *input, struct plan *plan)
@@ -249,7 +259,5 @@ enum status cmd_flushall_plan(const struct machine_plan_input *input, struct pla
 
 enum status cmd_flushall_apply(struct call *call)
 {
-    keyspace_flush(call, call->db, true);
-    resp_write_ok(call->reply);
-    return STATUS_OK;
+    return flush(call, true);
 }

@@ -4,6 +4,7 @@
 #include "server/machine/expiry.h"
 #include "server/machine/keyspace.h"
 #include "server/machine/planned.h"
+#include "server/machine/stage.h"
 
 enum set_flag {
     SET_NX = 1 << 0,
@@ -13,8 +14,8 @@ enum set_flag {
     SET_COUNTS = 1 << 4, /* Replies 1 and 0 instead of OK and null: SETNX. */
 };
 
-/* A planned SET: key, value, u64 flags, u64 expire_ms. */
-enum { SET_KEY, SET_VALUE, SET_FLAGS, SET_EXPIRE, SET_ARGC };
+/* A planned SET: key, value, u64 flags, u64 expire_ms; and which staged value, if it is one. */
+enum { SET_KEY, SET_VALUE, SET_FLAGS, SET_EXPIRE, SET_ARGC, SET_STAGE = SET_ARGC, SET_STAGED_ARGC };
 
 /* Loads the key; *reply_done if it is of another type (the error was written). */
 static enum status load_string(struct call *call, struct slice key, struct row *row, bool *done)
@@ -80,11 +81,15 @@ static enum status plan_set(const struct machine_plan_input *input,
                             unsigned flags,
                             uint64_t expire_ms)
 {
-    planned_begin(plan, CMD_set, input->db, 1, SET_ARGC);
+    bool staged = input->stage != NULL;
+    planned_begin(plan, CMD_set, input->db, 1, staged ? SET_STAGED_ARGC : SET_ARGC);
     planned_bytes(plan, input->args.argv[1]);
     planned_bytes(plan, value);
-    planned_u64(plan, flags);
+    planned_u64(plan, flags | (staged && input->stage->piece ? STAGE_PIECE : 0));
     planned_u64(plan, expire_ms);
+    if (staged) {
+        stage_plan(plan, input->stage);
+    }
     return STATUS_OK;
 }
 
@@ -144,10 +149,61 @@ static void reply_set(struct call *call, unsigned flags, bool set)
     }
 }
 
+/* Replies, and says whether the value is to be set. */
+static enum status decide_set(struct call *call, const struct row *row, unsigned flags, bool *set)
+{
+    bool get = (flags & SET_GET) != 0;
+    *set = false;
+    if (get && row->found && row->type != KEYSPACE_STRING) {
+        resp_write_error(call->reply, ERR_WRONG_TYPE);
+        return STATUS_OK;
+    }
+    if (get) {
+        enum status status = reply_or_null(call, row);
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    *set = !((flags & SET_NX) != 0 && row->found) && !((flags & SET_XX) != 0 && !row->found);
+    if (!get) {
+        reply_set(call, flags, *set);
+    }
+    return STATUS_OK;
+}
+
+/* A piece of a value, or the command that makes the key of the pieces. */
+static enum status apply_staged(struct call *call, struct row *row, uint64_t expire_ms)
+{
+    const struct slice *argv = call->args.argv;
+    unsigned flags = (unsigned)planned_number(argv[SET_FLAGS]);
+    struct machine_stage ref;
+    enum status status = stage_read_ref(argv[SET_STAGE], &ref);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if ((flags & STAGE_PIECE) != 0) {
+        return stage_apply_piece(call, row, &ref, argv[SET_VALUE]);
+    }
+    struct stage stage;
+    bool set = false;
+    status = stage_find(call, row, &ref, &stage, &set);
+    if (status != STATUS_OK || !set) {
+        return status;
+    }
+    status = decide_set(call, row, flags, &set);
+    if (status != STATUS_OK || !set) {
+        stage_drop(call, row, &stage);
+        return status;
+    }
+    stage_forget(call, &stage);
+    return keyspace_set_chunked(call, row, stage.version, ref.size, expire_ms);
+}
+
 enum status cmd_set_apply(struct call *call)
 {
     const struct slice *argv = call->args.argv;
-    if (call->args.argc != SET_ARGC || call->key_count != 1) {
+    bool staged = call->args.argc == SET_STAGED_ARGC;
+    if ((call->args.argc != SET_ARGC && !staged) || call->key_count != 1) {
         return STATUS_CORRUPT;
     }
     unsigned flags = (unsigned)planned_number(argv[SET_FLAGS]);
@@ -156,27 +212,15 @@ enum status cmd_set_apply(struct call *call)
     if (status != STATUS_OK) {
         return status;
     }
-    bool get = (flags & SET_GET) != 0;
-    if (get && row.found && row.type != KEYSPACE_STRING) {
-        resp_write_error(call->reply, ERR_WRONG_TYPE);
-        return STATUS_OK;
-    }
-    if (get) {
-        status = reply_or_null(call, &row);
-        if (status != STATUS_OK) {
-            return status;
-        }
-    }
-    bool set = !((flags & SET_NX) != 0 && row.found) && !((flags & SET_XX) != 0 && !row.found);
-    if (!get) {
-        reply_set(call, flags, set);
-    }
-    if (!set) {
-        return STATUS_OK;
-    }
     bool keep = (flags & SET_KEEPTTL) != 0 && row.found;
     uint64_t expire_ms = keep ? row.expire_ms : planned_number(argv[SET_EXPIRE]);
-    return keyspace_set(call, &row, argv[SET_VALUE], 0, expire_ms);
+    if (staged) {
+        return apply_staged(call, &row, expire_ms);
+    }
+    bool set = false;
+    status = decide_set(call, &row, flags, &set);
+    return status != STATUS_OK || !set ? status
+                                       : keyspace_set(call, &row, argv[SET_VALUE], 0, expire_ms);
 }
 
 enum status cmd_setnx_plan(const struct machine_plan_input *input, struct plan *plan)

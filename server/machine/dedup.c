@@ -3,6 +3,7 @@
 #include "common/base/assert.h"
 #include "common/base/reader.h"
 #include "server/machine/keyspace.h"
+#include "server/machine/stage.h"
 
 enum {
     WINDOW_FORMAT = 1,
@@ -288,7 +289,11 @@ enum status dedup_sweep(struct call *call)
     struct machine_state *state = call->state;
     struct sweep sweep = {.idle = txn_scratch(call->txn, SCRATCH_WORK), .oldest_ms = UINT64_MAX};
     bool whole = state->sweep_session == 0;
-    enum status status = walk_sessions(call, &sweep);
+    enum status status = whole ? stage_sweep(call) : STATUS_OK;
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = walk_sessions(call, &sweep);
     if (status != STATUS_OK) {
         return status;
     }

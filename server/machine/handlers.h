@@ -26,6 +26,7 @@ struct call {
     const struct command *command;
     struct args args; /* apply: keys first, no name. read: as sent, name first. */
     size_t key_count; /* apply only. */
+    uint64_t session; /* apply only. */
     uint8_t db;
     uint64_t now_ms;
     uint64_t seed; /* read only. */

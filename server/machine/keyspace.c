@@ -219,6 +219,46 @@ enum status keyspace_set(
     return STATUS_OK;
 }
 
+void keyspace_put_chunks(
+    struct call *call, struct slice row_key, uint64_t version, uint64_t offset, struct slice bytes)
+{
+    assert(offset % KEYSPACE_CHUNK_SIZE == 0);
+    const struct row row = {.row_key = row_key, .chunk_version = version};
+    uint64_t first = offset / KEYSPACE_CHUNK_SIZE;
+    for (uint64_t i = 0; i < chunk_count(bytes.len); i++) {
+        uint64_t at = i * KEYSPACE_CHUNK_SIZE;
+        uint64_t len = bytes.len - at < KEYSPACE_CHUNK_SIZE ? bytes.len - at : KEYSPACE_CHUNK_SIZE;
+        struct slice key = chunk_key(call, &row, first + i);
+        txn_put(call->txn, STORE_DATA, key, slice_of(bytes.data + at, len));
+    }
+}
+
+void keyspace_drop_chunks(struct call *call, struct slice row_key, uint64_t version, uint64_t size)
+{
+    const struct row row = {.row_key = row_key,
+                            .found = true,
+                            .flags = KEYSPACE_CHUNKED,
+                            .size = size,
+                            .chunk_version = version};
+    delete_chunks(call, &row);
+}
+
+enum status keyspace_set_chunked(
+    struct call *call, struct row *row, uint64_t version, uint64_t size, uint64_t expire_ms)
+{
+    assert(size > KEYSPACE_INLINE_SIZE_MAX && size <= KEYSPACE_VALUE_SIZE_MAX);
+    move_expiry(call, row, expire_ms);
+    delete_chunks(call, row);
+    enter(call, row);
+    row->type = KEYSPACE_STRING;
+    row->flags = KEYSPACE_CHUNKED;
+    row->expire_ms = expire_ms;
+    row->size = size;
+    row->chunk_version = version;
+    put_row(call, row, slice_of(NULL, 0));
+    return STATUS_OK;
+}
+
 static void append_zeros(struct buf *out, uint64_t len)
 {
     if (len > 0) {
@@ -351,6 +391,10 @@ enum status keyspace_read(
         buf_append(out, row->value.data + offset, len);
         return STATUS_OK;
     }
+    if (len > KEYSPACE_FAST_READ_SIZE_MAX && txn_cache_only(call->txn)) {
+        return STATUS_AGAIN;
+    }
+    buf_reserve(out, len); /* At once, instead of growing again and again. */
     uint64_t at = offset;
     while (at < offset + len) {
         uint64_t in_chunk = at % KEYSPACE_CHUNK_SIZE;

@@ -13,7 +13,8 @@ enum {
     KEYSPACE_VALUE_SIZE_MAX = 512 * 1024 * 1024,
     KEYSPACE_INLINE_SIZE_MAX = 256 * 1024,
     KEYSPACE_CHUNK_SIZE = 256 * 1024,
-    KEYSPACE_PREFIX_SIZE = 8 + 1 + 4, /* Token, database, length of the key. */
+    KEYSPACE_FAST_READ_SIZE_MAX = 1024 * 1024, /* More of a value is read where it may take long. */
+    KEYSPACE_PREFIX_SIZE = 8 + 1 + 4,          /* Token, database, length of the key. */
 };
 
 enum keyspace_type { KEYSPACE_STRING = 1 };
@@ -73,10 +74,19 @@ MUST_USE enum status keyspace_patch(struct call *call,
                                     struct slice bytes);
 MUST_USE enum status keyspace_set_expire(struct call *call, struct row *row, uint64_t expire_ms);
 MUST_USE enum status keyspace_delete(struct call *call, struct row *row);
+/* A part of a long value that no row names yet: whole chunks, but for the end. offset is the first
+ * one's. */
+void keyspace_put_chunks(
+    struct call *call, struct slice row_key, uint64_t version, uint64_t offset, struct slice bytes);
+void keyspace_drop_chunks(struct call *call, struct slice row_key, uint64_t version, uint64_t size);
+/* Sets the whole value to chunks that were put before. */
+MUST_USE enum status keyspace_set_chunked(
+    struct call *call, struct row *row, uint64_t version, uint64_t size, uint64_t expire_ms);
 /* to becomes what from is. */
 MUST_USE enum status keyspace_copy(struct call *call, const struct row *from, struct row *to);
 
-/* Appends offset <= byte < offset + len of the value, which has that many. */
+/* Appends offset <= byte < offset + len of the value, which has that many. AGAIN also for much of a
+ * value, if the txn is cache-only. */
 MUST_USE enum status keyspace_read(
     struct call *call, const struct row *row, uint64_t offset, uint64_t len, struct buf *out);
 /* The whole value as a bulk string. */
@@ -88,6 +98,7 @@ void keyspace_flush(struct call *call, uint8_t db, bool all);
 /* LOCAL rows of a shard: shard(8 BE) | kind | ... */
 enum keyspace_local {
     LOCAL_STATE = 'A',
+    LOCAL_STAGE = 'C',   /* session(8 BE) | id(8 BE) -> how far a value in pieces has come */
     LOCAL_EXPIRY = 'E',  /* expire_ms(8 BE) | row key -> nothing */
     LOCAL_REPLY = 'R',   /* session(8 BE) | seq(8 BE) -> reply */
     LOCAL_SESSION = 'S', /* session(8 BE) -> window */

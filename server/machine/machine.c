@@ -6,6 +6,7 @@
 #include "server/machine/handlers.h"
 #include "server/machine/keyspace.h"
 #include "server/machine/planned.h"
+#include "server/machine/stage.h"
 
 enum {
     STATE_FORMAT = 1,
@@ -87,6 +88,10 @@ enum status machine_plan(const struct machine_plan_input *input,
             return planned_refuse(&plan, ERR_STRING_SIZE);
         }
     }
+    const char *refusal = input->stage != NULL ? stage_refuse(input) : NULL;
+    if (refusal != NULL) {
+        return planned_refuse(&plan, refusal);
+    }
     size_t planned_len = planned->len;
     size_t reply_len = reply->len;
     enum status status = handlers[input->command->id].plan(input, &plan);
@@ -115,6 +120,10 @@ static enum status apply_once(struct call *call, const struct machine_apply_inpu
         if (status != STATUS_OK || known) {
             return status;
         }
+    }
+    /* Behind the look for a repetition: what was applied before the range shrank was applied. */
+    if (!owns_all(call)) {
+        return STATUS_NOT_OWNER;
     }
     call->state->version++;
     size_t reply_len = call->reply->len;
@@ -154,12 +163,10 @@ enum status machine_apply(struct txn *txn,
                         .command = planned.command,
                         .args = {.argv = argv, .argc = planned.arg_count},
                         .key_count = planned.key_count,
+                        .session = input->session,
                         .db = planned.db,
                         .now_ms = input->now_ms,
                         .reply = reply};
-    if (!owns_all(&call)) {
-        return STATUS_NOT_OWNER;
-    }
     return apply_once(&call, input);
 }
 

@@ -42,12 +42,23 @@ void machine_state_encode(const struct machine_state *state, struct buf *out);
 struct reader;
 bool machine_state_decode(struct reader *in, struct machine_state *state);
 
+/* A value that is too large for one entry. Pieces of it come first, in order, each planned as a SET
+ * of its own whose value is the piece; at last the command itself, whose value is empty then. All
+ * under one session. */
+struct machine_stage {
+    uint64_t id;     /* Of the value, unique in its session. */
+    uint64_t size;   /* Of the value. */
+    uint64_t offset; /* Of the piece. */
+    bool piece;
+};
+
 struct machine_plan_input {
     const struct command *command;
     struct args args;
     uint8_t db;
     uint64_t now_ms; /* The shard's time. */
     uint64_t seed;   /* For commands that choose at random. */
+    const struct machine_stage *stage; /* NULL: the value stands among the arguments. */
 };
 
 /* Appends the planned command to *planned and returns OK; or appends an error reply to *reply

@@ -1,5 +1,5 @@
-#ifndef SERVER_SHARD_TRANSFER_PRIVATE_H
-#define SERVER_SHARD_TRANSFER_PRIVATE_H
+#ifndef SERVER_SHARD_BULK_H
+#define SERVER_SHARD_BULK_H
 
 #include "common/base/disk.h"
 #include "common/base/list.h"
@@ -14,8 +14,8 @@ enum {
     BULK_BLOCK,
     BULK_DONE,
     BULK_GONE,
-    BULK_REPEAT_MS = 500,      /* Offers and requests without an answer. */
-    SEND_SILENCE_MS = 30000,   /* Without a word from the receiver: given up. */
+    BULK_REPEAT_MS = 500,    /* Offers and requests without an answer. */
+    SEND_SILENCE_MS = 30000, /* Without a word from the receiver: given up. */
     EXPORT_FILE_SIZE = 64 << 20,
 };
 
@@ -62,9 +62,9 @@ struct taking {
     uint64_t from;
     struct manifest *manifest;
     char *dir;
-    size_t file;         /* Being fetched. */
-    uint64_t next;       /* Offset that the next GET asks for. */
-    uint64_t have;       /* Offset up to which everything is written. */
+    size_t file;   /* Being fetched. */
+    uint64_t next; /* Offset that the next GET asks for. */
+    uint64_t have; /* Offset up to which everything is written. */
     struct disk_file *out;
     uint64_t asked_ms;
     bool verifying;
@@ -101,9 +101,7 @@ void bulk_file(const char *folder, size_t n, struct buf *out);
 /* Removes the folder's files. */
 void bulk_clear(const char *folder);
 
-enum status sending_get(struct transfer *transfer,
-                        const struct bulk_head *head,
-                        struct reader *in);
+enum status sending_get(struct transfer *transfer, const struct bulk_head *head, struct reader *in);
 void sending_done(struct transfer *transfer, const struct bulk_head *head);
 void sending_tick(struct transfer *transfer, struct sending *sending, uint64_t now_ms);
 void sending_free(struct sending *sending);

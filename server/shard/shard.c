@@ -13,13 +13,12 @@ void shard_finish(struct op *op, enum status status, struct slice reply)
     op->on_done(op, status, reply);
 }
 
-uint64_t shard_now_ms(const struct shard *shard)
+uint64_t shard_now_ms(struct shard *shard)
 {
     uint64_t now_ms = clock_wall_ms();
-    if (now_ms < shard->state.machine.time_ms) {
-        now_ms = shard->state.machine.time_ms;
-    }
-    return now_ms < shard->stamp_ms ? shard->stamp_ms : now_ms;
+    now_ms = now_ms < shard->state.machine.time_ms ? shard->state.machine.time_ms : now_ms;
+    shard->stamp_ms = now_ms < shard->stamp_ms ? shard->stamp_ms : now_ms;
+    return shard->stamp_ms;
 }
 
 static bool keyless(const struct op *op)
@@ -35,20 +34,20 @@ static size_t slot_at(const struct op *op, size_t nth)
 
 void shard_count(struct shard *shard, const struct op *op, int sign)
 {
-    uint16_t *slots = op->write ? shard->writing : shard->reading;
+    uint32_t *slots = op->write ? shard->writing : shard->reading;
     if (keyless(op)) {
         size_t *count = op->write ? &shard->writes_keyless : &shard->reads_keyless;
         *count += (size_t)(ptrdiff_t)sign;
         return;
     }
     for (size_t nth = 0, slot = 0; (slot = slot_at(op, nth)) < TOKEN_SLOTS; nth++) {
-        slots[slot] = (uint16_t)(slots[slot] + sign);
+        slots[slot] += (uint32_t)sign;
     }
 }
 
 bool shard_conflicts(const struct shard *shard, const struct op *op)
 {
-    const uint16_t *slots = op->write ? shard->reading : shard->writing;
+    const uint32_t *slots = op->write ? shard->reading : shard->writing;
     size_t pending = op->write ? shard->reads_pending : shard->writes_pending;
     if (pending == 0) {
         return false;
@@ -84,8 +83,13 @@ void shard_submit(struct shard *shard, struct op *op)
         shard_finish(op, STATUS_NOT_LEADER, slice_of(NULL, 0));
         return;
     }
+    if (shard->held_count + shard->reads_pending + shard->reads_slow >= WAITING_OPS_MAX) {
+        shard_finish(op, STATUS_BUSY, slice_of(NULL, 0));
+        return;
+    }
     if (!list_empty(&shard->held) || (op->write && shard_conflicts(shard, op))) {
         list_push_back(&shard->held, &op->link);
+        shard->held_count++;
         return;
     }
     start(shard, op);
@@ -99,10 +103,13 @@ void shard_release(struct shard *shard)
     shard->releasing = true;
     while (!list_empty(&shard->held)) {
         struct op *op = list_entry(shard->held.next, struct op, link);
-        if (op->write && shard_conflicts(shard, op)) {
+        /* A write that were refused here would be overtaken by what is held behind it: it waits for
+         * the batches that make room, whose end comes here again. */
+        if (op->write && (shard_conflicts(shard, op) || !shard_write_fits(shard))) {
             break;
         }
         list_remove(&op->link);
+        shard->held_count--;
         start(shard, op);
     }
     shard->releasing = false;
@@ -111,6 +118,7 @@ void shard_release(struct shard *shard)
 static void fail_held(struct shard *shard, enum status status)
 {
     for (struct list *at; (at = list_pop_front(&shard->held)) != NULL;) {
+        shard->held_count--;
         shard_finish(list_entry(at, struct op, link), status, slice_of(NULL, 0));
     }
 }

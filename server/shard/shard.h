@@ -54,12 +54,15 @@ struct op {
     uint64_t barrier;
     enum status status;
     bool counted;
+    size_t reply_size; /* Of a read that is to be slow: about, 0: not known. */
 
     const struct command *command; /* NULL for commands of the meta group. */
     bool write;
     uint8_t db;
     struct args args;
     uint64_t session, seq, first_unacked; /* Of writes. */
+    bool staged;                          /* Its value comes, or came, in pieces: */
+    struct machine_stage stage;
     uint64_t expires_ms; /* clock_now_ms() after which nobody waits: not started any more. */
     void (*on_done)(struct op *op, enum status status, struct slice reply);
 };
@@ -68,10 +71,10 @@ struct op {
 struct shard_env {
     void *ctx;
     struct host *host;
-    struct txn *txn; /* The loop's. */
-    struct buf *entry; /* The loop's scratch for the entry being built, */
+    struct txn *txn;     /* The loop's. */
+    struct buf *entry;   /* The loop's scratch for the entry being built, */
     struct buf *planned; /* for one planned command, */
-    struct buf *reply; /* and for a reply. Empty between uses. */
+    struct buf *reply;   /* and for a reply. Empty between uses. */
     struct rand *rand;
     /* shard_turn() is wanted before this loop turn ends. */
     void (*wake)(void *ctx, struct shard *shard);
@@ -82,6 +85,9 @@ struct shard_env {
     /* A read needs the disk: run shard_read_slow() with op on a view of the committed state, off
      * the loop, then shard_read_done() on it. */
     void (*read_slow)(void *ctx, struct shard *shard, struct op *op);
+    /* Who sent op is owed much already: a large reply to it is not made now, but by read_slow. May
+     * be NULL: nobody ever is. */
+    bool (*crowded)(void *ctx, struct op *op);
     /* True while nothing (or, second, nothing that grows) may be written: too little disk. */
     bool (*refuse_writes)(void *ctx, bool grows);
     /* Snapshots, see server/shard/transfer.h. */

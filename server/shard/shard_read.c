@@ -13,7 +13,7 @@ static void finish_read(struct shard *shard, struct op *op, enum status status, 
     shard_finish(op, status, reply);
 }
 
-static struct machine_read_input input_of(const struct shard *shard, const struct op *op)
+static struct machine_read_input input_of(struct shard *shard, const struct op *op)
 {
     const struct shard_desc *desc = &shard->state.desc;
     return (struct machine_read_input){
@@ -38,7 +38,11 @@ static void read_now(struct shard *shard, struct op *op)
         txn_set_cache_only(env->txn, false);
     }
     shard->stats.reads++;
-    if (status == STATUS_AGAIN) {
+    op->reply_size = env->reply->len;
+    bool crowded =
+        env->reply->len >= READ_LARGE_SIZE && env->crowded != NULL && env->crowded(env->ctx, op);
+    if (status == STATUS_AGAIN || crowded) {
+        buf_clear(env->reply);
         shard->stats.slow_reads++;
         shard->reads_slow++;
         env->read_slow(env->ctx, shard, op);

@@ -33,10 +33,15 @@ static bool refused(struct shard *shard, struct op *op)
     return true;
 }
 
+bool shard_write_fits(const struct shard *shard)
+{
+    return shard->gathered_count < GATHERED_OPS_MAX && shard->gathered_size < GATHERED_SIZE_MAX;
+}
+
 void shard_write_submit(struct shard *shard, struct op *op)
 {
     assert(op->write);
-    if (shard->gathered_count >= GATHERED_OPS_MAX || shard->gathered_size >= GATHERED_SIZE_MAX) {
+    if (!shard_write_fits(shard)) {
         shard_finish(op, STATUS_BUSY, slice_of(NULL, 0));
         return;
     }
@@ -153,7 +158,8 @@ static void plan(struct shard *shard, struct shard_batch *batch, struct op *op)
                                        .args = op->args,
                                        .db = op->db,
                                        .now_ms = shard->stamp_ms,
-                                       .seed = rand_u64(env->rand)};
+                                       .seed = rand_u64(env->rand),
+                                       .stage = op->staged ? &op->stage : NULL};
     enum status status = shard->machine->plan(&input, env->planned, env->reply);
     if (status == STATUS_OK) {
         struct entry_command command = {.session = op->session,
@@ -174,8 +180,7 @@ static void propose(struct shard *shard)
 {
     struct buf *entry = shard->env->entry;
     struct shard_batch *batch = batch_new(shard);
-    shard->stamp_ms = shard_now_ms(shard);
-    entry_begin(entry, shard->stamp_ms);
+    entry_begin(entry, shard_now_ms(shard));
     uint64_t now_ms = clock_now_ms();
     for (size_t count = 0; count < ENTRY_OPS_MAX && !list_empty(&shard->gathered); count++) {
         struct op *next = list_entry(shard->gathered.next, struct op, link);
@@ -213,8 +218,7 @@ void shard_turn(struct shard *shard)
 void shard_propose_empty(struct shard *shard)
 {
     struct shard_batch *batch = batch_new(shard);
-    shard->stamp_ms = shard_now_ms(shard);
-    entry_begin(shard->env->entry, shard->stamp_ms);
+    entry_begin(shard->env->entry, shard_now_ms(shard));
     enum status status =
         group_propose(shard->group, buf_slice(shard->env->entry), &batch->proposal);
     buf_clear(shard->env->entry);
@@ -267,8 +271,8 @@ static void apply_entry(struct shard *shard, struct slice bytes, struct shard_ba
     enum status status = entry_open(bytes, &entry);
     if (status == STATUS_OK) {
         struct machine_scope scope = {.shard = desc->id, .start = desc->start, .last = desc->last};
-        status = shard->machine->advance(shard->env->txn, &shard->state.machine, scope,
-                                         entry.stamp_ms);
+        status =
+            shard->machine->advance(shard->env->txn, &shard->state.machine, scope, entry.stamp_ms);
     }
     struct buf *replies = batch == NULL ? shard->env->reply : &batch->replies;
     struct list *at = batch == NULL ? NULL : batch->ops.next;

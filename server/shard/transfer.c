@@ -7,7 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/reader.h"
 #include "common/proto/frame.h"
-#include "server/shard/transfer_private.h"
+#include "server/shard/bulk.h"
 
 struct transfer *transfer_new(const struct transfer_options *options,
                               const struct transfer_env *env)
@@ -50,8 +50,8 @@ char *bulk_folder(const struct transfer *transfer,
 {
     struct buf path;
     buf_init(&path, 8192);
-    buf_append_format(&path, "%s/%s-%llu-%llu", transfer->dir, direction,
-                      (unsigned long long)shard, (unsigned long long)replica);
+    buf_append_format(&path, "%s/%s-%llu-%llu", transfer->dir, direction, (unsigned long long)shard,
+                      (unsigned long long)replica);
     buf_append_u8(&path, 0);
     size_t len = 0;
     return (char *)buf_take(&path, &len);
@@ -101,7 +101,10 @@ struct buf *bulk_begin(struct transfer *transfer,
     return out;
 }
 
-enum status transfer_receive(struct transfer *transfer, uint64_t from, struct slice body, bool takes)
+enum status transfer_receive(struct transfer *transfer,
+                             uint64_t from,
+                             struct slice body,
+                             bool takes)
 {
     struct reader in = reader_of(body);
     struct bulk_head head = {0};
@@ -113,8 +116,7 @@ enum status transfer_receive(struct transfer *transfer, uint64_t from, struct sl
         return STATUS_PROTOCOL;
     }
     switch (head.kind) {
-    case BULK_OFFER:
-        return takes ? taking_offer(transfer, from, &head, in.rest) : STATUS_OK;
+    case BULK_OFFER: return takes ? taking_offer(transfer, from, &head, in.rest) : STATUS_OK;
     case BULK_GET: return sending_get(transfer, &head, &in);
     case BULK_BLOCK: return taking_block(transfer, &head, &in);
     case BULK_DONE: sending_done(transfer, &head); return STATUS_OK;

@@ -5,7 +5,7 @@
 #include "common/base/log.h"
 #include "common/base/reader.h"
 #include "common/proto/frame.h"
-#include "server/shard/transfer_private.h"
+#include "server/shard/bulk.h"
 
 void sending_free(struct sending *sending)
 {
@@ -48,8 +48,13 @@ static enum status export_family(struct sending *sending, enum store_family fami
     machine_range(scope, family, &from, &to);
     size_t count = 0;
     const char *name = family == STORE_DATA ? "data" : "local";
-    enum status status = store_export(sending->view, family, buf_slice(&from), buf_slice(&to),
-                                      sending->dir, name, EXPORT_FILE_SIZE, &count);
+    struct store_range_files range = {.family = family,
+                                      .from = buf_slice(&from),
+                                      .to = buf_slice(&to),
+                                      .dir = sending->dir,
+                                      .name = name,
+                                      .file_size = EXPORT_FILE_SIZE};
+    enum status status = store_export(sending->view, &range, &count);
     buf_deinit(&from);
     buf_deinit(&to);
     for (size_t i = 0; status == STATUS_OK && i < count; i++) {

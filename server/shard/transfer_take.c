@@ -5,7 +5,7 @@
 #include "common/base/log.h"
 #include "common/base/reader.h"
 #include "common/proto/frame.h"
-#include "server/shard/transfer_private.h"
+#include "server/shard/bulk.h"
 
 void taking_free(struct taking *taking)
 {
@@ -332,11 +332,8 @@ bool transfer_ready(const struct transfer *transfer, const struct manifest *mani
     return false;
 }
 
-void transfer_path(const struct transfer *transfer,
-                   uint64_t shard,
-                   uint64_t replica,
-                   size_t file,
-                   struct buf *out)
+void transfer_path(
+    const struct transfer *transfer, uint64_t shard, uint64_t replica, size_t file, struct buf *out)
 {
     char *dir = bulk_folder(transfer, "in", shard, replica);
     bulk_file(dir, file, out);

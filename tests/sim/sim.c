@@ -60,11 +60,8 @@ static struct sim_event *pop(struct sim *sim)
     return top;
 }
 
-void sim_after(struct sim *sim,
-               struct sim_actor *actor,
-               uint64_t delay_ns,
-               void (*fn)(void *arg),
-               void *arg)
+void sim_after(
+    struct sim *sim, struct sim_actor *actor, uint64_t delay_ns, void (*fn)(void *arg), void *arg)
 {
     struct sim_event *event = calloc(1, sizeof(*event));
     assert(event != NULL);
@@ -274,10 +271,11 @@ void sim_run(const struct sim_options *options)
         sim_router_start(sim->routers[i]);
     }
     phases(sim);
-    printf("seed %llu: ok, %zu commands, %llu events, %llu crashes, %llu cuts, %llu pauses, %llu "
-           "wipes, %llu errors, %llu unknown\n",
-           (unsigned long long)options->seed, sim->history.count, (unsigned long long)sim->events,
-           (unsigned long long)sim->crashes, (unsigned long long)sim->cuts,
-           (unsigned long long)sim->pauses, (unsigned long long)sim->wipes,
-           (unsigned long long)sim->errors, (unsigned long long)sim->unknowns);
+    printf(
+        "seed %llu: ok, %zu commands, %llu events, %llu crashes, %llu cuts, %llu pauses, %llu "
+        "wipes, %llu errors, %llu unknown\n",
+        (unsigned long long)options->seed, sim->history.count, (unsigned long long)sim->events,
+        (unsigned long long)sim->crashes, (unsigned long long)sim->cuts,
+        (unsigned long long)sim->pauses, (unsigned long long)sim->wipes,
+        (unsigned long long)sim->errors, (unsigned long long)sim->unknowns);
 }

@@ -65,14 +65,14 @@ struct sim_conn {
     struct sim_actor *to;
     struct sim_end ends[2]; /* 0: the dialler's; 1: the acceptor's, while up. */
     bool up;
-    bool closed; /* By the dialler: freed when nothing refers to it any more. */
+    bool closed;      /* By the dialler: freed when nothing refers to it any more. */
     uint64_t session; /* Grows with every time it came up: late chunks are void. */
     uint64_t from_life;
     uint64_t to_life;
     uint64_t arrive_ns[2]; /* Of the last chunk each way: they do not overtake each other. */
     struct buf out[2];
     struct buf in[2];
-    void *tag; /* The acceptor's. */
+    void *tag;   /* The acceptor's. */
     uint64_t id; /* The dialler's. */
 };
 
@@ -83,8 +83,8 @@ struct sim_options {
     unsigned clients;
     unsigned shards;
     unsigned keys;
-    uint64_t fault_ms;  /* How long things go wrong, */
-    uint64_t peace_ms;  /* and how long the cluster then has to recover. */
+    uint64_t fault_ms; /* How long things go wrong, */
+    uint64_t peace_ms; /* and how long the cluster then has to recover. */
     bool verbose;
     bool faults;
 };
@@ -108,7 +108,7 @@ struct sim {
     struct list conns;
     uint64_t conn_next;
     bool cut[SIM_ACTORS_MAX][SIM_ACTORS_MAX]; /* [from][to] */
-    unsigned loss_permille; /* Of raft batches. */
+    unsigned loss_permille;                   /* Of raft batches. */
     uint64_t delay_max_ns;
     bool faulty; /* Things go wrong now. */
     struct history history;
@@ -118,11 +118,8 @@ struct sim {
 /* sim.c */
 void sim_run(const struct sim_options *options);
 /* Calls fn(arg) after delay_ns as actor (NULL: nobody), in its present life only. */
-void sim_after(struct sim *sim,
-               struct sim_actor *actor,
-               uint64_t delay_ns,
-               void (*fn)(void *arg),
-               void *arg);
+void sim_after(
+    struct sim *sim, struct sim_actor *actor, uint64_t delay_ns, void (*fn)(void *arg), void *arg);
 /* Sets the clocks to those of the actor. */
 void sim_enter(struct sim_actor *actor);
 /* The end of a loop turn of the actor: its due work, then its output. */
@@ -166,9 +163,7 @@ struct worker;
 struct worker *sim_node_worker(const struct sim_node *node);
 struct store *sim_node_store(const struct sim_node *node);
 void sim_node_hello(struct sim_node *node, struct frame_hello *hello);
-void sim_node_accept(struct sim_node *node,
-                     struct sim_conn *conn,
-                     const struct frame_hello *hello);
+void sim_node_accept(struct sim_node *node, struct sim_conn *conn, const struct frame_hello *hello);
 void sim_node_turn(struct sim_node *node);
 /* How long a batch of the log takes at most. */
 void sim_node_disk(struct sim_node *node, uint64_t latency_max_ns);

@@ -101,11 +101,8 @@ bool sim_check_whole(const struct sim *sim)
     return map->meta.replica_count >= 3;
 }
 
-static uint64_t hash_rows(struct txn *txn,
-                          enum store_family family,
-                          struct slice from,
-                          struct slice to,
-                          uint64_t sum)
+static uint64_t hash_rows(
+    struct txn *txn, enum store_family family, struct slice from, struct slice to, uint64_t sum)
 {
     struct store_iter *iter = iter_open(txn, family, from, to);
     for (; iter_valid(iter); iter_next(iter)) {
@@ -155,39 +152,62 @@ struct seen {
     unsigned node;
 };
 
-void sim_check_replicas(struct sim *sim)
+struct seen_all {
+    size_t count;
+    struct seen rows[SEEN_MAX];
+};
+
+/* Adds what one replica holds; fails if another at the same index holds something else. */
+static void see(struct sim *sim, struct seen_all *all, const struct seen *now)
 {
-    struct seen *seen = calloc(SEEN_MAX, sizeof(*seen));
-    assert(seen != NULL);
-    size_t count = 0;
-    for (unsigned i = 0; i < sim->options.nodes; i++) {
-        struct worker *worker = sim_node_worker(sim->nodes[i]);
-        if (worker == NULL) {
-            continue;
-        }
-        size_t at = 0;
-        for (struct shard *shard; (shard = worker_next_shard(worker, &at)) != NULL;) {
-            uint64_t index = shard_state(shard)->group.index;
-            if (index == 0 || worker_installing(worker, shard_id(shard))) {
-                continue;
-            }
-            struct seen now = {.shard = shard_id(shard),
-                               .index = index,
-                               .hash = hash_shard(worker, shard),
-                               .node = i + 1};
-            for (size_t k = 0; k < count; k++) {
-                if (seen[k].shard == now.shard && seen[k].index == now.index &&
-                    seen[k].hash != now.hash) {
-                    sim_fail(sim, "shard %llu differs at index %llu between nodes %u and %u",
-                             (unsigned long long)now.shard, (unsigned long long)now.index,
-                             seen[k].node, now.node);
-                }
-            }
-            assert(count < SEEN_MAX);
-            seen[count++] = now;
+    for (size_t i = 0; i < all->count; i++) {
+        const struct seen *other = &all->rows[i];
+        if (other->shard == now->shard && other->index == now->index && other->hash != now->hash) {
+            sim_fail(sim, "shard %llu differs at index %llu between nodes %u and %u",
+                     (unsigned long long)now->shard, (unsigned long long)now->index, other->node,
+                     now->node);
         }
     }
-    free(seen);
+    assert(all->count < SEEN_MAX);
+    all->rows[all->count++] = *now;
+}
+
+static void see_node(struct sim *sim, struct seen_all *all, unsigned index)
+{
+    struct worker *worker = sim_node_worker(sim->nodes[index]);
+    size_t at = 0;
+    for (struct shard *shard; worker != NULL && (shard = worker_next_shard(worker, &at)) != NULL;) {
+        struct seen now = {
+            .shard = shard_id(shard), .index = shard_state(shard)->group.index, .node = index + 1};
+        if (now.index != 0 && !worker_installing(worker, now.shard)) {
+            now.hash = hash_shard(worker, shard);
+            see(sim, all, &now);
+        }
+    }
+}
+
+void sim_check_replicas(struct sim *sim)
+{
+    struct seen_all *all = calloc(1, sizeof(*all));
+    assert(all != NULL);
+    for (unsigned i = 0; i < sim->options.nodes; i++) {
+        see_node(sim, all, i);
+    }
+    free(all);
+}
+
+/* Every router has heard that the shard lacks nothing. */
+static void check_told(struct sim *sim, const struct shard_desc *desc)
+{
+    for (unsigned i = 0; i < sim->options.routers; i++) {
+        struct core *core = sim_router_core(sim->routers[i]);
+        struct leader_hint hint = {0};
+        bool known = core != NULL && core_leader(core, desc->id, &hint);
+        if (core != NULL && (!known || hint.voters != desc->replica_count)) {
+            sim_fail(sim, "router %u knows of %llu voters of shard %llu in peace", i + 1,
+                     (unsigned long long)hint.voters, (unsigned long long)desc->id);
+        }
+    }
 }
 
 static void check_converged(struct sim *sim)
@@ -213,6 +233,7 @@ static void check_converged(struct sim *sim)
             }
             index = applied;
         }
+        check_told(sim, desc);
     }
 }
 

@@ -37,9 +37,9 @@ static const struct {
     const char *name;
     unsigned weight;
 } kinds[] = {
-    {HISTORY_GET, "get", 40},       {HISTORY_SET, "set", 25},       {HISTORY_INCRBY, "incrby", 12},
-    {HISTORY_DEL, "del", 4},        {HISTORY_SETNX, "setnx", 5},    {HISTORY_GETSET, "getset", 4},
-    {HISTORY_GETDEL, "getdel", 3},  {HISTORY_EXISTS, "exists", 4},  {HISTORY_APPEND, "append", 3},
+    {HISTORY_GET, "get", 40},      {HISTORY_SET, "set", 25},      {HISTORY_INCRBY, "incrby", 12},
+    {HISTORY_DEL, "del", 4},       {HISTORY_SETNX, "setnx", 5},   {HISTORY_GETSET, "getset", 4},
+    {HISTORY_GETDEL, "getdel", 3}, {HISTORY_EXISTS, "exists", 4}, {HISTORY_APPEND, "append", 3},
 };
 
 static void next_later(struct sim_client *client)
@@ -182,8 +182,8 @@ static void begin(void *arg)
         call->argv[i] = slice_str(call->texts[i]);
     }
     client->call = call;
-    call->op = history_invoke(&sim->history, sim->now_ns, client->index, call->kind,
-                              call->argv[1], argc == 3 ? call->argv[2] : slice_of(NULL, 0));
+    call->op = history_invoke(&sim->history, sim->now_ns, client->index, call->kind, call->argv[1],
+                              argc == 3 ? call->argv[2] : slice_of(NULL, 0));
     call->request.command = command_find(call->argv[0]);
     assert(call->request.command != NULL);
     call->request.args = (struct args){.argv = call->argv, .argc = argc};

@@ -166,7 +166,9 @@ static void strike(void *arg)
             power_cut(sim);
         }
         break;
-    case 9: sim_node_disk(sim->nodes[any_node(sim)], sim_random_ns(sim, SIM_MS, 60 * SIM_MS)); break;
+    case 9:
+        sim_node_disk(sim->nodes[any_node(sim)], sim_random_ns(sim, SIM_MS, 60 * SIM_MS));
+        break;
     case 10: {
         struct sim_actor *actor = &sim->actors[any_actor(sim)];
         actor->wall_ms = (int64_t)rand_below(&sim->rand, 20000) - 10000;

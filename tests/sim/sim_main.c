@@ -112,8 +112,9 @@ static int run_many(uint64_t from, uint64_t to, unsigned jobs, bool quiet)
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: sim --seed N [--verbose] | --seeds FROM TO [--jobs N] | --overnight "
-                    "[--jobs N]\n");
+    fprintf(stderr,
+            "usage: sim --seed N [--verbose] | --seeds FROM TO [--jobs N] | --overnight "
+            "[--jobs N]\n");
     return 2;
 }
 

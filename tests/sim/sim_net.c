@@ -210,8 +210,7 @@ static void send_out(struct sim_conn *conn, int side)
     struct buf *out = &conn->out[side];
     struct chunk *chunk = malloc(sizeof(*chunk) + out->len);
     assert(chunk != NULL);
-    *chunk = (struct chunk){
-        .conn = conn, .session = conn->session, .side = side, .len = out->len};
+    *chunk = (struct chunk){.conn = conn, .session = conn->session, .side = side, .len = out->len};
     memcpy(chunk->bytes, out->data, out->len);
     buf_clear(out);
     uint64_t at = sim->now_ns + sim_random_ns(sim, SIM_MS / 20, sim->delay_max_ns);

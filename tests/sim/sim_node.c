@@ -209,7 +209,9 @@ static void on_visitor_frame(void *arg, struct sim_conn *conn, const struct fram
         return;
     }
     uint64_t from = (uint64_t)(uintptr_t)conn->tag;
-    enum status status = worker_frame(node->worker, conn->number, from, frame);
+    enum status status = frame->type == FRAME_MAP && from != 0
+                             ? node_frame(node->node, frame)
+                             : worker_frame(node->worker, conn->number, from, frame);
     if (status != STATUS_OK && from == 0) {
         sim_break(conn); /* Said before its sender had an id. */
     } else if (status != STATUS_OK) {
@@ -255,10 +257,8 @@ static void on_connect(void *ctx, uint64_t peer, const char *address)
     if (conn != NULL) {
         sim_hang_up(conn);
     }
-    struct sim_end end = {.on_up = on_peer_up,
-                          .on_frame = on_peer_frame,
-                          .on_down = on_peer_down,
-                          .arg = node};
+    struct sim_end end = {
+        .on_up = on_peer_up, .on_frame = on_peer_frame, .on_down = on_peer_down, .arg = node};
     (void)map_put(&node->peers, peer, sim_dial(node->actor, address, peer, &end));
 }
 
@@ -398,7 +398,9 @@ static void make_node(struct sim_node *node)
                                    .zone = "",
                                    .incarnation = node->incarnation,
                                    .seeds = seeds,
-                                   .seed_count = !join ? 0 : node->sim->options.nodes > 2 ? 2 : 1,
+                                   .seed_count = !join                          ? 0
+                                                 : node->sim->options.nodes > 2 ? 2
+                                                                                : 1,
                                    .seed = rand_u64(&node->sim->rand),
                                    .loops = 1,
                                    .store = node->store,

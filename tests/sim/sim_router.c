@@ -54,8 +54,7 @@ static void on_down(void *arg, struct sim_conn *conn)
 static void on_connect(void *ctx, unsigned link, const char *address)
 {
     struct sim_router *router = ctx;
-    struct sim_end end = {
-        .on_up = on_up, .on_frame = on_frame, .on_down = on_down, .arg = router};
+    struct sim_end end = {.on_up = on_up, .on_frame = on_frame, .on_down = on_down, .arg = router};
     struct sim_conn *old =
         map_put(&router->links, link + 1, sim_dial(router->actor, address, link, &end));
     assert(old == NULL);

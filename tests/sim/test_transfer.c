@@ -45,11 +45,8 @@ static void on_run(void *ctx, struct job *job)
     end->jobs[end->job_count++] = job;
 }
 
-static void on_sent(void *ctx,
-                    uint64_t shard,
-                    uint64_t token,
-                    enum status status,
-                    const struct manifest *manifest)
+static void on_sent(
+    void *ctx, uint64_t shard, uint64_t token, enum status status, const struct manifest *manifest)
 {
     struct end *end = ctx;
     CHECK_EQ(shard, 5);

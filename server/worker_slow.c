@@ -1,0 +1,217 @@
+#include <stdlib.h>
+
+#include "common/base/assert.h"
+#include "common/base/clock.h"
+#include "server/worker_private.h"
+
+/* Reads off the loop, and the bound on what one connection is owed.
+ *
+ * A gate counts the bytes of replies that were made for a connection and have not left: on their
+ * way between loops, and in its output. While it is crowded, reads with large replies wait here,
+ * with the view of the state that they are to be answered from, so that they hold up no write, and
+ * small replies of others on the same connection are never behind more than a few megabytes. */
+
+enum {
+    GATE_SIZE = 4 << 20,
+    GATE_UNKNOWN_SIZE = 8 << 20, /* A reply nobody knows the size of: one at a time. */
+    HELD_LOOK_MAX = 256,         /* How many that wait are looked at when one is done. */
+};
+
+struct gate {
+    uint64_t link;
+    atomic_size_t transit; /* Between loops, and being read. */
+    atomic_size_t pending; /* In the output of the connection, as last seen. */
+    atomic_bool gone;
+    atomic_uint users; /* Ops, and the worker while the connection lasts. */
+};
+
+struct gate *gate_enter(struct worker *worker, uint64_t link)
+{
+    struct gate *gate = map_get(&worker->gates, link);
+    if (gate == NULL) {
+        gate = calloc(1, sizeof(*gate));
+        assert(gate != NULL);
+        gate->link = link;
+        atomic_store(&gate->users, 1);
+        struct gate *before = map_put(&worker->gates, link, gate);
+        assert(before == NULL);
+    }
+    atomic_fetch_add(&gate->users, 1);
+    return gate;
+}
+
+void gate_leave(struct gate *gate)
+{
+    if (gate != NULL && atomic_fetch_sub(&gate->users, 1) == 1) {
+        free(gate);
+    }
+}
+
+void gate_close(struct worker *worker, uint64_t link)
+{
+    struct gate *gate = map_remove(&worker->gates, link);
+    if (gate != NULL) {
+        atomic_store(&gate->gone, true);
+        gate_leave(gate);
+    }
+}
+
+void gate_charge(struct gate *gate, size_t size)
+{
+    if (gate != NULL) {
+        atomic_fetch_add(&gate->transit, size);
+    }
+}
+
+void gate_settle(struct gate *gate, size_t size)
+{
+    if (gate != NULL) {
+        size_t before = atomic_fetch_sub(&gate->transit, size);
+        assert(before >= size);
+    }
+}
+
+void gate_look(struct worker *worker, struct gate *gate)
+{
+    if (gate != NULL && worker->env.link_pending != NULL) {
+        atomic_store(&gate->pending, worker->env.link_pending(worker->env.ctx, gate->link));
+    }
+}
+
+static bool crowded(struct gate *gate)
+{
+    return gate != NULL && atomic_load(&gate->transit) + atomic_load(&gate->pending) > GATE_SIZE;
+}
+
+static struct worker_op *op_of(struct op *op)
+{
+    return list_entry(op, struct worker_op, op);
+}
+
+bool slow_crowded(void *ctx, struct op *op)
+{
+    (void)ctx;
+    return crowded(op_of(op)->gate);
+}
+
+void slow_begin(void *ctx, struct shard *shard, struct op *op)
+{
+    struct worker *worker = ctx;
+    struct slow *slow = calloc(1, sizeof(*slow));
+    assert(slow != NULL);
+    slow->worker = worker;
+    slow->shard = shard;
+    slow->op = op;
+    list_push_back(&worker->slow_waiting, &slow->link);
+    worker->env.again(worker->env.ctx);
+}
+
+static void run_slow(struct job *job)
+{
+    struct slow *slow = list_entry(job, struct slow, job);
+    shard_read_slow(&slow->read);
+}
+
+/* A read that is over, or was never begun (then its status says why). */
+static void end(struct slow *slow)
+{
+    struct worker *worker = slow->worker;
+    op_of(slow->op)->made = &slow->read.reply;
+    if (slow->read.view != NULL) {
+        txn_free(slow->read.view);
+    }
+    shard_read_done(&slow->read);
+    worker->env.again(worker->env.ctx);
+    free(slow);
+}
+
+static void on_slow(struct job *job)
+{
+    struct slow *slow = list_entry(job, struct slow, job);
+    struct worker *worker = slow->worker;
+    worker->jobs--;
+    gate_settle(op_of(slow->op)->gate, slow->charged);
+    end(slow);
+    slow_go_on(worker, HELD_LOOK_MAX);
+}
+
+static void start(struct worker *worker, struct slow *slow)
+{
+    size_t expected = slow->op->reply_size;
+    slow->charged = expected == 0 ? GATE_UNKNOWN_SIZE : expected;
+    gate_charge(op_of(slow->op)->gate, slow->charged);
+    slow->job = (struct job){.run = run_slow, .done = on_slow};
+    worker->jobs++;
+    worker->stats.slow_reads++;
+    worker->env.run(worker->env.ctx, &slow->job);
+}
+
+void slow_go_on(struct worker *worker, size_t count)
+{
+    uint64_t now_ms = clock_now_ms();
+    struct list *next = NULL;
+    for (struct list *at = worker->slow_held.next; at != &worker->slow_held && count > 0;
+         at = next) {
+        next = at->next;
+        count--;
+        struct slow *slow = list_entry(at, struct slow, link);
+        struct gate *gate = op_of(slow->op)->gate;
+        bool gone = gate != NULL && atomic_load(&gate->gone);
+        if (gone || slow->op->expires_ms < now_ms) {
+            list_remove(&slow->link);
+            slow->read.status = gone ? STATUS_CLOSED : STATUS_TIMEOUT;
+            end(slow);
+        } else if (!crowded(gate)) {
+            list_remove(&slow->link);
+            start(worker, slow);
+        }
+    }
+}
+
+void slow_after_commit(struct worker *worker)
+{
+    for (struct list *at; (at = list_pop_front(&worker->slow_waiting)) != NULL;) {
+        struct slow *slow = list_entry(at, struct slow, link);
+        slow->read.view = txn_view(worker->options.store);
+        shard_read_prepare(slow->shard, slow->op, &slow->read);
+        if (crowded(op_of(slow->op)->gate)) {
+            list_push_back(&worker->slow_held, &slow->link);
+        } else {
+            start(worker, slow);
+        }
+    }
+}
+
+void slow_tick(struct worker *worker)
+{
+    size_t at = 0;
+    for (struct gate *gate; (gate = map_next(&worker->gates, &at)) != NULL;) {
+        gate_look(worker, gate);
+    }
+    slow_go_on(worker, SIZE_MAX);
+}
+
+void slow_close(struct worker *worker)
+{
+    /* What ends lets others begin, which then wait: those come last. */
+    struct list *lists[] = {&worker->slow_held, &worker->slow_waiting};
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        for (struct list *at; (at = list_pop_front(lists[i])) != NULL;) {
+            struct slow *slow = list_entry(at, struct slow, link);
+            if (slow->read.view == NULL) {
+                shard_read_prepare(slow->shard, slow->op, &slow->read);
+            }
+            slow->read.status = STATUS_CLOSED;
+            end(slow);
+        }
+    }
+}
+
+void gate_free_all(struct worker *worker)
+{
+    size_t at = 0;
+    for (struct gate *gate; (gate = map_next(&worker->gates, &at)) != NULL;) {
+        gate_leave(gate);
+    }
+    map_deinit(&worker->gates);
+}
