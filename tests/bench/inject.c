@@ -17,7 +17,13 @@
  * own store; messages go from memory to memory. SETs of 100-byte values on 16-byte keys are
  * submitted at the leader, OUTSTANDING at a time over all groups. Prints one line of key=value. */
 
-enum { NODES = 3, SAMPLES_MAX = 1 << 22, VALUE_SIZE = 100, KEYS = 1000000, BATCH_SIZE_MAX = 1 << 30 };
+enum {
+    NODES = 3,
+    SAMPLES_MAX = 1 << 22,
+    VALUE_SIZE = 100,
+    KEYS = 1000000,
+    BATCH_SIZE_MAX = 1 << 30,
+};
 
 struct bench;
 
@@ -234,7 +240,8 @@ static void on_tick(void *arg)
         for (unsigned i = 0; i < bench->outstanding; i++) {
             submit(&bench->ops[i]);
         }
-    } else if (bench->running && now_ns - bench->begin_ns >= bench->seconds * UINT64_C(1000000000)) {
+    } else if (bench->running &&
+               now_ns - bench->begin_ns >= bench->seconds * UINT64_C(1000000000)) {
         bench->running = false;
         bench->end_ns = now_ns;
         atomic_store(&bench->finished, true);
@@ -289,10 +296,7 @@ static void open_lane(struct bench *bench, unsigned index, const char *dir)
         buf_init(&lane->out[i], BATCH_SIZE_MAX);
     }
     char path[4096];
-    struct store_options store = {
-        .cache_size = 64 << 20,
-        .memtable_size = (uint64_t)(getenv("MT") ? atoi(getenv("MT")) : 64) << 20,
-        .threads = 1};
+    struct store_options store = {.cache_size = 64 << 20, .memtable_size = 32 << 20, .threads = 1};
     (void)snprintf(path, sizeof(path), "%s/n%u/store", dir, index);
     char folder[4096];
     (void)snprintf(folder, sizeof(folder), "mkdir -p %s/n%u", dir, index);
@@ -382,14 +386,14 @@ static void print(struct bench *bench)
     double seconds = (double)(bench->end_ns - bench->begin_ns) / 1e9;
     struct wal_stats wal;
     wal_stats(bench->lanes[0].wal, &wal);
-    printf("groups=%u outstanding=%u writes_per_second=%.0f p50_us=%u p99_us=%u failed=%llu "
-           "cpu_us_per_write=%.1f writes_per_sync=%.1f\n",
-           bench->groups, bench->outstanding, (double)bench->done / seconds,
-           samples == 0 ? 0 : bench->samples_us[samples / 2],
-           samples == 0 ? 0 : bench->samples_us[samples * 99 / 100],
-           (unsigned long long)bench->failed,
-           bench->done == 0 ? 0 : cpu * 1e6 / (double)bench->done,
-           wal.syncs == 0 ? 0 : (double)bench->done / (double)wal.syncs);
+    printf(
+        "groups=%u outstanding=%u writes_per_second=%.0f p50_us=%u p99_us=%u failed=%llu "
+        "cpu_us_per_write=%.1f writes_per_sync=%.1f\n",
+        bench->groups, bench->outstanding, (double)bench->done / seconds,
+        samples == 0 ? 0 : bench->samples_us[samples / 2],
+        samples == 0 ? 0 : bench->samples_us[samples * 99 / 100], (unsigned long long)bench->failed,
+        bench->done == 0 ? 0 : cpu * 1e6 / (double)bench->done,
+        wal.syncs == 0 ? 0 : (double)bench->done / (double)wal.syncs);
     fflush(stdout);
 }
 

@@ -23,8 +23,6 @@ PATIENCE = float(os.environ.get("SHERD_TEST_PATIENCE", "1"))
 PR_SET_PDEATHSIG = 1
 
 META_SHARD = 1
-STEP_ASSIGN, STEP_REMOVE = 2, 4  # The kinds in shard.member, server/control/reconcile.h.
-ROLE_VOTER = 2
 LIBC = ctypes.CDLL(None)
 
 
@@ -265,7 +263,9 @@ class Cluster:
         return as_map(self.ask("SHERD", "STATUS", router=router))
 
     def shard_rows(self):
-        return [as_map(row) for row in self.ask("SHERD", "SHARDS")]
+        """Of the shards that hold keys."""
+        rows = [as_map(row) for row in self.ask("SHERD", "SHARDS")]
+        return [row for row in rows if int(row["id"]) != META_SHARD]
 
     def node_rows(self):
         return [as_map(row) for row in self.ask("SHERD", "NODES")]
@@ -295,41 +295,22 @@ class Cluster:
         wait_until(lambda: self.led_by()[victim] == 0, seconds, f"{victim.name} leads nothing")
         self.wait_ready(nodes_up=others, seconds=seconds)
 
-    # ---- membership, as the leaders log it step by step ----
+    def wait_whole(self, seconds=40, router=None):
+        """Until every shard and the meta group have all the voters that they are to have, up to
+        date and connected, and nobody else: any node may die now."""
+        up = sum(node.alive() for node in self.nodes)
 
-    def member_steps(self):
-        """[{shard, step, replica, node, role}] of all steps that leaders began, as integers."""
-        steps = []
-        for node in self.nodes:
-            for line in node.log_text().splitlines():
-                if " shard.member " in line:
-                    words = line.split(" shard.member ")[1].split()
-                    steps.append({key: int(value) for key, value in
-                                  (word.split("=") for word in words)})
-        return steps
-
-    def wait_meta_spread(self, seconds=40):
-        """Until the meta group has a voter on every node that it wants."""
-
-        def spread():
-            voters = {step["replica"] for step in self.member_steps()
-                      if step["shard"] == META_SHARD and step["step"] == STEP_ASSIGN and
-                      step["role"] == ROLE_VOTER}
-            return len(voters) >= min(self.replicas, len(self.nodes)) - 1
-
-        wait_until(spread, seconds, "the meta group is on all nodes")
-
-    def wait_replaced(self, old_steps, seconds=60):
-        """Until every shard has removed one replica since there were so many steps."""
-
-        def replaced():
-            done = {step["shard"] for step in self.member_steps()[old_steps:]
-                    if step["step"] == STEP_REMOVE}
-            if len(done) <= self.shards:
-                raise ValueError(f"{len(done)} of {self.shards + 1} groups")
+        def whole():
+            status = {key: int(value) for key, value in self.status(router).items()
+                      if str(value).isdigit()}
+            good = (status["shards"] == status["shards_led"] == self.shards and
+                    status["shards_short"] == 0 and status["nodes_up"] >= up and
+                    status["meta_voters"] == status["meta_replicas"] >= min(up, 3) - (up == 2))
+            if not good:
+                raise ValueError(status)
             return True
 
-        wait_until(replaced, seconds, "the lost replica is removed from all groups")
+        wait_until(whole, seconds, "nothing is short of voters")
 
     def led_by(self):
         """{Node: number of shards that it leads}, as the cluster tells it."""

@@ -13,7 +13,7 @@ def address_known(cluster, node):
 def test(context):
     cluster = context.cluster()
     cluster.start()
-    cluster.wait_meta_spread()
+    cluster.wait_whole()
     ids = {str(row["id"]) for row in cluster.node_rows()}
     load = context.workload(cluster)
     load.start()
@@ -27,12 +27,13 @@ def test(context):
                    f"{mover.name} is known at its port")
         demand({str(row["id"]) for row in cluster.node_rows()} == ids, "it got another id")
         context.say(f"{mover.name} moved from port {old} to {mover.port}")
+        cluster.wait_whole()
         other = context.random.choice([node for node in cluster.nodes if node is not mover])
         other.kill()
         cluster.wait_taken_over(other)
         load.wait_progress(300)
         other.start()
-        cluster.wait_ready()
+        cluster.wait_whole()
     load.stop()
     context.say(load.check(context.directory))
     load.demand_no_errors()

@@ -2,6 +2,7 @@
 bounded amount for them and then close the connection (or stop reading); others do not feel it.
 """
 
+import concurrent.futures
 import select
 import socket
 import time
@@ -15,9 +16,21 @@ LIMIT = 8 * MIB
 READERS = 8
 
 
-def ask_without_reading(address, commands):
+def earn_trust(one):
+    """Many small replies, all read: such a client may have many commands in flight."""
+    commands = encode(["GET", "small"]) * 1000
+    for _ in range(4):
+        one.sendall(commands)
+        left = 1000 * len("$100\r\n" + "x" * 100 + "\r\n")
+        while left > 0:
+            left -= len(one.recv(min(left, MIB)))
+
+
+def ask_without_reading(address, commands, trusted):
     """Sends until the server takes no more or closes; returns (socket, bytes sent)."""
     one = socket.create_connection(address, timeout=5)
+    if trusted:
+        earn_trust(one)
     one.setblocking(False)
     sent = 0
     end = time.monotonic() + 1.5
@@ -44,9 +57,12 @@ def latency(client, count=100):
     return worst
 
 
-def attack(context, cluster, process, commands, what):
+def attack(context, cluster, process, commands, what, trusted=False):
     before = {each: each.memory() for each in cluster.processes()}
-    held = [ask_without_reading(process.address, commands) for _ in range(READERS)]
+    with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
+        asked = [pool.submit(ask_without_reading, process.address, commands, trusted)
+                 for _ in range(READERS)]
+        held = [each.result() for each in asked]
     sent = sum(count for _, count in held)
     with cluster.router.client(timeout=30) as client:
         worst = latency(client)
@@ -70,10 +86,16 @@ def test(context):
     cluster.start()
     with cluster.router.client() as client:
         demand(client.call("SET", "big", "x" * MIB) == "OK", "SET of 1 MB")
+        demand(client.call("SET", "middle", "x" * (100 << 10)) == "OK", "SET of 100 KB")
         demand(client.call("SET", "small", "x" * 100) == "OK", "SET of 100 bytes")
     for process in (cluster.router, cluster.nodes[0]):
         attack(context, cluster, process, encode(["GET", "big"]) * 500, "GET of 1 MB")
         attack(context, cluster, process, encode(["GET", "small"]) * 5000, "GET of 100 bytes")
+        if process is cluster.router:
+            attack(context, cluster, process, encode(["GET", "big"]) * 500,
+                   "GET of 1 MB, after many small ones", trusted=True)
+            attack(context, cluster, process, encode(["GET", "middle"]) * 5000,
+                   "GET of 100 KB, after many small ones", trusted=True)
         attack(context, cluster, process, encode(["ECHO", "e" * 10000]) * 100, "ECHO")
     demand(all(process.alive() for process in cluster.processes()), "a process died")
     with cluster.router.client(timeout=30) as client:

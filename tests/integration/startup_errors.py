@@ -5,11 +5,12 @@ format.
 
 import hashlib
 import os
+import shutil
 import socket
 import subprocess
 
 import harness
-from cluster import demand, free_port
+from cluster import demand, free_port, wait_until
 
 NODE, ROUTER = "sherd-node", "sherd-router"
 ANY_PORT = ["--listen", "127.0.0.1:0"]
@@ -81,6 +82,12 @@ def usage(refuses):
             refuses.run(program, args, USAGE, *parts)
     refuses.node([*ANY_PORT, "--bootstrap"], USAGE, "data")
     refuses.run(ROUTER, ANY_PORT, USAGE, "nodes")
+    fresh = [*ANY_PORT, "--data", refuses.path("never")]
+    refuses.node([*fresh, "--bootstrap", "--zone", "z" * 32], USAGE, "zone")
+    refuses.node([*fresh, "--join", "a" * 60 + ":7000"], USAGE, "join")
+    refuses.node([*fresh, "--join", "a:1,,b:1"], USAGE, "join")
+    refuses.node([*fresh, "--join", ",".join(f"a:{i}" for i in range(1, 18))], USAGE, "join")
+    demand(not os.path.exists(refuses.path("never")), "a directory was made")
     config = refuses.path("bad.conf")
     with open(config, "w", encoding="ascii") as out:
         out.write("# fine\nloops 1\nmaxclint 5\n")
@@ -125,8 +132,8 @@ def directories(refuses):
     demand(os.listdir(empty) == [], f"something was written: {os.listdir(empty)}")
 
 
-def one_node(context, value):
-    cluster = context.cluster(nodes=1, replicas=1, shards=4)
+def one_copy(context, value, nodes=1):
+    cluster = context.cluster(nodes=nodes, replicas=1, shards=4)
     cluster.start()
     with cluster.router.client() as client:
         demand(client.call("SET", "k", value) == "OK", "SET")
@@ -168,20 +175,69 @@ def wrong_cluster(refuses, first, second):
     join = ["--join", f"127.0.0.1:{second.nodes[0].port}"]
     refuses.node(again(node, *join), EITHER, "cluster")
     demand_unchanged(node.data, state, "--join to another cluster")
-    refuses.node(again(node, "--bootstrap"), EITHER, node.data)
-    demand_unchanged(node.data, state, "--bootstrap on a directory with data")
+    joined = first.nodes[1]
+    state = fingerprint(joined.data)
+    refuses.node(again(joined, "--bootstrap"), EITHER, joined.data)
+    demand_unchanged(joined.data, state, "--bootstrap on a directory that joined")
+    node.start("--bootstrap")  # It was the first already: the flag creates nothing any more.
+    joined.start("--join", f"127.0.0.1:{free_port()},127.0.0.1:{node.port}")
     first.restart_all()
     demand(first.ask("GET", "k") == b"first", "the first cluster has lost its data")
+
+
+def without(refuses, node, name, replacement=None):
+    """Its directory without one of its folders: a replica that forgot what it promised."""
+    path = os.path.join(node.data, name)
+    os.rename(path, path + ".away")
+    if replacement is not None:
+        os.makedirs(path)
+    state = fingerprint(node.data)
+    refuses.node(again(node), FAILED, node.data, name, "--join")
+    demand_unchanged(node.data, state, f"a start without {name}")
+    if replacement is not None:
+        os.rmdir(path)
+    os.rename(path + ".away", path)
+
+
+def lost_data(refuses, cluster):
+    cluster.stop()
+    for node in cluster.nodes:
+        for name in ("store", "log"):
+            without(refuses, node, name)
+            without(refuses, node, name, replacement="empty")
+    cluster.restart_all()
+    demand(cluster.ask("GET", "k") == b"first", "the data is gone")
+
+
+def cut_short(refuses, cluster):
+    """A first start that died before it had made everything is made anew; one that had is not."""
+    first = cluster.nodes[0]
+    first.kill()
+    fresh = refuses.path("fresh")
+    os.makedirs(fresh)
+    shutil.copy(os.path.join(first.data, "identity"), fresh)
+    first.data = fresh
+    first.start()
+    wait_until(lambda: os.path.exists(os.path.join(fresh, "map")), 10, "a new cluster is made")
+    first.kill()
+    for name in ("store", "log"):
+        without(refuses, first, name)
+    shutil.rmtree(os.path.join(fresh, "store"))
+    shutil.rmtree(os.path.join(fresh, "log"))
+    os.remove(os.path.join(fresh, "format"))
+    refuses.node(again(first), FAILED, fresh, "store")
 
 
 def test(context):
     refuses = Refusals(context)
     usage(refuses)
     directories(refuses)
-    first = one_node(context, "first")
+    first = one_copy(context, "first", nodes=2)
     in_use(refuses, first)
     newer_format(refuses, first)
-    wrong_cluster(refuses, first, one_node(context, "second"))
+    wrong_cluster(refuses, first, one_copy(context, "second"))
+    lost_data(refuses, first)
+    cut_short(refuses, context.clusters[1])
 
 
 harness.run(test)

@@ -280,20 +280,28 @@ void script_redirect(struct script *script,
 {
     struct buf hint;
     buf_init(&hint, 64);
-    buf_append_u64(&hint, request->frame.shard);
-    buf_append_u64(&hint, term);
-    buf_append_u64(&hint, leader);
+    struct leader_hint bytes = {.shard = request->frame.shard, .term = term, .node = leader};
+    leader_hint_encode(&bytes, &hint);
     answer_bytes(script, node, request->frame.id, STATUS_NOT_LEADER, buf_slice(&hint));
     buf_deinit(&hint);
 }
 
 void script_lead(struct script *script, uint64_t via, uint64_t shard, uint64_t term, uint64_t node)
 {
+    script_lead_with(script, via, shard, term, node, 3);
+}
+
+void script_lead_with(struct script *script,
+                      uint64_t via,
+                      uint64_t shard,
+                      uint64_t term,
+                      uint64_t node,
+                      uint64_t voters)
+{
     struct buf body;
     buf_init(&body, 64);
-    buf_append_u64(&body, shard);
-    buf_append_u64(&body, term);
-    buf_append_u64(&body, node);
+    struct leader_hint hint = {.shard = shard, .term = term, .node = node, .voters = voters};
+    leader_hint_encode(&hint, &body);
     deliver(script, via, FRAME_LEADERS, buf_slice(&body));
     buf_deinit(&body);
 }

@@ -73,7 +73,14 @@ void script_redirect(struct script *script,
                      const struct script_request *request,
                      uint64_t term,
                      uint64_t leader);
+/* FRAME_LEADERS; three voters. */
 void script_lead(struct script *script, uint64_t via, uint64_t shard, uint64_t term, uint64_t node);
+void script_lead_with(struct script *script,
+                      uint64_t via,
+                      uint64_t shard,
+                      uint64_t term,
+                      uint64_t node,
+                      uint64_t voters);
 void script_send_map(struct script *script, uint64_t via);
 /* Cuts the shard at that position in the middle; the upper half gets the id. */
 void script_split(struct script *script, size_t position, uint64_t id);
