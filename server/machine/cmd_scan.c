@@ -96,6 +96,11 @@ static bool walk_next(struct walk *walk)
 
 static enum status walk_close(struct walk *walk)
 {
+    /* Also of a walk that stopped before the end: rows of the engine that were not in memory
+     * (AGAIN) are missing between those of the txn. */
+    if (walk->status == STATUS_OK) {
+        walk->status = iter_status(walk->iter);
+    }
     iter_close(walk->iter);
     return walk->status;
 }

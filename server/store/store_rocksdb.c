@@ -126,10 +126,11 @@ static void set_options(struct store *store, const struct store_options *options
     rocksdb_options_set_level_compaction_dynamic_level_bytes(to, 1);
     rocksdb_options_set_memtable_prefix_bloom_size_ratio(to, memtable_filter_ratio);
     rocksdb_options_set_memtable_whole_key_filtering(to, 1);
-    /* Batches are sorted: with a hint an insertion goes on from the place of the last one, which
-     * the engine does for concurrent insertion only, and that for a single writer only with
+    /* Batches are sorted: with a hint an insertion goes on from the place of the last one, which the
+     * engine does for concurrent insertion only, and that for a single writer only with
      * unordered_write. What this relaxes: a snapshot may see part of a batch that another thread is
-     * writing. A view is made on the loop that alone writes the rows it is made for. */
+     * writing. A view is made on the loop that alone writes the rows it is made for. See
+     * docs/decisions/0001-memtable.md. */
     rocksdb_options_set_allow_concurrent_memtable_write(to, 1);
     rocksdb_options_set_unordered_write(to, 1);
     rocksdb_options_set_max_open_files(to, -1); /* Index and filter blocks stay in memory. */
