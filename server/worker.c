@@ -125,7 +125,7 @@ struct worker *worker_new(const struct worker_options *options, const struct wor
     struct list *lists[] = {&worker->woken,       &worker->touched,  &worker->slow_waiting,
                             &worker->births,      &worker->installs, &worker->removals,
                             &worker->subscribers, &worker->ops_free, &worker->wanted,
-                            &worker->refusals,    &worker->drops,    &worker->slow_held,
+                            &worker->refusals,    &worker->drops,    &worker->slow_queues,
                             &worker->outgoing};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         list_init(lists[i]);
@@ -174,7 +174,7 @@ void worker_close(struct worker *worker)
     /* What was applied and not committed is applied again from the log at the next start. */
     txn_free(worker->txn);
     board_free(worker);
-    gate_free_all(worker);
+    slow_gate_free_all(worker);
     shard_map_deinit(&worker->map);
     buf_deinit(&worker->entry);
     buf_deinit(&worker->planned);
@@ -345,7 +345,7 @@ static void run_forget(struct worker *to, struct worker_mail *mail)
 void worker_link_down(struct worker *worker, uint64_t link)
 {
     board_forget(worker, link);
-    gate_close(worker, link);
+    slow_gate_close(worker, link);
     op_forget(worker, worker->options.loop, link);
     struct buf bytes;
     buf_init(&bytes, 8);

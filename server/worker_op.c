@@ -119,10 +119,10 @@ static void deliver_frame(struct worker_op *op, enum status status, struct slice
         struct frame_reply frame = {.id = op->request_id, .status = status, .body = reply};
         frame_write_reply(out, &frame);
         if (reply.len >= OP_REPLY_LARGE) {
-            gate_look(worker, op->gate);
+            slow_gate_look(worker, op->gate);
         }
     }
-    gate_leave(op->gate);
+    slow_gate_leave(op->gate);
     op_free(op);
 }
 
@@ -132,7 +132,7 @@ static void run_reply(struct worker *to, struct worker_mail *mail)
     struct worker_op *op = list_entry(mail, struct worker_op, mail);
     struct buf reply = op->reply;
     op->made = &reply; /* May be taken. */
-    gate_settle(op->gate, reply.len);
+    slow_gate_settle(op->gate, reply.len);
     op->deliver(op, op->status, buf_slice(&reply));
     buf_deinit(&reply);
 }
@@ -167,7 +167,7 @@ static void finish(struct worker *worker,
         buf_init(&op->reply, reply.len + 1);
         buf_append_slice(&op->reply, reply);
     }
-    gate_charge(op->gate, op->reply.len);
+    slow_gate_charge(op->gate, op->reply.len);
     op->status = status;
     op->mail.run = run_reply;
     worker->env.post(worker->env.ctx, op->origin->options.loop, &op->mail);
@@ -312,7 +312,7 @@ enum status op_request(struct worker *worker, uint64_t link, struct slice body)
     }
     op->shard = request.shard;
     op->link = link;
-    op->gate = gate_enter(worker, link);
+    op->gate = slow_gate_enter(worker, link);
     op->request_id = request.id;
     op->deliver = deliver_frame;
     op->first = (request.flags & REQUEST_FIRST) != 0;

@@ -38,7 +38,7 @@ bool part_begin(struct worker *worker, struct worker_op *op, struct slice reply)
     outgoing->request_id = op->request_id;
     outgoing->reply = *from;
     *from = (struct buf){0};
-    gate_charge(outgoing->gate, outgoing->reply.len);
+    slow_gate_charge(outgoing->gate, outgoing->reply.len);
     list_push_back(&worker->outgoing, &outgoing->link);
     worker->env.again(worker->env.ctx);
     return true;
@@ -47,8 +47,8 @@ bool part_begin(struct worker *worker, struct worker_op *op, struct slice reply)
 static void end(struct outgoing *outgoing)
 {
     list_remove(&outgoing->link);
-    gate_settle(outgoing->gate, outgoing->reply.len - outgoing->sent);
-    gate_leave(outgoing->gate);
+    slow_gate_settle(outgoing->gate, outgoing->reply.len - outgoing->sent);
+    slow_gate_leave(outgoing->gate);
     buf_deinit(&outgoing->reply);
     free(outgoing);
 }
@@ -73,7 +73,7 @@ static bool send_part(struct worker *worker, struct outgoing *outgoing)
                               .bytes = slice_of(outgoing->reply.data + outgoing->sent, len)};
     frame_write_part(out, &part);
     outgoing->sent += len;
-    gate_settle(outgoing->gate, len);
+    slow_gate_settle(outgoing->gate, len);
     if (outgoing->sent == outgoing->reply.len) {
         end(outgoing);
     }

@@ -65,7 +65,7 @@ struct worker {
     struct list woken;
     struct list touched;
     struct list slow_waiting; /* For the next commit: then a view shows what they may read. */
-    struct list slow_held;    /* Have their view, and wait until their gate is less crowded. */
+    struct list slow_queues;  /* Have their view, and wait until their gate is less crowded. */
     struct list outgoing;     /* Large replies that leave in parts. */
     struct map gates;         /* link -> struct gate: connections that asked for something. */
     struct list births;       /* Waiting for the next commit, then for the flush. */
@@ -146,8 +146,6 @@ bool slow_crowded(void *ctx, struct op *op);
 void slow_begin(void *ctx, struct shard *shard, struct op *op);
 void slow_after_commit(struct worker *worker);
 void slow_tick(struct worker *worker);
-/* Starts those that were held and need not be any more; looks at so many. */
-void slow_go_on(struct worker *worker, size_t count);
 /* No job is running: ends what was not begun, while the shards are still there. */
 void slow_close(struct worker *worker);
 /* worker_part.c. On the connection's loop. True: the reply is taken, and leaves in parts. */
@@ -156,14 +154,14 @@ void part_turn(struct worker *worker);
 void part_close(struct worker *worker);
 
 /* What a connection is owed. On its own loop: */
-struct gate *gate_enter(struct worker *worker, uint64_t link);
-void gate_close(struct worker *worker, uint64_t link);
-void gate_look(struct worker *worker, struct gate *gate);
-void gate_free_all(struct worker *worker);
+struct gate *slow_gate_enter(struct worker *worker, uint64_t link);
+void slow_gate_close(struct worker *worker, uint64_t link);
+void slow_gate_look(struct worker *worker, struct gate *gate);
+void slow_gate_free_all(struct worker *worker);
 /* On any loop; gate may be NULL. */
-void gate_leave(struct gate *gate);
-void gate_charge(struct gate *gate, size_t size);
-void gate_settle(struct gate *gate, size_t size);
+void slow_gate_leave(struct gate *gate);
+void slow_gate_charge(struct gate *gate, size_t size);
+void slow_gate_settle(struct gate *gate, size_t size);
 
 /* Copies bytes into mail that runs `run` on another loop's worker. */
 struct bytes_mail {

@@ -14,18 +14,18 @@
 enum {
     GATE_SIZE = 4 << 20,
     GATE_UNKNOWN_SIZE = 8 << 20, /* A reply nobody knows the size of: one at a time. */
-    HELD_LOOK_MAX = 256,         /* How many that wait are looked at when one is done. */
 };
 
 struct gate {
     uint64_t link;
     atomic_size_t transit; /* Between loops, and being read. */
     atomic_size_t pending; /* In the output of the connection, as last seen. */
+    atomic_size_t held;    /* Slow reads not begun: a later large one must not pass them. */
     atomic_bool gone;
     atomic_uint users; /* Ops, and the worker while the connection lasts. */
 };
 
-struct gate *gate_enter(struct worker *worker, uint64_t link)
+struct gate *slow_gate_enter(struct worker *worker, uint64_t link)
 {
     struct gate *gate = map_get(&worker->gates, link);
     if (gate == NULL) {
@@ -40,30 +40,30 @@ struct gate *gate_enter(struct worker *worker, uint64_t link)
     return gate;
 }
 
-void gate_leave(struct gate *gate)
+void slow_gate_leave(struct gate *gate)
 {
     if (gate != NULL && atomic_fetch_sub(&gate->users, 1) == 1) {
         free(gate);
     }
 }
 
-void gate_close(struct worker *worker, uint64_t link)
+void slow_gate_close(struct worker *worker, uint64_t link)
 {
     struct gate *gate = map_remove(&worker->gates, link);
     if (gate != NULL) {
         atomic_store(&gate->gone, true);
-        gate_leave(gate);
+        slow_gate_leave(gate);
     }
 }
 
-void gate_charge(struct gate *gate, size_t size)
+void slow_gate_charge(struct gate *gate, size_t size)
 {
     if (gate != NULL) {
         atomic_fetch_add(&gate->transit, size);
     }
 }
 
-void gate_settle(struct gate *gate, size_t size)
+void slow_gate_settle(struct gate *gate, size_t size)
 {
     if (gate != NULL) {
         size_t before = atomic_fetch_sub(&gate->transit, size);
@@ -71,7 +71,7 @@ void gate_settle(struct gate *gate, size_t size)
     }
 }
 
-void gate_look(struct worker *worker, struct gate *gate)
+void slow_gate_look(struct worker *worker, struct gate *gate)
 {
     if (gate != NULL && worker->env.link_pending != NULL) {
         atomic_store(&gate->pending, worker->env.link_pending(worker->env.ctx, gate->link));
@@ -91,7 +91,8 @@ static struct worker_op *op_of(struct op *op)
 bool slow_crowded(void *ctx, struct op *op)
 {
     (void)ctx;
-    return crowded(op_of(op)->gate);
+    struct gate *gate = op_of(op)->gate;
+    return gate != NULL && (atomic_load(&gate->held) > 0 || crowded(gate));
 }
 
 void slow_begin(void *ctx, struct shard *shard, struct op *op)
@@ -103,6 +104,9 @@ void slow_begin(void *ctx, struct shard *shard, struct op *op)
     slow->shard = shard;
     slow->op = op;
     list_push_back(&worker->slow_waiting, &slow->link);
+    if (op_of(op)->gate != NULL) {
+        atomic_fetch_add(&op_of(op)->gate->held, 1);
+    }
     worker->env.again(worker->env.ctx);
 }
 
@@ -125,45 +129,92 @@ static void end(struct slow *slow)
     free(slow);
 }
 
+static void go_on(struct worker *worker);
+
 static void on_slow(struct job *job)
 {
     struct slow *slow = list_entry(job, struct slow, job);
     struct worker *worker = slow->worker;
     worker->jobs--;
-    gate_settle(op_of(slow->op)->gate, slow->charged);
+    slow_gate_settle(op_of(slow->op)->gate, slow->charged);
     end(slow);
-    slow_go_on(worker, HELD_LOOK_MAX);
+    go_on(worker);
 }
 
 static void start(struct worker *worker, struct slow *slow)
 {
     size_t expected = slow->op->reply_size;
     slow->charged = expected == 0 ? GATE_UNKNOWN_SIZE : expected;
-    gate_charge(op_of(slow->op)->gate, slow->charged);
+    slow_gate_charge(op_of(slow->op)->gate, slow->charged);
     slow->job = (struct job){.run = run_slow, .done = on_slow};
     worker->jobs++;
     worker->stats.slow_reads++;
     worker->env.run(worker->env.ctx, &slow->job);
 }
 
-void slow_go_on(struct worker *worker, size_t count)
+/* Reads of one connection, oldest first. There are few connections: one per loop of a router. */
+struct slow_queue {
+    struct list link; /* In worker->slow_queues. */
+    struct gate *gate;
+    struct list reads;
+};
+
+static struct slow_queue *queue_of(struct worker *worker, struct gate *gate)
+{
+    for (struct list *at = worker->slow_queues.next; at != &worker->slow_queues; at = at->next) {
+        struct slow_queue *queue = list_entry(at, struct slow_queue, link);
+        if (queue->gate == gate) {
+            return queue;
+        }
+    }
+    struct slow_queue *queue = calloc(1, sizeof(*queue));
+    assert(queue != NULL);
+    queue->gate = gate;
+    list_init(&queue->reads);
+    list_push_back(&worker->slow_queues, &queue->link);
+    return queue;
+}
+
+static void release(struct slow *slow)
+{
+    list_remove(&slow->link);
+    struct gate *gate = op_of(slow->op)->gate;
+    if (gate != NULL) {
+        size_t before = atomic_fetch_sub(&gate->held, 1);
+        assert(before > 0);
+    }
+}
+
+/* Begins what may begin; whoever asked has gone, or waits no longer: ends it. */
+static void drain(struct worker *worker, struct slow_queue *queue, uint64_t now_ms)
+{
+    while (!list_empty(&queue->reads)) {
+        struct slow *slow = list_entry(queue->reads.next, struct slow, link);
+        bool gone = queue->gate != NULL && atomic_load(&queue->gate->gone);
+        if (gone || slow->op->expires_ms < now_ms) {
+            release(slow);
+            slow->read.status = gone ? STATUS_CLOSED : STATUS_TIMEOUT;
+            end(slow);
+        } else if (crowded(queue->gate)) {
+            return;
+        } else {
+            release(slow);
+            start(worker, slow);
+        }
+    }
+}
+
+static void go_on(struct worker *worker)
 {
     uint64_t now_ms = clock_now_ms();
     struct list *next = NULL;
-    for (struct list *at = worker->slow_held.next; at != &worker->slow_held && count > 0;
-         at = next) {
+    for (struct list *at = worker->slow_queues.next; at != &worker->slow_queues; at = next) {
+        struct slow_queue *queue = list_entry(at, struct slow_queue, link);
+        drain(worker, queue, now_ms);
         next = at->next;
-        count--;
-        struct slow *slow = list_entry(at, struct slow, link);
-        struct gate *gate = op_of(slow->op)->gate;
-        bool gone = gate != NULL && atomic_load(&gate->gone);
-        if (gone || slow->op->expires_ms < now_ms) {
-            list_remove(&slow->link);
-            slow->read.status = gone ? STATUS_CLOSED : STATUS_TIMEOUT;
-            end(slow);
-        } else if (!crowded(gate)) {
-            list_remove(&slow->link);
-            start(worker, slow);
+        if (list_empty(&queue->reads)) {
+            list_remove(&queue->link);
+            free(queue);
         }
     }
 }
@@ -174,44 +225,51 @@ void slow_after_commit(struct worker *worker)
         struct slow *slow = list_entry(at, struct slow, link);
         slow->read.view = txn_view(worker->options.store);
         shard_read_prepare(slow->shard, slow->op, &slow->read);
-        if (crowded(op_of(slow->op)->gate)) {
-            list_push_back(&worker->slow_held, &slow->link);
-        } else {
-            start(worker, slow);
-        }
+        struct slow_queue *queue = queue_of(worker, op_of(slow->op)->gate);
+        list_push_back(&queue->reads, &slow->link);
     }
+    go_on(worker);
 }
 
 void slow_tick(struct worker *worker)
 {
     size_t at = 0;
     for (struct gate *gate; (gate = map_next(&worker->gates, &at)) != NULL;) {
-        gate_look(worker, gate);
+        slow_gate_look(worker, gate);
     }
-    slow_go_on(worker, SIZE_MAX);
+    go_on(worker);
+}
+
+static void end_closed(struct slow *slow)
+{
+    release(slow);
+    slow->read.status = STATUS_CLOSED;
+    end(slow);
 }
 
 void slow_close(struct worker *worker)
 {
-    /* What ends lets others begin, which then wait: those come last. */
-    struct list *lists[] = {&worker->slow_held, &worker->slow_waiting};
-    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-        for (struct list *at; (at = list_pop_front(lists[i])) != NULL;) {
-            struct slow *slow = list_entry(at, struct slow, link);
-            if (slow->read.view == NULL) {
-                shard_read_prepare(slow->shard, slow->op, &slow->read);
-            }
-            slow->read.status = STATUS_CLOSED;
-            end(slow);
+    while (!list_empty(&worker->slow_queues)) {
+        struct slow_queue *queue = list_entry(worker->slow_queues.next, struct slow_queue, link);
+        while (!list_empty(&queue->reads)) {
+            end_closed(list_entry(queue->reads.next, struct slow, link));
         }
+        list_remove(&queue->link);
+        free(queue);
+    }
+    /* What ended above let others begin, which now wait here. */
+    while (!list_empty(&worker->slow_waiting)) {
+        struct slow *slow = list_entry(worker->slow_waiting.next, struct slow, link);
+        shard_read_prepare(slow->shard, slow->op, &slow->read);
+        end_closed(slow);
     }
 }
 
-void gate_free_all(struct worker *worker)
+void slow_gate_free_all(struct worker *worker)
 {
     size_t at = 0;
     for (struct gate *gate; (gate = map_next(&worker->gates, &at)) != NULL;) {
-        gate_leave(gate);
+        slow_gate_leave(gate);
     }
     map_deinit(&worker->gates);
 }

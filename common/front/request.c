@@ -167,6 +167,12 @@ static bool keep(struct session *session, struct request *request, uint8_t *repl
     if (session->requests.next == &request->order) {
         return false;
     }
+    /* So many replies behind one that does not come are output too, if not yet in the socket. */
+    if (session->requests_size / 2 >
+        (size_t)front_setting(session->part, CONFIG_client_output_buffer_limit)) {
+        session_end(session, FRONT_OUTPUT);
+        return true;
+    }
     session_account(session);
     return true;
 }

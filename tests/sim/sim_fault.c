@@ -31,6 +31,24 @@ static void isolate(struct sim *sim, unsigned node)
     }
 }
 
+/* One node and some routers on one side, the rest on the other: clients here go on asking a leader
+ * that those there have replaced. */
+static void split(struct sim *sim, unsigned node)
+{
+    sim_trace(sim, "split off %u", node + 1);
+    unsigned count = sim->options.nodes + sim->options.routers;
+    bool here[SIM_ACTORS_MAX] = {false};
+    here[node] = true;
+    for (unsigned i = sim->options.nodes; i < count; i++) {
+        here[i] = sim_chance(sim, 500);
+    }
+    for (unsigned a = 0; a < count; a++) {
+        for (unsigned b = 0; b < count; b++) {
+            sim->cut[a][b] = sim->cut[a][b] || here[a] != here[b];
+        }
+    }
+}
+
 static void heal_cuts(void *arg)
 {
     struct sim *sim = arg;
@@ -144,7 +162,7 @@ static void strike(void *arg)
     if (!sim->faulty) {
         return;
     }
-    switch (rand_below(&sim->rand, 12)) {
+    switch (rand_below(&sim->rand, 14)) {
     case 0:
     case 1:
     case 2: crash(sim, any_actor(sim)); break;
@@ -155,8 +173,14 @@ static void strike(void *arg)
         sim_after(sim, NULL, sim_random_ns(sim, 50 * SIM_MS, 4000 * SIM_MS), heal_cuts, sim);
         break;
     case 5:
+    case 12:
+    case 13:
         sim->cuts++;
-        isolate(sim, any_node(sim));
+        if (sim_chance(sim, 300)) {
+            isolate(sim, any_node(sim));
+        } else {
+            split(sim, any_node(sim));
+        }
         sim_after(sim, NULL, sim_random_ns(sim, 50 * SIM_MS, 4000 * SIM_MS), heal_cuts, sim);
         break;
     case 6:

@@ -108,6 +108,26 @@ TEST(session_feed, stops_at_the_bound_of_the_pipeline)
     front_rig_stop(&rig);
 }
 
+TEST(session_feed, begins_with_few_requests_and_allows_more_with_every_reply)
+{
+    struct front_rig rig;
+    front_rig_start(&rig);
+    rig.hold = true;
+    char text[40 * 7 + 1] = "";
+    for (size_t i = 0; i < 40; i++) {
+        memcpy(text + i * 7, "GET k\r\n", 7);
+    }
+    struct slice input = slice_of(text, 40 * 7);
+    size_t used = session_feed(rig.session, input);
+    CHECK_EQ(used, 16 * 7);
+    for (size_t i = 0; i < 16; i++) {
+        front_rig_finish(&rig, i);
+    }
+    CHECK_EQ(session_feed(rig.session, slice_of(text + used, 24 * 7)), 24 * 7);
+    CHECK_EQ(rig.held_count, 40);
+    front_rig_stop(&rig);
+}
+
 TEST(session_feed, gives_each_request_its_own_arguments)
 {
     struct front_rig rig;
