@@ -157,7 +157,7 @@ struct group_info {
     uint64_t leader_node; /* 0: unknown. */
     uint64_t commit_index, applied_index, last_index;
     bool quiesced, lease;
-    bool installing; /* A snapshot was accepted and is not installed yet. */
+    bool installing;                   /* A snapshot was accepted and is not installed yet. */
     struct group_conf conf;            /* In force. */
     uint64_t match[GROUP_MEMBERS_MAX]; /* Leader: acknowledged index per member of conf. */
 };

@@ -28,12 +28,12 @@ struct host_env {
 struct host_options {
     uint64_t node;
     unsigned loop;
-    uint64_t incarnation;    /* Random per process start. */
-    uint64_t seed;           /* Of all randomness in the host. */
-    uint32_t election_ms;    /* T: the same on every node, see host.c; the lease promise. */
+    uint64_t incarnation; /* Random per process start. */
+    uint64_t seed;        /* Of all randomness in the host. */
+    uint32_t election_ms; /* T: the same on every node, see host.c; the lease promise. */
     uint32_t heartbeat_ms;
-    uint32_t quiesce_ms;     /* Idle time after which a group falls quiet; 0: never. */
-    bool lease_reads;        /* Else every read takes a read-index round. */
+    uint32_t quiesce_ms;      /* Idle time after which a group falls quiet; 0: never. */
+    bool lease_reads;         /* Else every read takes a read-index round. */
     uint64_t entry_bytes_max; /* Log kept in memory per group for slow followers. */
 };
 

@@ -1,3 +1,5 @@
+/* sherd-node: reads the settings, then server_run(). */
+
 #include <stdio.h>
 #include <unistd.h>
 

@@ -441,8 +441,7 @@ static int check_data(const struct server *server)
     (void)snprintf(text, sizeof(text),
                    "%s: the %s of node %llu is gone: put it back, or start this node with an empty "
                    "--data directory and --join, so that the others give it its data anew",
-                   server->dir, store ? "log" : "store",
-                   (unsigned long long)server->identity.node);
+                   server->dir, store ? "log" : "store", (unsigned long long)server->identity.node);
     return complain(EXIT_FAILED, text);
 }
 
@@ -626,7 +625,8 @@ static void close_workers(struct server *server)
 
 static void close_all(struct server *server)
 {
-    end_threads(server); /* What belongs to a loop is touched on its thread, or when there is none. */
+    /* What belongs to a loop is touched on its thread, or when there is none. */
+    end_threads(server);
     for (unsigned i = 0; i < server->loops; i++) {
         if (server->lanes[i].port != NULL) {
             port_close(server->lanes[i].port);
@@ -677,8 +677,9 @@ static int check_texts(const struct server *server)
     for (const char *at = config_text(server->config, CONFIG_join); *at != '\0';) {
         size_t len = strcspn(at, ",");
         if (len == 0 || len >= NODE_ADDRESS_SIZE_MAX || ++count > AGENT_SEEDS_MAX) {
-            return complain(EXIT_USAGE, "--join takes 1 to 16 addresses ADDR:PORT, separated by "
-                                        "commas, each of at most 63 bytes");
+            return complain(EXIT_USAGE,
+                            "--join takes 1 to 16 addresses ADDR:PORT, separated by "
+                            "commas, each of at most 63 bytes");
         }
         at += len + (at[len] == ',');
     }
@@ -695,8 +696,7 @@ static int start(struct server *server)
     if (code != 0) {
         return code;
     }
-    server->pool =
-        pool_new((unsigned)config_number(server->config, CONFIG_pool_threads));
+    server->pool = pool_new((unsigned)config_number(server->config, CONFIG_pool_threads));
     make_node(server);
     if (server->identity.node != 0 && start_workers(server) != STATUS_OK) {
         return complain(EXIT_FAILED, "cannot open the replicas; the log lines above say more");

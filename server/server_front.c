@@ -88,8 +88,9 @@ static const struct shard_desc *shard_of(const struct lane *lane,
             return NULL;
         }
         if (found != NULL && found->id != shard->id) {
-            *reason = "CROSSSLOT Keys in request don't hash to the same shard; connect to a "
-                      "sherd-router, or give them one hash tag {...}";
+            *reason =
+                "CROSSSLOT Keys in request don't hash to the same shard; connect to a "
+                "sherd-router, or give them one hash tag {...}";
             return NULL;
         }
         found = shard;
@@ -159,7 +160,8 @@ static void sherd(void *arg, struct request *request)
     struct buf reply;
     buf_init(&reply, 1 << 30);
     if (!cluster_view_answer(&view, &request->args, request->db, &reply)) {
-        resp_write_error(&reply, "ERR unknown SHERD subcommand. Try STATUS, NODES, SHARDS, EXPLAIN key, MAP");
+        resp_write_error(
+            &reply, "ERR unknown SHERD subcommand. Try STATUS, NODES, SHARDS, EXPLAIN key, MAP");
     }
     request_finish(request, buf_slice(&reply));
     buf_deinit(&reply);

@@ -12,7 +12,7 @@
 enum {
     SCRATCH_SIZE_MAX = 1 << 30,
     TURN_ROUNDS_MAX = 8,
-    COMMIT_ROWS = 2048, /* So many rows wait in the txn at most, */
+    COMMIT_ROWS = 2048,    /* So many rows wait in the txn at most, */
     COMMIT_SIZE = 4 << 20, /* or so many bytes, or so long. */
     COMMIT_MS = 40,
 };
@@ -94,10 +94,10 @@ static void make_transfer(struct worker *worker)
     worker->snap_dir = malloc(size);
     assert(worker->snap_dir != NULL);
     (void)snprintf(worker->snap_dir, size, "%s/snap", worker->options.dir);
-    struct transfer_options options = {.dir = worker->snap_dir,
-                                       .bytes_per_second =
-                                           worker->options.snapshot_bytes_per_second,
-                                       .seed = rand_u64(&worker->rand)};
+    struct transfer_options options = {
+        .dir = worker->snap_dir,
+        .bytes_per_second = worker->options.snapshot_bytes_per_second,
+        .seed = rand_u64(&worker->rand)};
     struct transfer_env env = {
         .ctx = worker, .out = transfer_out, .run = transfer_run, .on_sent = snapshot_sent};
     worker->transfer = transfer_new(&options, &env);

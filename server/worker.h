@@ -92,8 +92,8 @@ struct worker *worker_new(const struct worker_options *options, const struct wor
 /* Opens the replicas that the store holds and that fall to this loop; blocks. CORRUPT, IO,
  * NEWER_FORMAT are logged. */
 MUST_USE enum status worker_open(struct worker *worker);
-/* Ends everything pending with CLOSED; from now on there are no replicas here. What the ops of other
- * loops are told is mail: quit on all loops, let them turn, then close. No job is running
+/* Ends everything pending with CLOSED; from now on there are no replicas here. What the ops of
+ * other loops are told is mail: quit on all loops, let them turn, then close. No job is running
  * (worker_busy). */
 void worker_quit(struct worker *worker);
 /* Quits, if that is not done, and frees. No mail is on its way, no job is running. */

@@ -14,8 +14,8 @@
 struct slot {
     struct worker *worker;
     struct shard *shard;
-    struct list woken;   /* shard_turn() is due. */
-    struct list touched; /* Its state row is due. */
+    struct list woken;             /* shard_turn() is due. */
+    struct list touched;           /* Its state row is due. */
     const struct shard_desc *desc; /* In worker->map; NULL: it is not in there. */
     struct leader_hint told;
     struct reconcile_state reconcile;
@@ -86,8 +86,8 @@ struct worker {
     bool leaving;    /* Leadership is being given away. */
     bool commit_due; /* Something has been left in the txn for long enough. */
     uint64_t commit_ms;
-    bool meta_due;   /* The meta group's rows changed and the commit stalled. */
-    bool overloaded; /* The engine is behind: nothing is proposed. */
+    bool meta_due;      /* The meta group's rows changed and the commit stalled. */
+    bool overloaded;    /* The engine is behind: nothing is proposed. */
     uint64_t second_ms; /* When the once-a-second work was done. */
     uint64_t look_ms;   /* When the groups that are short were looked at. */
     uint64_t quick_ms;  /* Until then these are looked at often: something changed lately. */
@@ -115,11 +115,8 @@ void snapshot_wanted(void *ctx, struct shard *, const struct group_member *to, u
 void snapshot_install(void *ctx, struct shard *, const struct group_state *, struct slice manifest);
 bool snapshot_ready(void *ctx, struct shard *, const struct group_state *, struct slice manifest);
 void snapshot_after_commit(struct worker *worker);
-void snapshot_sent(void *ctx,
-                   uint64_t shard,
-                   uint64_t token,
-                   enum status status,
-                   const struct manifest *manifest);
+void snapshot_sent(
+    void *ctx, uint64_t shard, uint64_t token, enum status status, const struct manifest *manifest);
 void snapshot_free_waiting(struct worker *worker);
 /* At start: finishes an installation that a crash interrupted. */
 enum status snapshot_resume(struct worker *worker, struct shard_state *state);

@@ -243,8 +243,8 @@ static enum status match_log(struct worker *worker)
             continue;
         }
         if (!is_tombstoned(worker, found.id)) {
-            log_error("shard.rows_lost", "shard=%llu last_index=%llu",
-                      (unsigned long long)found.id, (unsigned long long)found.last_index);
+            log_error("shard.rows_lost", "shard=%llu last_index=%llu", (unsigned long long)found.id,
+                      (unsigned long long)found.last_index);
             return STATUS_CORRUPT;
         }
         (void)wal_port_drop(worker->port, found.id);

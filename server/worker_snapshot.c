@@ -50,11 +50,8 @@ static void send_wanted(struct worker *worker)
     }
 }
 
-void snapshot_sent(void *ctx,
-                   uint64_t shard,
-                   uint64_t token,
-                   enum status status,
-                   const struct manifest *manifest)
+void snapshot_sent(
+    void *ctx, uint64_t shard, uint64_t token, enum status status, const struct manifest *manifest)
 {
     struct worker *worker = ctx;
     struct slot *slot = worker_slot(worker, shard);
@@ -153,8 +150,8 @@ static void fail_install(const struct install *install)
     log_error("snapshot.unusable",
               "shard=%llu index=%llu reason=\"%s\" action=\"this node stops; start it again to "
               "repeat, or replace its disk\"",
-              (unsigned long long)install->shard,
-              (unsigned long long)install->state.group.index, status_text(install->status));
+              (unsigned long long)install->shard, (unsigned long long)install->state.group.index,
+              status_text(install->status));
     abort();
 }
 

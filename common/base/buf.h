@@ -35,7 +35,7 @@ void buf_append_u64_be(struct buf *buf, uint64_t value);
 void buf_append_bytes(struct buf *buf, struct slice bytes);
 /* Overwrites 4 bytes at offset, which were appended before. */
 void buf_put_u32(struct buf *buf, size_t offset, uint32_t value);
-void buf_consume(struct buf *buf, size_t len); /* Drops the first len bytes. */
+void buf_consume(struct buf *buf, size_t len);  /* Drops the first len bytes. */
 void buf_truncate(struct buf *buf, size_t len); /* Drops what is behind the first len bytes. */
 /* Gives the contents to the caller, who frees them; the buffer is empty afterwards. */
 uint8_t *buf_take(struct buf *buf, size_t *len);

@@ -88,7 +88,10 @@ static void append_json_fields(struct buf *line, const char *fields)
     }
 }
 
-static void append_line(struct buf *line, enum log_level level, const char *event, const char *fields)
+static void append_line(struct buf *line,
+                        enum log_level level,
+                        const char *event,
+                        const char *fields)
 {
     if (!atomic_load(&as_json)) {
         append_time(line);

@@ -38,21 +38,22 @@ struct replica_desc {
 
 struct shard_desc {
     uint64_t id;
-    uint64_t start; /* First token. */
-    uint64_t last;  /* Last token, inclusive. */
-    uint64_t ver;   /* Grows when the range changes (facts/sharding R2). */
+    uint64_t start;    /* First token. */
+    uint64_t last;     /* Last token, inclusive. */
+    uint64_t ver;      /* Grows when the range changes (facts/sharding R2). */
     uint64_t conf_ver; /* Grows when replicas[] changes. */
     /* Replicas with id <= birth_max were members when the group was created: they alone may start
      * it from the synthetic snapshot. Any other waits for InstallSnapshot. */
     uint64_t birth_max;
     unsigned replica_count;
-    struct replica_desc replicas[SHARD_REPLICAS_MAX]; /* Wanted members; [0] is the preferred leader. */
+    /* Wanted members; [0] is the preferred leader. */
+    struct replica_desc replicas[SHARD_REPLICAS_MAX];
 };
 
 struct shard_map {
-    uint8_t cluster[16]; /* Random, from bootstrap; all zero: no map yet. */
-    uint64_t version;    /* Grows with every change. */
-    unsigned replicas;   /* Wanted per shard. */
+    uint8_t cluster[16];    /* Random, from bootstrap; all zero: no map yet. */
+    uint64_t version;       /* Grows with every change. */
+    unsigned replicas;      /* Wanted per shard. */
     unsigned shards_wanted; /* Initial cut, a power of two. */
     struct shard_desc meta;
     size_t node_count;

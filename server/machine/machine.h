@@ -56,8 +56,8 @@ struct machine_plan_input {
     const struct command *command;
     struct args args;
     uint8_t db;
-    uint64_t now_ms; /* The shard's time. */
-    uint64_t seed;   /* For commands that choose at random. */
+    uint64_t now_ms;                   /* The shard's time. */
+    uint64_t seed;                     /* For commands that choose at random. */
     const struct machine_stage *stage; /* NULL: the value stands among the arguments. */
 };
 

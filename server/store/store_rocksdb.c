@@ -126,8 +126,8 @@ static void set_options(struct store *store, const struct store_options *options
     rocksdb_options_set_level_compaction_dynamic_level_bytes(to, 1);
     rocksdb_options_set_memtable_prefix_bloom_size_ratio(to, memtable_filter_ratio);
     rocksdb_options_set_memtable_whole_key_filtering(to, 1);
-    /* Batches are sorted: with a hint an insertion goes on from the place of the last one, which the
-     * engine does for concurrent insertion only, and that for a single writer only with
+    /* Batches are sorted: with a hint an insertion goes on from the place of the last one, which
+     * the engine does for concurrent insertion only, and that for a single writer only with
      * unordered_write. What this relaxes: a snapshot may see part of a batch that another thread is
      * writing. A view is made on the loop that alone writes the rows it is made for. See
      * docs/decisions/0001-memtable.md. */
@@ -148,8 +148,8 @@ static void set_options(struct store *store, const struct store_options *options
     rocksdb_block_based_options_destroy(table);
 }
 
-/* What the C API has no calls for. Closing does not flush, as store_close() says; else a crash would
- * be tested by nothing. */
+/* What the C API has no calls for. Closing does not flush, as store_close() says; else a crash
+ * would be tested by nothing. */
 static enum status set_from_text(struct store *store)
 {
     rocksdb_options_t *with = rocksdb_options_create();
@@ -610,8 +610,7 @@ enum status store_export(struct txn *view, const struct store_range_files *range
     enum status status = STATUS_OK;
     do {
         char path[PATH_SIZE_MAX];
-        int len = snprintf(path, sizeof(path), "%s/%s-%zu.sst", range->dir, range->name,
-                           files);
+        int len = snprintf(path, sizeof(path), "%s/%s-%zu.sst", range->dir, range->name, files);
         assert(len > 0 && (size_t)len < sizeof(path));
         status = export_file(&export, path, range->to);
         files++;

@@ -564,8 +564,7 @@ enum status store_export(struct txn *view, const struct store_range_files *range
     size_t files = 0;
     while (status == STATUS_OK && (files == 0 || iter_valid(iter))) {
         char path[PATH_SIZE_MAX];
-        int len = snprintf(path, sizeof(path), "%s/%s-%zu.sst", range->dir, range->name,
-                           files++);
+        int len = snprintf(path, sizeof(path), "%s/%s-%zu.sst", range->dir, range->name, files++);
         assert(len > 0 && (size_t)len < sizeof(path));
         struct buf bytes;
         buf_init(&bytes, SIZE_MAX / 2);
