@@ -414,7 +414,8 @@ void node_start(struct node *node, struct worker *const *workers)
     if (agent_map(node->agent)->version > 0) {
         give_map(node, agent_map(node->agent), agent_map_bytes(node->agent));
     }
-    if (worker_loop_of(workers[0], SHARD_META) == 0 && worker_shard(workers[0], SHARD_META)) {
+    /* No other loop runs yet: its worker may be looked at from here. */
+    if (worker_shard(workers[worker_loop_of(workers[0], SHARD_META)], SHARD_META) != NULL) {
         node_meta_changed(node);
     }
 }

@@ -15,6 +15,7 @@ enum {
     COMMIT_ROWS = 2048,    /* So many rows wait in the txn at most, */
     COMMIT_SIZE = 4 << 20, /* or so many bytes, or so long. */
     COMMIT_MS = 40,
+    CHOKED_SIZE = 64 << 20,
 };
 
 static void host_send(void *ctx, uint64_t node, unsigned loop, struct slice batch)
@@ -118,15 +119,15 @@ struct worker *worker_new(const struct worker_options *options, const struct wor
     buf_init(&worker->map_bytes, SCRATCH_SIZE_MAX);
     map_init(&worker->slots);
     map_init(&worker->leaders);
+    map_init(&worker->refusals);
     map_init(&worker->gates);
     map_init(&worker->heard);
     map_init(&worker->leavers);
     shard_map_init(&worker->map);
-    struct list *lists[] = {&worker->woken,       &worker->touched,  &worker->slow_waiting,
-                            &worker->births,      &worker->installs, &worker->removals,
-                            &worker->subscribers, &worker->ops_free, &worker->wanted,
-                            &worker->refusals,    &worker->drops,    &worker->slow_queues,
-                            &worker->outgoing};
+    struct list *lists[] = {&worker->woken,       &worker->touched,     &worker->slow_waiting,
+                            &worker->births,      &worker->installs,    &worker->removals,
+                            &worker->subscribers, &worker->ops_free,    &worker->wanted,
+                            &worker->drops,       &worker->slow_queues, &worker->outgoing};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         list_init(lists[i]);
     }
@@ -255,6 +256,9 @@ static bool commit_is_due(const struct worker *worker)
 {
     size_t size = 0;
     size_t rows = txn_pending(worker->txn, &size);
+    if (worker->stalled) {
+        return false; /* Again at the next tick. */
+    }
     return worker->commit_due || rows >= COMMIT_ROWS || size >= COMMIT_SIZE ||
            !list_empty(&worker->slow_waiting) || !list_empty(&worker->births) ||
            !list_empty(&worker->removals) || !list_empty(&worker->installs) ||
@@ -273,6 +277,7 @@ static bool commit(struct worker *worker)
         enum status status = txn_commit(worker->txn);
         if (status == STATUS_BUSY) {
             worker->stats.commit_stalls++;
+            worker->stalled = true;
             return false;
         }
         if (status != STATUS_OK) {
@@ -289,9 +294,21 @@ static bool commit(struct worker *worker)
     return true;
 }
 
+/* The engine takes nothing and much waits for it: nothing more is applied, which the other nodes
+ * feel as a slow one. */
+static bool choked(const struct worker *worker)
+{
+    size_t size = 0;
+    (void)txn_pending(worker->txn, &size);
+    return worker->stalled && size > CHOKED_SIZE;
+}
+
 void worker_turn(struct worker *worker)
 {
     part_turn(worker);
+    if (choked(worker)) {
+        return;
+    }
     for (int round = 0; round < TURN_ROUNDS_MAX; round++) {
         if (!worker->overloaded) {
             turn_shards(worker);
@@ -314,6 +331,7 @@ void worker_tick(struct worker *worker)
 {
     uint64_t now_ms = clock_now_ms();
     worker->overloaded = store_overloaded(worker->options.store);
+    worker->stalled = false;
     if (now_ms - worker->commit_ms >= COMMIT_MS) {
         worker->commit_ms = now_ms;
         worker->commit_due = !txn_empty(worker->txn) || !list_empty(&worker->touched);

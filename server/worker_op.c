@@ -2,6 +2,7 @@
 
 #include "common/base/assert.h"
 #include "common/base/clock.h"
+#include "common/base/hash.h"
 #include "common/proto/resp.h"
 #include "server/control/agent.h"
 #include "server/control/meta_machine.h"
@@ -39,26 +40,26 @@ static void op_free(struct worker_op *op)
 
 /* A connection whose request for a shard was refused: what follows on it for that shard is refused
  * alike until the sender begins anew (REQUEST_FIRST), so that no command overtakes an earlier one
- * of the same client that has to be sent again. Kept on the shard's loop. There are few: one per
- * connection and shard that changed hands. */
+ * of the same client that has to be sent again. Kept on the shard's loop, until the connection
+ * ends. */
 struct refusal {
-    struct list link;
-    uint64_t shard;
+    uint64_t key;
     uint64_t connection;
     unsigned loop;
     enum status status;
 };
 
+/* Two that meet in 64 bits would only have one refusal too many, which the next REQUEST_FIRST
+ * clears. */
+static uint64_t refusal_key(const struct worker_op *op)
+{
+    uint64_t parts[] = {op->shard, op->link, op->origin->options.loop};
+    return hash_bytes(slice_of(parts, sizeof(parts)));
+}
+
 static struct refusal *find_refusal(struct worker *worker, const struct worker_op *op)
 {
-    for (struct list *at = worker->refusals.next; at != &worker->refusals; at = at->next) {
-        struct refusal *refusal = list_entry(at, struct refusal, link);
-        if (refusal->shard == op->shard && refusal->connection == op->link &&
-            refusal->loop == op->origin->options.loop) {
-            return refusal;
-        }
-    }
-    return NULL;
+    return worker->refusals.count == 0 ? NULL : map_get(&worker->refusals, refusal_key(op));
 }
 
 static bool is_refusal(enum status status)
@@ -73,29 +74,26 @@ static void note_refusal(struct worker *worker, const struct worker_op *op, enum
     if (refusal == NULL) {
         refusal = calloc(1, sizeof(*refusal));
         assert(refusal != NULL);
-        list_push_back(&worker->refusals, &refusal->link);
+        *refusal = (struct refusal){
+            .key = refusal_key(op), .connection = op->link, .loop = op->origin->options.loop};
+        struct refusal *before = map_put(&worker->refusals, refusal->key, refusal);
+        assert(before == NULL);
     }
-    *refusal = (struct refusal){.link = refusal->link,
-                                .shard = op->shard,
-                                .connection = op->link,
-                                .loop = op->origin->options.loop,
-                                .status = status};
+    refusal->status = status;
 }
 
-static void drop_refusal(struct refusal *refusal)
+static void drop_refusal(struct worker *worker, struct refusal *refusal)
 {
-    list_remove(&refusal->link);
+    (void)map_remove(&worker->refusals, refusal->key);
     free(refusal);
 }
 
 void op_forget(struct worker *worker, unsigned loop, uint64_t link)
 {
-    struct list *next = NULL;
-    for (struct list *at = worker->refusals.next; at != &worker->refusals; at = next) {
-        next = at->next;
-        struct refusal *refusal = list_entry(at, struct refusal, link);
+    size_t at = 0;
+    for (struct refusal *refusal; (refusal = map_next(&worker->refusals, &at)) != NULL;) {
         if (refusal->connection == link && refusal->loop == loop) {
-            drop_refusal(refusal);
+            drop_refusal(worker, refusal);
         }
     }
 }
@@ -105,9 +103,11 @@ void op_free_waiting(struct worker *worker)
     for (struct list *at; (at = list_pop_front(&worker->ops_free)) != NULL;) {
         free(list_entry(at, struct worker_op, op.link));
     }
-    for (struct list *at; (at = list_pop_front(&worker->refusals)) != NULL;) {
-        free(list_entry(at, struct refusal, link));
+    size_t at = 0;
+    for (struct refusal *refusal; (refusal = map_next(&worker->refusals, &at)) != NULL;) {
+        drop_refusal(worker, refusal);
     }
+    map_deinit(&worker->refusals);
 }
 
 /* On the origin's loop. */
@@ -216,7 +216,7 @@ static void submit_here(struct worker *worker, struct worker_op *op)
         return;
     }
     if (refusal != NULL) {
-        drop_refusal(refusal);
+        drop_refusal(worker, refusal);
     }
     struct slot *slot = worker_slot(worker, op->shard);
     if (slot == NULL || slot->removing) {

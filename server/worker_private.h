@@ -80,7 +80,7 @@ struct worker {
     struct map heard;   /* shard id -> struct leader_hint *: what other nodes say that they lead. */
     struct map leavers; /* Ids of nodes that are about to stop; all values are this worker. */
     struct list subscribers;
-    struct list refusals; /* struct refusal: see worker_op.c. */
+    struct map refusals; /* struct refusal: see worker_op.c. */
     struct list ops_free;
     size_t ops_free_count;
     bool leaving;    /* Leadership is being given away. */
@@ -88,6 +88,7 @@ struct worker {
     uint64_t commit_ms;
     bool meta_due;      /* The meta group's rows changed and the commit stalled. */
     bool overloaded;    /* The engine is behind: nothing is proposed. */
+    bool stalled;       /* It refused a commit since the last tick. */
     uint64_t second_ms; /* When the once-a-second work was done. */
     uint64_t look_ms;   /* When the groups that are short were looked at. */
     uint64_t quick_ms;  /* Until then these are looked at often: something changed lately. */

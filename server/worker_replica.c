@@ -254,6 +254,9 @@ static enum status match_log(struct worker *worker)
 
 enum status worker_open(struct worker *worker)
 {
+    if (worker->options.loop == 0) {
+        transfer_sweep(worker->transfer);
+    }
     struct buf rows;
     buf_init(&rows, 1 << 30);
     enum status status = collect_rows(worker, &rows);

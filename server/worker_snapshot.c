@@ -297,5 +297,9 @@ enum status snapshot_resume(struct worker *worker, struct shard_state *state)
         put_row(worker, state);
         status = txn_commit(worker->txn);
     }
-    return status == STATUS_OK ? store_flush(worker->options.store) : status;
+    status = status == STATUS_OK ? store_flush(worker->options.store) : status;
+    if (status == STATUS_OK && bytes.len > 0) {
+        transfer_forget(worker->transfer, state->desc.id, state->replica);
+    }
+    return status;
 }

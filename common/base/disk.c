@@ -142,6 +142,11 @@ enum status disk_unlink(const char *path)
     return unlink(path) == 0 ? STATUS_OK : failed("unlink", path);
 }
 
+enum status disk_remove_folder(const char *path)
+{
+    return rmdir(path) == 0 ? STATUS_OK : failed("rmdir", path);
+}
+
 enum status disk_sync_folder(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -34,6 +34,8 @@ MUST_USE enum status disk_fill(struct disk_file *file, uint64_t size);
 
 MUST_USE enum status disk_rename(const char *from, const char *to);
 MUST_USE enum status disk_unlink(const char *path);
+/* The folder is empty. */
+MUST_USE enum status disk_remove_folder(const char *path);
 MUST_USE enum status disk_sync_folder(const char *path);
 /* Makes the folder and its parents; OK if it exists. */
 MUST_USE enum status disk_make_folder(const char *path);

@@ -98,8 +98,9 @@ char *bulk_folder(const struct transfer *transfer,
                   uint64_t replica);
 /* "<folder>/<n>.sst" */
 void bulk_file(const char *folder, size_t n, struct buf *out);
-/* Removes the folder's files. */
+/* Removes the folder's files; the folder too. */
 void bulk_clear(const char *folder);
+void bulk_remove(const char *folder);
 
 enum status sending_get(struct transfer *transfer, const struct bulk_head *head, struct reader *in);
 void sending_done(struct transfer *transfer, const struct bulk_head *head);

@@ -84,6 +84,36 @@ void bulk_clear(const char *folder)
     free(copy);
 }
 
+void bulk_remove(const char *folder)
+{
+    if (!disk_exists(folder)) {
+        return;
+    }
+    bulk_clear(folder);
+    enum status status = disk_remove_folder(folder);
+    (void)status; /* An empty folder that stays harms nobody. */
+}
+
+static void sweep(void *arg, const char *name)
+{
+    const struct transfer *transfer = arg;
+    if (strncmp(name, "out-", 4) != 0) {
+        return;
+    }
+    struct buf path;
+    buf_init(&path, 8192);
+    buf_append_format(&path, "%s/%s", transfer->dir, name);
+    buf_append_u8(&path, 0);
+    bulk_remove((const char *)path.data);
+    buf_deinit(&path);
+}
+
+void transfer_sweep(struct transfer *transfer)
+{
+    enum status status = disk_list(transfer->dir, sweep, transfer);
+    (void)status; /* NOT_FOUND: nothing was ever sent from here. */
+}
+
 struct buf *bulk_begin(struct transfer *transfer,
                        uint64_t node,
                        const struct bulk_head *head,

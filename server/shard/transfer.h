@@ -47,6 +47,8 @@ struct transfer_options {
 
 struct transfer *transfer_new(const struct transfer_options *options,
                               const struct transfer_env *env);
+/* At start, once per node: removes what sendings of an earlier process left. Blocks. */
+void transfer_sweep(struct transfer *transfer);
 /* No job is running. Files of arriving snapshots stay. */
 void transfer_free(struct transfer *transfer);
 /* True while a job runs on the pool. */

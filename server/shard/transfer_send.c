@@ -12,7 +12,7 @@ void sending_free(struct sending *sending)
     for (struct list *at; (at = list_pop_front(&sending->wanted)) != NULL;) {
         free(list_entry(at, struct wanted_block, link));
     }
-    bulk_clear(sending->dir);
+    bulk_remove(sending->dir);
     free(sending->dir);
     free(sending->manifest);
     free(sending);

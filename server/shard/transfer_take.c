@@ -25,7 +25,7 @@ static void drop(struct taking *taking)
     }
     list_remove(&taking->link);
     taking->transfer->stats.receiving -= !taking->ready;
-    bulk_clear(taking->dir);
+    bulk_remove(taking->dir);
     taking_free(taking);
 }
 
@@ -345,5 +345,10 @@ void transfer_forget(struct transfer *transfer, uint64_t shard, uint64_t replica
     struct taking *taking = find(transfer, shard, replica);
     if (taking != NULL) {
         drop(taking);
+        return;
     }
+    /* What arrived before this process started, and was installed by it. */
+    char *dir = bulk_folder(transfer, "in", shard, replica);
+    bulk_remove(dir);
+    free(dir);
 }

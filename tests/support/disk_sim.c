@@ -655,6 +655,13 @@ enum status disk_rename(const char *from, const char *to)
     return STATUS_OK;
 }
 
+/* Folders last. */
+enum status disk_remove_folder(const char *path)
+{
+    assert(path != NULL);
+    return STATUS_OK;
+}
+
 enum status disk_unlink(const char *path)
 {
     struct name *name = names_find(&sim.now, path);
