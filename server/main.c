@@ -5,6 +5,7 @@
 
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "common/base/version.h"
 #include "common/front/front.h"
 #include "server/server.h"
 
@@ -34,7 +35,7 @@ static int run(int argc, char **argv)
     } else if (config.wants_help) {
         print_help(&config);
     } else if (config.wants_version) {
-        printf("sherd-node %s\n", FRONT_VERSION);
+        printf("sherd-node %s\n", SHERD_VERSION);
     } else {
         enum log_level level = LOG_INFO;
         if (log_parse_level(config_text(&config, CONFIG_log_level), &level)) {

@@ -66,6 +66,5 @@ uint64_t front_clients(const struct front *front);
 
 /* What INFO and HELLO call us. */
 #define FRONT_REDIS_VERSION "7.0.15"
-#define FRONT_VERSION "0.1.0"
 
 #endif
