@@ -260,7 +260,7 @@ static void visit(struct front_tour *tour, struct front_part *part)
     struct list *node = part->sessions.next;
     while (node != &part->sessions) {
         struct session *session = list_entry(node, struct session, in_part);
-        node = node->next; /* Ending a session leaves it in the list for now. */
+        node = node->next; /* Ending a session does not take it off the list at once. */
         if (!matches(search, session)) {
             continue;
         }
