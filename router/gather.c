@@ -504,8 +504,8 @@ static void place(struct core *core, struct lane_part *part)
 void gather_remap(struct core *core, struct lane_part *part)
 {
     const struct core_request *request = part->request;
-    size_t index = part->keys != NULL ? part->keys[0]
-                                      : command_key_at(request->command, request->args.argc, 0);
+    size_t index =
+        part->keys != NULL ? part->keys[0] : command_key_at(request->command, request->args, 0);
     gather_stray(core, part);
     if (index == 0 || core->lane_count == 0) {
         return;

@@ -49,9 +49,8 @@ static bool still_owns(const struct shard_desc *shard, const struct lane_part *p
 {
     const struct core_request *request = part->request;
     for (size_t nth = 0;; nth++) {
-        size_t index = part->keys != NULL
-                           ? (nth < part->key_count ? part->keys[nth] : 0)
-                           : command_key_at(request->command, request->args.argc, nth);
+        size_t index = part->keys != NULL ? (nth < part->key_count ? part->keys[nth] : 0)
+                                          : command_key_at(request->command, request->args, nth);
         if (index == 0) {
             return true;
         }

@@ -122,11 +122,11 @@ static enum status one_shard(const struct command *command,
                              const struct shard_map *map,
                              size_t found[2])
 {
-    size_t index = command_key_at(command, args->argc, 0);
+    size_t index = command_key_at(command, *args, 0);
     found[0] = index == 0 ? 0 : position_of(map, token_at(command, args, db, 0, index));
     const struct shard_desc *shard = &map->shards[found[0]];
     for (size_t nth = 1; index != 0; nth++) {
-        index = command_key_at(command, args->argc, nth);
+        index = command_key_at(command, *args, nth);
         if (index == 0) {
             break;
         }
@@ -190,7 +190,7 @@ static void spread(struct route *route,
     uint32_t *keys = malloc(args->argc * sizeof(*keys));
     assert(keys != NULL);
     for (;;) {
-        size_t index = command_key_at(command, args->argc, count);
+        size_t index = command_key_at(command, *args, count);
         if (index == 0) {
             break;
         }
@@ -224,10 +224,10 @@ static enum status plan_by_keys(struct route *route,
         spread(route, command, args, db, map);
         return STATUS_OK;
     }
-    struct slice first = args->argv[command_key_at(command, args->argc, 0)];
+    struct slice first = args->argv[command_key_at(command, *args, 0)];
     struct slice other = args->argv[found[1]];
     size_t nth = 0;
-    while (command_key_at(command, args->argc, nth) != found[1]) {
+    while (command_key_at(command, *args, nth) != found[1]) {
         nth++;
     }
     uint64_t token = token_at(command, args, db, nth, found[1]);

@@ -77,7 +77,7 @@ static const struct shard_desc *shard_of(const struct lane *lane,
 {
     const struct shard_desc *found = NULL;
     for (size_t nth = 0;; nth++) {
-        size_t at = command_key_at(request->command, request->args.argc, nth);
+        size_t at = command_key_at(request->command, request->args, nth);
         if (at == 0) {
             break;
         }

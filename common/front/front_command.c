@@ -208,7 +208,7 @@ static const struct command *read_target(struct request *request)
         request_fail(request, "ERR Invalid command specified");
         return NULL;
     }
-    if (command->key_first == 0) {
+    if (!command_has_keys(command)) {
         request_fail(request, "ERR The command has no key arguments");
         return NULL;
     }
@@ -225,15 +225,15 @@ static void write_keys(struct request *request, bool flags)
     if (command == NULL) {
         return;
     }
-    size_t argc = request->args.argc - 2;
+    struct args args = {.argv = request->args.argv + 2, .argc = request->args.argc - 2};
     size_t keys = 0;
-    while (command_key_at(command, argc, keys) != 0) {
+    while (command_key_at(command, args, keys) != 0) {
         keys++;
     }
     struct buf *reply = front_reply(request);
     resp_write_array(reply, keys);
     for (size_t i = 0; i < keys; i++) {
-        struct slice key = request->args.argv[2 + command_key_at(command, argc, i)];
+        struct slice key = args.argv[command_key_at(command, args, i)];
         if (flags) {
             resp_write_array(reply, 2);
         }

@@ -215,10 +215,9 @@ static void reject_unknown(struct request *request)
 static bool keys_fit(struct request *request)
 {
     size_t bound = (size_t)front_setting(request->part, CONFIG_max_key_size);
-    size_t argc = request->args.argc;
     for (size_t nth = 0;; nth++) {
-        size_t at = command_key_at(request->command, argc, nth);
-        if (at == 0 || at >= argc) {
+        size_t at = command_key_at(request->command, request->args, nth);
+        if (at == 0) {
             return true;
         }
         if (request->args.argv[at].len > bound) {

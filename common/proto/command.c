@@ -1,6 +1,7 @@
 #include "common/proto/command.h"
 
 #include "common/base/assert.h"
+#include "common/base/number.h"
 
 #define ROW(id_, kind, code_, arity_, flags_, first, last, step, merge_, group_, since_, text) \
     [CMD_##id_] = {.id = CMD_##id_,                                                            \
@@ -40,7 +41,7 @@ static const uint16_t ids_by_code[CODE_MAX + 1] = {
 };
 
 /* Names by hash. Filled from the constant rows before main() and never written again. */
-enum { NAME_SIZE_MAX = 32, SLOT_BITS = 10, SLOT_COUNT = 1 << SLOT_BITS };
+enum { NAME_SIZE_MAX = 32, SLOT_BITS = 11, SLOT_COUNT = 1 << SLOT_BITS };
 _Static_assert(CMD_COUNT * 4 <= SLOT_COUNT, "the table stays sparse");
 
 static uint16_t slots[SLOT_COUNT];
@@ -118,22 +119,77 @@ enum status command_check(const struct command *command, size_t argc)
     return fits ? STATUS_OK : STATUS_BAD_ARITY;
 }
 
-size_t command_key_at(const struct command *command, size_t argc, size_t nth)
+bool command_has_keys(const struct command *command)
 {
-    assert(command != NULL);
+    return command->key_step != 0 || (command->flags >> CMD_NUMKEYS_SHIFT) != 0 ||
+           (command->flags & CMD_STREAMS) != 0;
+}
+
+/* How many keys stand at fixed places. */
+static size_t count_fixed(const struct command *command, size_t argc)
+{
     if (command->key_step == 0) {
         return 0;
     }
     assert(command->key_first > 0);
+    size_t first = (size_t)command->key_first;
     size_t back = command->key_last < 0 ? (size_t)-command->key_last : 0;
-    if (back > argc) {
+    if (first >= argc || back > argc) {
         return 0;
     }
     size_t last = command->key_last >= 0 ? (size_t)command->key_last : argc - back;
-    size_t step = (size_t)command->key_step;
-    if (nth > argc / step) {
+    last = last < argc ? last : argc - 1;
+    return last < first ? 0 : (last - first) / (size_t)command->key_step + 1;
+}
+
+/* Keys behind the argument that counts them. */
+static size_t counted_at(const struct command *command, struct args args, size_t nth)
+{
+    size_t at = command->flags >> CMD_NUMKEYS_SHIFT & CMD_NUMKEYS_MASK;
+    int64_t count = 0;
+    if (at == 0 || at >= args.argc || !number_parse_i64(args.argv[at], &count) || count < 1) {
         return 0;
     }
-    size_t index = (size_t)command->key_first + nth * step;
-    return index <= last && index < argc ? index : 0;
+    size_t room = args.argc - at - 1;
+    size_t keys = (uint64_t)count < room ? (size_t)count : room;
+    return nth < keys ? at + 1 + nth : 0;
+}
+
+/* STREAMS key ... id ... */
+static size_t stream_at(struct args args, size_t nth)
+{
+    for (size_t i = 1; i < args.argc; i++) {
+        if (!command_word(args.argv[i], "streams")) {
+            continue;
+        }
+        size_t keys = (args.argc - i - 1) / 2;
+        return nth < keys ? i + 1 + nth : 0;
+    }
+    return 0;
+}
+
+/* The last STORE counts, as in Redis 7.0 db.c georadiusGetKeys(), sortGetKeys(). */
+static size_t stored_at(struct args args, size_t nth)
+{
+    size_t found = 0;
+    for (size_t i = 2; i + 1 < args.argc && nth == 0; i++) {
+        bool store = command_word(args.argv[i], "store") || command_word(args.argv[i], "storedist");
+        found = store ? i + 1 : found;
+    }
+    return found;
+}
+
+size_t command_key_at(const struct command *command, struct args args, size_t nth)
+{
+    assert(command != NULL);
+    size_t fixed = count_fixed(command, args.argc);
+    if (nth < fixed) {
+        return (size_t)command->key_first + nth * (size_t)command->key_step;
+    }
+    nth -= fixed;
+    if ((command->flags & CMD_STREAMS) != 0) {
+        return stream_at(args, nth);
+    }
+    return (command->flags & CMD_STORE) != 0 ? stored_at(args, nth)
+                                             : counted_at(command, args, nth);
 }

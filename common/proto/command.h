@@ -25,9 +25,19 @@ enum command_flag {
     CMD_GROWS = 1 << 3, /* Refused when the disk is nearly full ("denyoom" in COMMAND INFO). */
     CMD_FAST = 1 << 4,  /* O(1) or O(log n). */
     CMD_ADMIN = 1 << 5,
-    CMD_NO_AUTH = 1 << 6, /* Allowed before AUTH. */
-    CMD_LARGE = 1 << 7,   /* A read that may take long: runs on the pool, never on a loop. */
+    CMD_NO_AUTH = 1 << 6,  /* Allowed before AUTH. */
+    CMD_LARGE = 1 << 7,    /* A read that may take long: runs on the pool, never on a loop. */
+    CMD_STREAMS = 1 << 8,  /* Keys are the first half of what follows the word STREAMS. */
+    CMD_STORE = 1 << 9,    /* Another key follows the word STORE or STOREDIST: SORT, GEORADIUS. */
+    CMD_ANY_KEY = 1 << 10, /* Touches keys that it does not name: EVAL. */
+    CMD_BLOCKING = 1 << 11,
+    CMD_PUBSUB = 1 << 12,
+    CMD_NO_SCRIPT = 1 << 13, /* Refused in scripts. */
 };
+
+/* The argument n, 1..3, says how many keys follow it: EVAL, ZUNION, LMPOP. */
+#define CMD_NUMKEYS(n) ((unsigned)(n) << 16)
+enum { CMD_NUMKEYS_SHIFT = 16, CMD_NUMKEYS_MASK = 3 };
 
 /* How the router spreads a command over shards and makes one reply of theirs. */
 enum command_merge {
@@ -77,8 +87,11 @@ const struct command *command_at(size_t n);
 MUST_USE enum status command_check(const struct command *command, size_t argc);
 
 /* Returns the argument index of the nth key (0-based), or 0 if there is none:
- * index 0 is the name and so is never a key. */
-size_t command_key_at(const struct command *command, size_t argc, size_t nth);
+ * index 0 is the name and so is never a key. Keys at fixed places come first, then those that are
+ * counted or follow a word. An argument that should count keys and does not, counts none. */
+size_t command_key_at(const struct command *command, struct args args, size_t nth);
+/* False if no arguments of the command are ever keys. */
+bool command_has_keys(const struct command *command);
 
 /* True if the arguments are ASCII-equal without regard to case. */
 bool command_word(struct slice arg, const char *word);

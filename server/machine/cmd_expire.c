@@ -150,7 +150,8 @@ enum status cmd_pexpireat_apply(struct call *call)
     }
     resp_write_int(call->reply, 1);
     if (expire_ms <= (int64_t)call->now_ms) {
-        return keyspace_delete(call, &row);
+        keyspace_delete(call, &row);
+        return STATUS_OK;
     }
     return keyspace_set_expire(call, &row, (uint64_t)expire_ms);
 }

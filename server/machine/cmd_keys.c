@@ -31,7 +31,7 @@ enum status cmd_del_apply(struct call *call)
         struct row row;
         enum status status = keyspace_load(call, SLOT_A, call->db, call->args.argv[i], &row);
         if (status == STATUS_OK && row.found) {
-            status = keyspace_delete(call, &row);
+            keyspace_delete(call, &row);
             count++;
         }
         if (status != STATUS_OK) {
@@ -79,7 +79,7 @@ enum status cmd_type_read(struct call *call)
     struct row row;
     enum status status = keyspace_load(call, SLOT_A, call->db, call->args.argv[1], &row);
     if (status == STATUS_OK) {
-        resp_write_simple(call->reply, row.found ? "string" : "none");
+        resp_write_simple(call->reply, row.found ? keyspace_type_name(row.type) : "none");
     }
     return status;
 }
@@ -123,8 +123,7 @@ static enum status rename_key(struct call *call, bool only_new)
     if (!moves) {
         return STATUS_OK;
     }
-    status = keyspace_copy(call, &from, &to);
-    return status == STATUS_OK ? keyspace_delete(call, &from) : status;
+    return keyspace_move(call, &from, &to);
 }
 
 enum status cmd_rename_apply(struct call *call)

@@ -15,14 +15,26 @@ enum {
 
 static bool is_int(const struct row *row, int64_t *value)
 {
-    return (row->flags & (KEYSPACE_RAW | KEYSPACE_TEXT | KEYSPACE_CHUNKED)) == 0 &&
+    return row->type == KEYSPACE_STRING &&
+           (row->flags & (KEYSPACE_RAW | KEYSPACE_TEXT | KEYSPACE_CHUNKED)) == 0 &&
            row->size <= INT_SIZE_MAX && number_parse_i64(row->value, value);
 }
 
 static void reply_encoding(struct call *call, const struct row *row)
 {
+    static const char *const loose[KEYSPACE_TYPE_END] = {[KEYSPACE_HASH] = "hashtable",
+                                                         [KEYSPACE_SET] = "hashtable",
+                                                         [KEYSPACE_ZSET] = "skiplist",
+                                                         [KEYSPACE_LIST] = "quicklist",
+                                                         [KEYSPACE_STREAM] = "stream"};
     int64_t value = 0;
-    if (is_int(row, &value)) {
+    if (row->type != KEYSPACE_STRING) {
+        bool packed = (row->flags & KEYSPACE_PACKED) != 0;
+        bool tight = packed && (row->type == KEYSPACE_HASH || row->type == KEYSPACE_ZSET);
+        bool integers = packed && (row->flags & KEYSPACE_INTEGERS) != 0;
+        const char *packed_name = integers ? "intset" : loose[row->type];
+        resp_write_text(call->reply, tight ? "listpack" : packed_name);
+    } else if (is_int(row, &value)) {
         resp_write_text(call->reply, "int");
     } else if ((row->flags & KEYSPACE_RAW) != 0 || row->size > EMBSTR_SIZE_MAX) {
         resp_write_text(call->reply, "raw");

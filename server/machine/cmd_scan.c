@@ -8,6 +8,7 @@
 #include "common/base/assert.h"
 #include "common/base/glob.h"
 #include "common/base/number.h"
+#include "common/base/reader.h"
 #include "common/cluster/token.h"
 #include "server/machine/keyspace.h"
 
@@ -28,6 +29,30 @@ struct walk {
     enum status status;
 };
 
+/* Where the walk goes on behind a row that is not a key's; false: nowhere. */
+static bool skip_part(struct slice row_key, uint8_t db, struct buf *seek)
+{
+    struct reader in = reader_of(row_key);
+    uint64_t token = reader_u64_be(&in);
+    uint8_t at = reader_u8(&in);
+    size_t len = __builtin_bswap32(reader_u32(&in));
+    assert(!in.failed);
+    if (len != UINT32_MAX) {
+        /* A chunk: its key's row was before it, so go behind the last version. */
+        len += KEYSPACE_PREFIX_SIZE;
+        buf_append(seek, row_key.data, len < row_key.len ? len : row_key.len);
+        buf_append_u64_be(seek, UINT64_MAX);
+        return true;
+    }
+    /* Elements come behind all keys of their token and database. */
+    if (at >= db && token == UINT64_MAX) {
+        return false;
+    }
+    buf_append_u64_be(seek, at < db ? token : token + 1);
+    buf_append_u8(seek, db);
+    return true;
+}
+
 /* Moves to the first place at or behind where the iterator is that is a live key of the database;
  * false at the end. */
 static bool walk_settle(struct walk *walk)
@@ -42,12 +67,9 @@ static bool walk_settle(struct walk *walk)
             return false;
         }
         if (!keyspace_parse_row_key(row_key, &walk->token, &db, &walk->key)) {
-            /* A chunk: its key's row was before it, so go behind the last version. */
-            size_t len = (size_t)row_key.data[9] << 24 | (size_t)row_key.data[10] << 16 |
-                         (size_t)row_key.data[11] << 8 | row_key.data[12];
-            len += KEYSPACE_PREFIX_SIZE;
-            buf_append(seek, row_key.data, len < row_key.len ? len : row_key.len);
-            buf_append_u64_be(seek, UINT64_MAX);
+            if (!skip_part(row_key, call->db, seek)) {
+                return false;
+            }
         } else if (db < call->db) {
             buf_append_u64_be(seek, walk->token);
             buf_append_u8(seek, call->db);
@@ -196,7 +218,7 @@ static bool scan_takes(const struct scan *scan, const struct walk *walk)
     if (scan->has_pattern && !glob_match(scan->pattern, walk->key)) {
         return false;
     }
-    return !scan->has_type || command_word(scan->type, "string");
+    return !scan->has_type || command_word(scan->type, keyspace_type_name(walk->row.type));
 }
 
 /* The cursor is the next token to look at; all keys of a token are returned together. */

@@ -300,7 +300,7 @@ enum status cmd_getdel_apply(struct call *call)
         status = reply_or_null(call, &row);
     }
     if (status == STATUS_OK && !done && row.found) {
-        status = keyspace_delete(call, &row);
+        keyspace_delete(call, &row);
     }
     return status;
 }
@@ -357,7 +357,8 @@ static enum status getex_change(struct call *call, struct row *row, uint64_t wha
 {
     uint64_t expire_ms = planned_number(call->args.argv[GETEX_TIME]);
     if (what == GETEX_EXPIRE && expire_ms <= call->now_ms) {
-        return keyspace_delete(call, row);
+        keyspace_delete(call, row);
+        return STATUS_OK;
     }
     if (what == GETEX_EXPIRE) {
         return keyspace_set_expire(call, row, expire_ms);

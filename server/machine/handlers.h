@@ -8,9 +8,11 @@
  *
  * cmd_<id>_plan  checks what can be checked without the state; on OK it has written the planned
  *                command (plan_begin, then its arguments), else an error reply.
- * cmd_<id>_apply appends one reply; what it returns other than OK breaks the replica. Checks come
- *                before the first write.
- * cmd_<id>_read  appends one reply; AGAIN, IO, CORRUPT pass through. */
+ * cmd_<id>_apply appends one reply; what it returns other than OK or WRONG_TYPE breaks the replica.
+ *                Checks come before the first write.
+ * cmd_<id>_read  appends one reply; AGAIN, IO, CORRUPT pass through.
+ *
+ * WRONG_TYPE from apply or read becomes the error reply that says so. */
 
 struct plan {
     struct buf *planned;
@@ -44,6 +46,12 @@ enum call_scratch {
     SCRATCH_WORK,  /* The handler's own. */
     SCRATCH_ARGS,
     SCRATCH_SESSION,
+    SCRATCH_ELEMENT, /* The key of an element row. */
+    SCRATCH_FIELD,   /* The value of an element row. */
+    SCRATCH_BODY,    /* The body of a metadata row that is being composed. */
+    SCRATCH_FROM,    /* Bounds of an iterator. */
+    SCRATCH_TO,
+    SCRATCH_RESULT, /* Elements of a reply whose count is not known yet. */
 };
 
 #define READ_COMMAND(id, ...) MUST_USE enum status cmd_##id##_read(struct call *call);

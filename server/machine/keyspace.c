@@ -3,11 +3,20 @@
 #include "common/base/assert.h"
 #include "common/base/reader.h"
 #include "common/cluster/token.h"
+#include "server/machine/garbage.h"
 
 /* Metadata row, little endian:
  *   u8 type | u8 flags | u64 expire_ms | u64 version | the string
- * or, if chunked, u64 size | u64 chunk version in place of the string. */
-enum { ROW_HEADER_SIZE = 1 + 1 + 8 + 8 };
+ * or, if chunked, u64 size | u64 chunk version in place of the string; or, of a collection,
+ * u64 born | u64 size | the body. */
+enum {
+    ROW_HEADER_SIZE = 1 + 1 + 8 + 8,
+    PLACE_SIZE = 8 + 1,           /* Token and database. */
+    COPY_STEP_SIZE = 1024 * 1024, /* Elements that are copied at once, bytes. */
+};
+
+/* In place of a key's length: behind every key. */
+static const uint32_t element_mark = UINT32_MAX;
 
 static void append_u32_be(struct buf *buf, uint32_t value)
 {
@@ -41,8 +50,15 @@ enum status keyspace_parse_row(struct slice value, struct row *row)
     row->flags = reader_u8(&in);
     row->expire_ms = reader_u64(&in);
     row->version = reader_u64(&in);
-    if (in.failed || row->type == 0 || (row->flags & ~(unsigned)KEYSPACE_FLAGS) != 0) {
+    if (in.failed || row->type == 0 || row->type >= KEYSPACE_TYPE_END ||
+        (row->flags & ~(unsigned)KEYSPACE_FLAGS) != 0) {
         return STATUS_CORRUPT;
+    }
+    if (row->type != KEYSPACE_STRING) {
+        row->born = reader_u64(&in);
+        row->size = reader_u64(&in);
+        row->value = in.rest;
+        return in.failed || (row->flags & KEYSPACE_CHUNKED) != 0 ? STATUS_CORRUPT : STATUS_OK;
     }
     if ((row->flags & KEYSPACE_CHUNKED) == 0) {
         row->value = in.rest;
@@ -109,8 +125,29 @@ static struct slice chunk_key(struct call *call, const struct row *row, uint64_t
     return buf_slice(key);
 }
 
-static void delete_chunks(struct call *call, const struct row *row)
+void keyspace_element_key(const struct row *row, struct buf *key)
 {
+    assert(row->type > KEYSPACE_STRING && row->born > 0);
+    buf_clear(key);
+    buf_append(key, row->row_key.data, PLACE_SIZE);
+    append_u32_be(key, element_mark);
+    buf_append_u64_be(key, row->born);
+}
+
+void keyspace_element_end(const struct row *row, struct buf *key)
+{
+    struct row next = *row;
+    next.born++;
+    keyspace_element_key(&next, key);
+}
+
+/* What belongs to the value and is not in the metadata row. */
+static void drop_value(struct call *call, const struct row *row)
+{
+    if (row->found && row->type != KEYSPACE_STRING) {
+        garbage_add(call, row);
+        return;
+    }
     if (!row->found || (row->flags & KEYSPACE_CHUNKED) == 0) {
         return;
     }
@@ -152,20 +189,44 @@ enum status keyspace_load(
     row->found = true;
     if (keyspace_expired(row, call->now_ms)) {
         if (call->state != NULL) {
-            return keyspace_delete(call, row);
+            keyspace_delete(call, row);
+            return STATUS_OK;
         }
         row->found = false;
     }
     return STATUS_OK;
 }
 
-/* Everything of the metadata row but the string. */
+enum status keyspace_load_type(struct call *call,
+                               enum keyspace_slot slot,
+                               struct slice key,
+                               enum keyspace_type type,
+                               struct row *row)
+{
+    enum status status = keyspace_load(call, slot, call->db, key, row);
+    return status == STATUS_OK && row->found && row->type != type ? STATUS_WRONG_TYPE : status;
+}
+
+const char *keyspace_type_name(uint8_t type)
+{
+    static const char *const names[KEYSPACE_TYPE_END] = {
+        [KEYSPACE_STRING] = "string", [KEYSPACE_HASH] = "hash", [KEYSPACE_SET] = "set",
+        [KEYSPACE_ZSET] = "zset",     [KEYSPACE_LIST] = "list", [KEYSPACE_STREAM] = "stream"};
+    assert(type > 0 && type < KEYSPACE_TYPE_END);
+    return names[type];
+}
+
+/* Everything of the metadata row but the string or the body. */
 static void append_header(const struct row *row, struct buf *out)
 {
     buf_append_u8(out, row->type);
     buf_append_u8(out, row->flags);
     buf_append_u64(out, row->expire_ms);
     buf_append_u64(out, row->version);
+    if (row->type != KEYSPACE_STRING) {
+        buf_append_u64(out, row->born);
+        buf_append_u64(out, row->size);
+    }
     if ((row->flags & KEYSPACE_CHUNKED) != 0) {
         buf_append_u64(out, row->size);
         buf_append_u64(out, row->chunk_version);
@@ -193,12 +254,38 @@ static void enter(struct call *call, struct row *row)
     row->version = call->state->version;
 }
 
+void keyspace_begin(struct call *call, struct row *row, enum keyspace_type type)
+{
+    assert(!row->found);
+    row->type = (uint8_t)type;
+    row->flags = KEYSPACE_PACKED;
+    row->expire_ms = 0;
+    row->size = 0;
+    row->born = call->state->version;
+    row->value = slice_of(NULL, 0);
+}
+
+void keyspace_put(struct call *call, struct row *row, uint64_t size, struct slice body)
+{
+    assert(row->type > KEYSPACE_STRING);
+    if (size == 0 && row->type != KEYSPACE_STREAM) {
+        row->size = 0;
+        if (row->found) {
+            keyspace_delete(call, row);
+        }
+        return;
+    }
+    enter(call, row);
+    row->size = size;
+    put_row(call, row, body);
+}
+
 enum status keyspace_set(
     struct call *call, struct row *row, struct slice value, unsigned flags, uint64_t expire_ms)
 {
     assert(value.len <= KEYSPACE_VALUE_SIZE_MAX);
     move_expiry(call, row, expire_ms);
-    delete_chunks(call, row);
+    drop_value(call, row);
     enter(call, row);
     row->type = KEYSPACE_STRING;
     row->flags = (uint8_t)(flags & ~(unsigned)KEYSPACE_CHUNKED);
@@ -237,10 +324,11 @@ void keyspace_drop_chunks(struct call *call, struct slice row_key, uint64_t vers
 {
     const struct row row = {.row_key = row_key,
                             .found = true,
+                            .type = KEYSPACE_STRING,
                             .flags = KEYSPACE_CHUNKED,
                             .size = size,
                             .chunk_version = version};
-    delete_chunks(call, &row);
+    drop_value(call, &row);
 }
 
 enum status keyspace_set_chunked(
@@ -248,7 +336,7 @@ enum status keyspace_set_chunked(
 {
     assert(size > KEYSPACE_INLINE_SIZE_MAX && size <= KEYSPACE_VALUE_SIZE_MAX);
     move_expiry(call, row, expire_ms);
-    delete_chunks(call, row);
+    drop_value(call, row);
     enter(call, row);
     row->type = KEYSPACE_STRING;
     row->flags = KEYSPACE_CHUNKED;
@@ -341,34 +429,63 @@ enum status keyspace_set_expire(struct call *call, struct row *row, uint64_t exp
     return STATUS_OK;
 }
 
-enum status keyspace_delete(struct call *call, struct row *row)
+void keyspace_delete(struct call *call, struct row *row)
 {
     assert(row->found);
     assert(call->state->keys[row->db] > 0);
     move_expiry(call, row, 0);
-    delete_chunks(call, row);
+    drop_value(call, row);
     txn_delete(call->txn, STORE_DATA, row->row_key);
     call->state->keys[row->db]--;
     struct slice row_key = row->row_key;
     uint8_t db = row->db;
     *row = (struct row){.row_key = row_key, .db = db};
+}
+
+/* The element rows of from under the version of to. */
+static enum status copy_elements(struct call *call, const struct row *from, const struct row *to)
+{
+    struct buf *lower = txn_scratch(call->txn, SCRATCH_FROM);
+    struct buf *upper = txn_scratch(call->txn, SCRATCH_TO);
+    struct buf *copied = txn_scratch(call->txn, SCRATCH_RESULT);
+    struct buf *key = txn_scratch(call->txn, SCRATCH_ELEMENT);
+    keyspace_element_key(from, lower);
+    keyspace_element_end(from, upper);
+    size_t prefix = lower->len;
+    bool more = true;
+    while (more) {
+        buf_clear(copied);
+        struct store_iter *iter =
+            iter_open(call->txn, STORE_DATA, buf_slice(lower), buf_slice(upper));
+        for (; iter_valid(iter) && copied->len < COPY_STEP_SIZE; iter_next(iter)) {
+            buf_append_bytes(copied, iter_key(iter));
+            buf_append_bytes(copied, iter_value(iter));
+        }
+        more = iter_valid(iter);
+        if (more) {
+            buf_clear(lower);
+            buf_append_slice(lower, iter_key(iter));
+        }
+        enum status status = iter_status(iter);
+        iter_close(iter);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        struct reader in = reader_of(buf_slice(copied));
+        while (in.rest.len > 0) {
+            struct slice old = reader_bytes(&in, UINT32_MAX);
+            struct slice value = reader_bytes(&in, UINT32_MAX);
+            assert(!in.failed && old.len >= prefix);
+            keyspace_element_key(to, key);
+            buf_append(key, old.data + prefix, old.len - prefix);
+            txn_put(call->txn, STORE_DATA, buf_slice(key), value);
+        }
+    }
     return STATUS_OK;
 }
 
-enum status keyspace_copy(struct call *call, const struct row *from, struct row *to)
+static enum status copy_chunks(struct call *call, const struct row *from, const struct row *to)
 {
-    assert(from->found);
-    if ((from->flags & KEYSPACE_CHUNKED) == 0) {
-        return keyspace_set(call, to, from->value, from->flags, from->expire_ms);
-    }
-    move_expiry(call, to, from->expire_ms);
-    delete_chunks(call, to);
-    enter(call, to);
-    to->type = from->type;
-    to->flags = from->flags;
-    to->expire_ms = from->expire_ms;
-    to->size = from->size;
-    to->chunk_version = to->version;
     for (uint64_t i = 0; i < chunk_count(from->size); i++) {
         struct buf *chunk = txn_scratch(call->txn, SCRATCH_CHUNK);
         enum status status = load_chunk(call, from, i, chunk);
@@ -379,7 +496,54 @@ enum status keyspace_copy(struct call *call, const struct row *from, struct row 
             txn_put(call->txn, STORE_DATA, chunk_key(call, to, i), buf_slice(chunk));
         }
     }
-    put_row(call, to, slice_of(NULL, 0));
+    return STATUS_OK;
+}
+
+/* All of the metadata row of to but what says where the rest of the value lies. */
+static void become(struct call *call, const struct row *from, struct row *to)
+{
+    move_expiry(call, to, from->expire_ms);
+    drop_value(call, to);
+    enter(call, to);
+    to->type = from->type;
+    to->flags = from->flags;
+    to->expire_ms = from->expire_ms;
+    to->size = from->size;
+}
+
+enum status keyspace_copy(struct call *call, const struct row *from, struct row *to)
+{
+    assert(from->found);
+    become(call, from, to);
+    to->chunk_version = to->version;
+    to->born = to->version;
+    enum status status = STATUS_OK;
+    if (from->type != KEYSPACE_STRING && (from->flags & KEYSPACE_PACKED) == 0) {
+        status = copy_elements(call, from, to);
+    } else if ((from->flags & KEYSPACE_CHUNKED) != 0) {
+        status = copy_chunks(call, from, to);
+    }
+    bool chunked = (from->flags & KEYSPACE_CHUNKED) != 0;
+    put_row(call, to, chunked ? slice_of(NULL, 0) : from->value);
+    return status;
+}
+
+enum status keyspace_move(struct call *call, struct row *from, struct row *to)
+{
+    assert(from->found);
+    bool near = memcmp(from->row_key.data, to->row_key.data, PLACE_SIZE) == 0;
+    if (!near || from->type == KEYSPACE_STRING) {
+        enum status status = keyspace_copy(call, from, to);
+        if (status == STATUS_OK) {
+            keyspace_delete(call, from);
+        }
+        return status;
+    }
+    become(call, from, to);
+    to->born = from->born;
+    put_row(call, to, from->value);
+    from->flags |= KEYSPACE_PACKED; /* The elements are not its own any more. */
+    keyspace_delete(call, from);
     return STATUS_OK;
 }
 
@@ -538,7 +702,8 @@ static enum status remove_expired(struct call *call, uint64_t expire_ms, struct 
         row.found = true;
     }
     if (status == STATUS_OK && row.expire_ms == expire_ms) {
-        return keyspace_delete(call, &row);
+        keyspace_delete(call, &row);
+        return STATUS_OK;
     }
     if (status == STATUS_OK || status == STATUS_NOT_FOUND) {
         txn_delete(call->txn, STORE_LOCAL, expiry_key(call, expire_ms, row_key));

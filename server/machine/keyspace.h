@@ -6,7 +6,14 @@
 /* Keys and their values as rows of the store; docs/storage_format.md has the bytes. A string of up
  * to KEYSPACE_INLINE_SIZE_MAX bytes lies in its key's metadata row, a longer one in chunks under
  * the version at which it was made, so that changing a part of it costs a chunk. What a chunk
- * lacks is zeros. Keeps the counters of machine_state and the expiry index true. Pure. */
+ * lacks is zeros. Keeps the counters of machine_state and the expiry index true. Pure.
+ *
+ * A collection has a metadata row too, with the number of its elements and a body that its type
+ * gives a meaning to. A small one is packed: all of it lies in the body. The elements of a larger
+ * one are rows of their own under the version at which the key came to be ("born"), behind all
+ * metadata rows of the token and database: so removing or renaming a collection costs the same for
+ * any size, and a walk over the keys does not meet elements. Removed elements are taken away later,
+ * by garbage.h. */
 
 enum {
     KEYSPACE_KEY_SIZE_MAX = 64 * 1024,
@@ -17,14 +24,24 @@ enum {
     KEYSPACE_PREFIX_SIZE = 8 + 1 + 4,          /* Token, database, length of the key. */
 };
 
-enum keyspace_type { KEYSPACE_STRING = 1 };
+enum keyspace_type {
+    KEYSPACE_STRING = 1,
+    KEYSPACE_HASH = 2,
+    KEYSPACE_SET = 3,
+    KEYSPACE_ZSET = 4,
+    KEYSPACE_LIST = 5,
+    KEYSPACE_STREAM = 6,
+    KEYSPACE_TYPE_END,
+};
 
 enum keyspace_flag {
     KEYSPACE_CHUNKED = 1 << 0,
     KEYSPACE_RAW = 1 << 1,      /* Was changed in place: OBJECT ENCODING says raw. */
     KEYSPACE_TEXT = 1 << 2,     /* Never int, though it may look like one. */
     KEYSPACE_UNSHARED = 1 << 3, /* OBJECT REFCOUNT 1, though it is a small int. */
-    KEYSPACE_FLAGS = (1 << 4) - 1,
+    KEYSPACE_PACKED = 1 << 4,   /* A collection without element rows. */
+    KEYSPACE_INTEGERS = 1 << 5, /* A set that never had anything but integers. */
+    KEYSPACE_FLAGS = (1 << 6) - 1,
 };
 
 enum keyspace_slot { SLOT_A, SLOT_B };
@@ -37,9 +54,10 @@ struct row {
     uint8_t flags;
     uint64_t expire_ms; /* 0: never */
     uint64_t version;   /* Of the newest change. */
-    uint64_t size;      /* Of the string. */
+    uint64_t size;      /* Of the string, or the number of elements. */
     uint64_t chunk_version;
-    struct slice value; /* Unless chunked: in the slot's scratch. */
+    uint64_t born;      /* Of a collection: the version its element rows lie under. */
+    struct slice value; /* The string unless chunked, or the body: in the slot's scratch. */
 };
 
 /* Appends the metadata row's key. */
@@ -62,7 +80,28 @@ static inline bool keyspace_expired(const struct row *row, uint64_t now_ms)
 MUST_USE enum status keyspace_load(
     struct call *call, enum keyspace_slot slot, uint8_t db, struct slice key, struct row *row);
 
+/* The same for a value that has to be of a type: WRONG_TYPE if it is found and is not. */
+MUST_USE enum status keyspace_load_type(struct call *call,
+                                        enum keyspace_slot slot,
+                                        struct slice key,
+                                        enum keyspace_type type,
+                                        struct row *row);
+/* "string", "hash", ..., as TYPE says it. */
+const char *keyspace_type_name(uint8_t type);
+
 /* All below are for apply, on a row just loaded, which they bring up to date. */
+
+/* Makes of a row that was not found that of an empty, packed collection. Writes nothing. At most
+ * one collection comes to be per command and token: that makes its version unique there. */
+void keyspace_begin(struct call *call, struct row *row, enum keyspace_type type);
+/* Writes the metadata row of a collection as it is in row (type, flags, expiry), with the size and
+ * the body; not from SCRATCH_CHUNK. An empty collection is deleted instead, unless it is a stream.
+ */
+void keyspace_put(struct call *call, struct row *row, uint64_t size, struct slice body);
+/* Starts the key of an element row; the buffer is cleared before. All of them: from this key to
+ * keyspace_element_end(). */
+void keyspace_element_key(const struct row *row, struct buf *key);
+void keyspace_element_end(const struct row *row, struct buf *key);
 
 /* Sets the whole value, new or not. */
 MUST_USE enum status keyspace_set(
@@ -73,7 +112,7 @@ MUST_USE enum status keyspace_patch(struct call *call,
                                     uint64_t offset,
                                     struct slice bytes);
 MUST_USE enum status keyspace_set_expire(struct call *call, struct row *row, uint64_t expire_ms);
-MUST_USE enum status keyspace_delete(struct call *call, struct row *row);
+void keyspace_delete(struct call *call, struct row *row);
 /* A part of a long value that no row names yet: whole chunks, but for the end. offset is the first
  * one's. */
 void keyspace_put_chunks(
@@ -84,6 +123,9 @@ MUST_USE enum status keyspace_set_chunked(
     struct call *call, struct row *row, uint64_t version, uint64_t size, uint64_t expire_ms);
 /* to becomes what from is. */
 MUST_USE enum status keyspace_copy(struct call *call, const struct row *from, struct row *to);
+/* to becomes what from is, and from is removed. Within a token and database elements stay where
+ * they are. */
+MUST_USE enum status keyspace_move(struct call *call, struct row *from, struct row *to);
 
 /* Appends offset <= byte < offset + len of the value, which has that many. AGAIN also for much of a
  * value, if the txn is cache-only. */
@@ -100,6 +142,7 @@ enum keyspace_local {
     LOCAL_STATE = 'A',
     LOCAL_STAGE = 'C',   /* session(8 BE) | id(8 BE) -> how far a value in pieces has come */
     LOCAL_EXPIRY = 'E',  /* expire_ms(8 BE) | row key -> nothing */
+    LOCAL_GARBAGE = 'G', /* start of element keys -> where the removal goes on */
     LOCAL_REPLY = 'R',   /* session(8 BE) | seq(8 BE) -> reply */
     LOCAL_SESSION = 'S', /* session(8 BE) -> window */
 };

@@ -3,15 +3,17 @@
 #include "common/base/assert.h"
 #include "common/base/reader.h"
 #include "server/machine/dedup.h"
+#include "server/machine/garbage.h"
 #include "server/machine/handlers.h"
 #include "server/machine/keyspace.h"
 #include "server/machine/planned.h"
 #include "server/machine/stage.h"
 
 enum {
-    STATE_FORMAT = 1,
+    STATE_FORMAT = 2, /* 1 had no garbage. */
     ARGV_SMALL = 16,
-    EXPIRE_COUNT = 64, /* Expired keys that are removed per log entry. */
+    EXPIRE_COUNT = 64,   /* Expired keys that are removed per log entry, */
+    GARBAGE_COUNT = 512, /* and elements of removed collections. */
 };
 
 struct handler {
@@ -41,6 +43,7 @@ void machine_state_encode(const struct machine_state *state, struct buf *out)
     buf_append_u64(out, state->expiry_ms);
     buf_append_u64(out, state->sweep_ms);
     buf_append_u64(out, state->sweep_session);
+    buf_append_u64(out, state->garbage);
 }
 
 bool machine_state_decode(struct reader *in, struct machine_state *state)
@@ -54,14 +57,15 @@ bool machine_state_decode(struct reader *in, struct machine_state *state)
     state->expiry_ms = reader_u64(in);
     state->sweep_ms = reader_u64(in);
     state->sweep_session = reader_u64(in);
-    return !in->failed && format == STATE_FORMAT;
+    state->garbage = format >= STATE_FORMAT ? reader_u64(in) : 0;
+    return !in->failed && format >= 1 && format <= STATE_FORMAT;
 }
 
 /* The largest key among the arguments, as the table says where they are. */
 static bool keys_fit(const struct command *command, struct args args)
 {
     for (size_t n = 0;; n++) {
-        size_t index = command_key_at(command, args.argc, n);
+        size_t index = command_key_at(command, args, n);
         if (index == 0) {
             return true;
         }
@@ -128,6 +132,11 @@ static enum status apply_once(struct call *call, const struct machine_apply_inpu
     call->state->version++;
     size_t reply_len = call->reply->len;
     enum status status = handlers[call->command->id].apply(call);
+    if (status == STATUS_WRONG_TYPE) {
+        buf_truncate(call->reply, reply_len);
+        resp_write_error(call->reply, ERR_WRONG_TYPE);
+        status = STATUS_OK;
+    }
     if (status != STATUS_OK) {
         return status;
     }
@@ -196,6 +205,12 @@ enum status machine_advance(struct txn *txn,
             return status;
         }
     }
+    if (state->garbage > 0) {
+        enum status status = garbage_sweep(&call, GARBAGE_COUNT);
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
     return sweep_wanted(state, call.now_ms) ? dedup_sweep(&call) : STATUS_OK;
 }
 
@@ -206,13 +221,13 @@ bool machine_advance_wanted(struct txn *txn,
 {
     (void)txn;
     (void)scope;
-    return expiry_wanted(state, now_ms) || sweep_wanted(state, now_ms);
+    return expiry_wanted(state, now_ms) || sweep_wanted(state, now_ms) || state->garbage > 0;
 }
 
 static enum status check_keys(const struct machine_read_input *input, struct buf *reply)
 {
     for (size_t n = 0;; n++) {
-        size_t index = command_key_at(input->command, input->args.argc, n);
+        size_t index = command_key_at(input->command, input->args, n);
         if (index == 0) {
             return STATUS_OK;
         }
@@ -252,6 +267,10 @@ enum status machine_read(struct txn *txn,
     status = handlers[input->command->id].read(&call);
     if (status != STATUS_OK) {
         buf_truncate(reply, reply_len);
+    }
+    if (status == STATUS_WRONG_TYPE) {
+        resp_write_error(reply, ERR_WRONG_TYPE);
+        status = STATUS_OK;
     }
     assert(IMPLIES(status == STATUS_OK, reply->len > reply_len));
     return status;

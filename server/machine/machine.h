@@ -36,6 +36,7 @@ struct machine_state {
     uint64_t expiry_ms;     /* No key expires before; 0: none expires. */
     uint64_t sweep_ms;      /* When sessions are looked through next; 0: there are none. */
     uint64_t sweep_session; /* Where that goes on; 0: at the first. */
+    uint64_t garbage;       /* Removed collections whose elements are still there. */
 };
 
 void machine_state_encode(const struct machine_state *state, struct buf *out);

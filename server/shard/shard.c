@@ -23,12 +23,12 @@ uint64_t shard_now_ms(struct shard *shard)
 
 static bool keyless(const struct op *op)
 {
-    return op->command == NULL || op->command->key_step == 0;
+    return op->command == NULL || !command_has_keys(op->command);
 }
 
 static size_t slot_at(const struct op *op, size_t nth)
 {
-    size_t at = command_key_at(op->command, op->args.argc, nth);
+    size_t at = command_key_at(op->command, op->args, nth);
     return at == 0 ? TOKEN_SLOTS : token_of(op->db, op->args.argv[at]) % TOKEN_SLOTS;
 }
 

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Makes docs/commands.md of common/proto/command.def, or checks that it is what the table says.
-commands_page.py ROOT [--write]"""
+"""Makes docs/commands.md of common/proto/command*.def and tests/machine/notes/*.txt, or checks that it is
+what they say. commands_page.py ROOT [--write]"""
 
+import glob
 import re
 import sys
 
 HEAD = """# Commands
 
-Made of `common/proto/command.def` by `tests/machine/commands_page.py . --write`; a test fails when
+Made of `common/proto/command*.def` and `tests/machine/notes` by `tests/machine/commands_page.py . --write`; a test fails when
 they differ. Semantics, replies and error texts are those of Redis 7.0.15; what differs is said below
 the table. *Where*: **shard** commands run in the state machine of the shard that owns the keys, reads
 on its leader, writes through its log; **front** commands are answered by the router or the node that
@@ -21,18 +22,6 @@ several shards make one reply.
 TAIL = """
 ## What differs from Redis
 
-- MSETNX, RENAME, RENAMENX and COPY need their keys on one shard (hash tags `{...}` see to that), else
-  an error that says so. MGET, MSET, DEL, UNLINK, EXISTS and TOUCH take keys of any shards; they are
-  atomic per shard.
-- The cursor of SCAN is a token of the ring. A call may return fewer keys than COUNT, and all keys of
-  one hash tag come together. Databases 1..15 are returned by one call.
-- OBJECT IDLETIME is 0 and TOUCH only counts: the time of the last access is not kept. OBJECT ENCODING
-  and REFCOUNT answer what Redis would.
-- FLUSHDB and FLUSHALL take no longer for many keys than for few, with SYNC as with ASYNC.
-- Keys have at most 64 KB, values at most 512 MB. A string of more than 256 KB is stored in chunks, so
-  that APPEND, SETRANGE and SETBIT cost a chunk and ranges never written take no room.
-- A write that was sent again because its outcome was unknown is applied once; if its reply is no longer
-  kept, the answer begins with `-UNKNOWN`.
 """
 
 
@@ -56,13 +45,21 @@ def page(rows):
         spread = "" if spread == "none" else spread
         lines.append("| %s | %s | %s | %s | %s | %s | %s | %s |" % (
             name.upper(), arity, where, keys, spread, group, since, summary))
-    return HEAD + "\n".join(lines) + "\n" + TAIL
+    return HEAD + "\n".join(lines) + "\n"
+
+
+def read_all(pattern):
+    texts = []
+    for path in sorted(glob.glob(pattern)):
+        with open(path, encoding="utf-8") as file:
+            texts.append(file.read())
+    return "".join(texts)
 
 
 def main():
     root = sys.argv[1]
-    with open(root + "/common/proto/command.def", encoding="utf-8") as table:
-        want = page(parse(table.read()))
+    want = page(parse(read_all(root + "/common/proto/command*.def")))
+    want += TAIL + read_all(root + "/tests/machine/notes/*.txt")
     path = root + "/docs/commands.md"
     if "--write" in sys.argv:
         with open(path, "w", encoding="utf-8") as file:

@@ -1,6 +1,8 @@
 #include "common/proto/command.h"
 
 #include <ctype.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "tests/support/test.h"
 
@@ -55,20 +57,75 @@ TEST(command_check, counts_the_name)
     CHECK_EQ(command_check(mset, 300), STATUS_OK);
 }
 
+static struct args argc(size_t count)
+{
+    static const struct slice words[8];
+    return (struct args){.argv = words, .argc = count};
+}
+
 TEST(command_key_at, walks_the_keys)
 {
     const struct command *mset = command_find(slice_str("mset"));
-    CHECK_EQ(command_key_at(mset, 5, 0), 1);
-    CHECK_EQ(command_key_at(mset, 5, 1), 3);
-    CHECK_EQ(command_key_at(mset, 5, 2), 0);
-    CHECK_EQ(command_key_at(mset, 5, SIZE_MAX), 0);
+    CHECK_EQ(command_key_at(mset, argc(5), 0), 1);
+    CHECK_EQ(command_key_at(mset, argc(5), 1), 3);
+    CHECK_EQ(command_key_at(mset, argc(5), 2), 0);
+    CHECK_EQ(command_key_at(mset, argc(5), SIZE_MAX), 0);
     const struct command *rename = command_find(slice_str("rename"));
-    CHECK_EQ(command_key_at(rename, 3, 1), 2);
-    CHECK_EQ(command_key_at(rename, 3, 2), 0);
+    CHECK_EQ(command_key_at(rename, argc(3), 1), 2);
+    CHECK_EQ(command_key_at(rename, argc(3), 2), 0);
     const struct command *object = command_find(slice_str("object"));
-    CHECK_EQ(command_key_at(object, 3, 0), 2);
-    CHECK_EQ(command_key_at(object, 2, 0), 0);
-    CHECK_EQ(command_key_at(command_find(slice_str("dbsize")), 1, 0), 0);
+    CHECK_EQ(command_key_at(object, argc(3), 0), 2);
+    CHECK_EQ(command_key_at(object, argc(2), 0), 0);
+    CHECK(command_has_keys(object));
+    CHECK(!command_has_keys(command_find(slice_str("dbsize"))));
+    CHECK_EQ(command_key_at(command_find(slice_str("dbsize")), argc(1), 0), 0);
+}
+
+/* Shapes that no fixed places describe. */
+static size_t key_of(struct command shape, const char *line, size_t nth)
+{
+    struct slice words[16];
+    size_t count = 0;
+    char copy[128];
+    (void)snprintf(copy, sizeof(copy), "%s", line);
+    char *rest = NULL;
+    for (char *word = strtok_r(copy, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
+        words[count++] = slice_str(word);
+    }
+    return command_key_at(&shape, (struct args){.argv = words, .argc = count}, nth);
+}
+
+TEST(command_key_at, finds_counted_keys)
+{
+    struct command eval = {.flags = CMD_NUMKEYS(2)};
+    CHECK_EQ(key_of(eval, "eval s 2 a b c", 0), 3);
+    CHECK_EQ(key_of(eval, "eval s 2 a b c", 1), 4);
+    CHECK_EQ(key_of(eval, "eval s 2 a b c", 2), 0);
+    CHECK_EQ(key_of(eval, "eval s 9 a", 0), 3);
+    CHECK_EQ(key_of(eval, "eval s 9 a", 1), 0);
+    CHECK_EQ(key_of(eval, "eval s x a", 0), 0);
+    CHECK_EQ(key_of(eval, "eval s -1 a", 0), 0);
+    CHECK_EQ(key_of(eval, "eval s", 0), 0);
+    struct command store = {.flags = CMD_NUMKEYS(2), .key_first = 1, .key_last = 1, .key_step = 1};
+    CHECK_EQ(key_of(store, "zunionstore to 2 a b", 0), 1);
+    CHECK_EQ(key_of(store, "zunionstore to 2 a b", 1), 3);
+    CHECK_EQ(key_of(store, "zunionstore to 2 a b", 2), 4);
+    CHECK_EQ(key_of(store, "zunionstore to 2 a b", 3), 0);
+}
+
+TEST(command_key_at, finds_keys_behind_words)
+{
+    struct command xread = {.flags = CMD_STREAMS};
+    CHECK_EQ(key_of(xread, "xread count 2 streams a b 0 0", 0), 4);
+    CHECK_EQ(key_of(xread, "xread count 2 streams a b 0 0", 1), 5);
+    CHECK_EQ(key_of(xread, "xread count 2 streams a b 0 0", 2), 0);
+    CHECK_EQ(key_of(xread, "xread count 2", 0), 0);
+    CHECK_EQ(key_of(xread, "xread STREAMS", 0), 0);
+    struct command sort = {.flags = CMD_STORE, .key_first = 1, .key_last = 1, .key_step = 1};
+    CHECK_EQ(key_of(sort, "sort a by b store c", 0), 1);
+    CHECK_EQ(key_of(sort, "sort a by b store c", 1), 5);
+    CHECK_EQ(key_of(sort, "sort a by b store c", 2), 0);
+    CHECK_EQ(key_of(sort, "sort a by store", 1), 0);
 }
 
 TEST(command_word, ignores_case_only)

@@ -55,6 +55,11 @@ TEST(keyspace_parse_row, refuses_what_it_does_not_know)
     CHECK_EQ(keyspace_parse_row(slice_of(bytes, 17), &row), STATUS_CORRUPT);
     bytes[0] = 0;
     CHECK_EQ(keyspace_parse_row(slice_of(bytes, 18), &row), STATUS_CORRUPT);
+    bytes[0] = KEYSPACE_TYPE_END;
+    CHECK_EQ(keyspace_parse_row(slice_of(bytes, 34), &row), STATUS_CORRUPT);
+    bytes[0] = KEYSPACE_HASH;
+    CHECK_EQ(keyspace_parse_row(slice_of(bytes, 34), &row), STATUS_OK);
+    CHECK_EQ(keyspace_parse_row(slice_of(bytes, 33), &row), STATUS_CORRUPT);
     bytes[0] = KEYSPACE_STRING;
     bytes[1] = 0x80;
     CHECK_EQ(keyspace_parse_row(slice_of(bytes, 18), &row), STATUS_CORRUPT);
@@ -217,7 +222,7 @@ TEST(keyspace_load, tells_other_types)
     struct buf key;
     buf_init(&key, 64);
     keyspace_row_key(0, slice_str("h"), &key);
-    uint8_t row[18] = {9}; /* A type of a later version. */
+    uint8_t row[34] = {KEYSPACE_HASH, KEYSPACE_PACKED}; /* An empty body. */
     txn_put(world.player.txn, STORE_DATA, buf_slice(&key), slice_of(row, sizeof(row)));
     world.player.state.keys[0]++;
     static const char *const commands[] = {
