@@ -33,6 +33,7 @@ struct call {
     uint64_t now_ms;
     uint64_t seed; /* read only. */
     struct buf *reply;
+    struct buf *events; /* NULL: nobody wants them. See event.h. */
 };
 
 /* The txn's scratch buffers, by use. */

@@ -1,0 +1,29 @@
+#include "server/machine/event.h"
+
+#include "common/base/assert.h"
+#include "common/base/reader.h"
+
+void event_note(struct call *call, enum event_class class, const char *name, struct slice key)
+{
+    assert(call->state != NULL);
+    if (call->events == NULL) {
+        return;
+    }
+    buf_append_u8(call->events, (uint8_t) class);
+    buf_append_u8(call->events, call->db);
+    buf_append_bytes(call->events, slice_str(name));
+    buf_append_bytes(call->events, key);
+}
+
+bool event_next(struct reader *in, struct event *event)
+{
+    if (in->rest.len == 0) {
+        return false;
+    }
+    event->class = (enum event_class)reader_u8(in);
+    event->db = reader_u8(in);
+    event->name = reader_bytes(in, UINT32_MAX);
+    event->key = reader_bytes(in, UINT32_MAX);
+    assert(!in->failed);
+    return true;
+}

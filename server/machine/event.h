@@ -1,0 +1,37 @@
+#ifndef SERVER_MACHINE_EVENT_H
+#define SERVER_MACHINE_EVENT_H
+
+#include "server/machine/handlers.h"
+
+/* Keyspace events of commands: what happened to which key. Handlers note them at apply, after the
+ * change, with the names and classes of Redis 7.0 (notifyKeyspaceEvent()); who wants them gives the
+ * call a buffer, which only the leader does. Pure; they never change state or reply.
+ *
+ * In the buffer, each: u8 class's letter | u8 db | u32 length, name | u32 length, key. */
+
+enum event_class {
+    EVENT_GENERIC = 'g',
+    EVENT_STRING = '$',
+    EVENT_LIST = 'l',
+    EVENT_SET = 's',
+    EVENT_HASH = 'h',
+    EVENT_ZSET = 'z',
+    EVENT_EXPIRED = 'x',
+    EVENT_STREAM = 't',
+    EVENT_NEW = 'n',
+};
+
+void event_note(struct call *call, enum event_class class, const char *name, struct slice key);
+
+struct event {
+    enum event_class class;
+    uint8_t db;
+    struct slice name;
+    struct slice key;
+};
+
+/* Takes the next one off the front; false at the end. */
+struct reader;
+bool event_next(struct reader *in, struct event *event);
+
+#endif
