@@ -212,6 +212,7 @@ struct backend *backend_up(struct core *core, unsigned link, const struct frame_
         return NULL;
     }
     backend->up = true;
+    backend->ups++;
     backend->suspect_ms = 0;
     backend->subscribe_ms = 0;
     core->nodes_up++;

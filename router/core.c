@@ -45,6 +45,7 @@ struct core *core_new(const struct core_options *options, const struct core_env 
     list_init(&core->unrouted);
     list_init(&core->strays);
     route_init(&core->route);
+    channels_init(&core->channels);
     buf_init(&core->merged, FRAME_BODY_SIZE_MAX);
     core->slot_free = SLOT_NONE;
     core->timer_ms = UINT64_MAX;
@@ -73,6 +74,7 @@ void core_free(struct core *core)
     while (!list_empty(&core->requests)) {
         gather_forget(core, list_entry(core->requests.next, struct core_request, expiry));
     }
+    channels_deinit(&core->channels);
     backend_free_all(core);
     for (size_t i = 0; i < core->lane_count; i++) {
         free(core->lanes[i]);
@@ -184,7 +186,20 @@ enum status core_frame(struct core *core, unsigned link, const struct frame *fra
     if (frame->type == FRAME_LEADERS) {
         return map_watch_leaders(core, frame->body) ? STATUS_OK : STATUS_PROTOCOL;
     }
+    if (frame->type == FRAME_MESSAGE) {
+        struct frame_message message;
+        enum status status = frame_read_message(frame->body, &message);
+        if (status == STATUS_OK && core->env.message != NULL) {
+            core->env.message(core->env.ctx, &message);
+        }
+        return status;
+    }
     return STATUS_PROTOCOL;
+}
+
+void core_join(struct core *core, const struct core_join *join)
+{
+    channels_join(core, join);
 }
 
 uint64_t core_next_ms(const struct core *core)
@@ -212,6 +227,7 @@ void core_tick(struct core *core)
     }
     flow_tick(core);
     backend_tick(core);
+    channels_tick(core);
     flow_plan_timer(core);
     if (!list_empty(&core->strays)) {
         core_wake_at(core, core->strays_ms);

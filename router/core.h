@@ -30,6 +30,8 @@ struct core_env {
     void (*disconnect)(void *ctx, unsigned link);
     /* When bytes last came over the link, or left it. May be NULL: then frames alone count. */
     uint64_t (*moved_ms)(void *ctx, unsigned link);
+    /* A message for who joined its topic. May be NULL. */
+    void (*message)(void *ctx, const struct frame_message *message);
     /* A newer map was adopted: keep it where core_options.saved_map comes from. May be NULL. */
     void (*save_map)(void *ctx, struct slice bytes);
 };
@@ -84,6 +86,19 @@ uint64_t core_number(struct core *core);
 uint8_t *core_take_reply(struct core *core, struct slice reply);
 /* For requests from now on. */
 void core_set_deadline(struct core *core, uint32_t deadline_ms);
+
+/* So many of the caller's clients listen to a name from now on (kind: 'c' channel, 'p' pattern,
+ * 's' shard channel). The core keeps it joined where it has to be, until the count is 0. done comes
+ * exactly once, unless NULL or the core is freed: when the homes know of it, or failed to answer;
+ * then it is tried again for as long as the count is not 0. */
+struct core_join {
+    uint8_t kind;
+    struct slice name; /* Copied. */
+    uint32_t count;
+    void (*done)(void *ctx, bool joined);
+    void *ctx;
+};
+void core_join(struct core *core, const struct core_join *join);
 
 /* hello: what the other side said; role FRAME_ROLE_NODE. */
 void core_link_up(struct core *core, unsigned link, const struct frame_hello *hello);

@@ -3,6 +3,7 @@
 
 #include "common/base/map.h"
 #include "common/base/rand.h"
+#include "router/channels.h"
 #include "router/core.h"
 #include "router/route.h"
 
@@ -27,6 +28,7 @@ struct backend {
     uint64_t suspect_ms; /* When it was given up for saying nothing; 0: it is not. */
     uint64_t subscribe_ms;
     uint64_t heard_ms;                       /* Last frame. */
+    uint64_t ups;                            /* How often it came up. */
     char *address;                           /* As dialled. Owned. */
     char map_address[NODE_ADDRESS_SIZE_MAX]; /* The map's at that time; "": not in it. */
 };
@@ -78,6 +80,7 @@ struct core {
     size_t argv_size;
     struct buf merged;
     uint8_t *given; /* Memory of the reply at hand, if it may be taken. Owned. */
+    struct channels channels;
     struct core_stats stats;
 };
 

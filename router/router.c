@@ -29,6 +29,27 @@ static void env_execute(void *arg, struct request *request)
     router_loop_execute(&router->loops[request->loop], request);
 }
 
+static void env_ask(void *arg, unsigned loop, struct front_ask *ask)
+{
+    struct router *router = arg;
+    router_loop_ask(&router->loops[loop], ask);
+}
+
+static void env_join(void *arg, unsigned loop, const struct front_join *join)
+{
+    struct router *router = arg;
+    if (router->loops[loop].core == NULL) {
+        join->done(join->ctx, false); /* The loop ends, and its clients with it. */
+        return;
+    }
+    struct core_join request = {.kind = join->kind,
+                                .name = join->name,
+                                .count = join->count,
+                                .done = join->done,
+                                .ctx = join->ctx};
+    core_join(router->loops[loop].core, &request);
+}
+
 static void env_sherd(void *arg, struct request *request)
 {
     struct router *router = arg;
@@ -78,6 +99,8 @@ static bool env_loading(void *arg)
 }
 
 static const struct front_env front_env = {.execute = env_execute,
+                                           .ask = env_ask,
+                                           .join = env_join,
                                            .sherd = env_sherd,
                                            .info = env_info,
                                            .keyspace = env_keyspace,

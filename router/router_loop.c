@@ -32,6 +32,7 @@ struct router_call {
     struct core_request core;
     struct router_loop *part;
     struct request *request; /* NULL: our own. */
+    struct front_ask *ask;   /* NULL: not the front's. */
     struct router_call *next;
 };
 
@@ -137,6 +138,16 @@ static uint64_t env_moved_ms(void *ctx, unsigned number)
     return link_moved_ms(part->links[number]->link);
 }
 
+static void env_message(void *ctx, const struct frame_message *frame)
+{
+    struct router_loop *part = ctx;
+    struct front_message message = {.kind = frame->kind,
+                                    .topic = frame->topic,
+                                    .channel = frame->channel,
+                                    .payload = frame->payload};
+    front_deliver(front_part(part->router->front, part->index), &message);
+}
+
 static uint64_t env_now_ms(void *ctx)
 {
     const struct router_loop *part = ctx;
@@ -192,6 +203,7 @@ static struct router_call *take_call(struct router_loop *part)
         assert(call != NULL);
     }
     call->core.flags = 0;
+    call->ask = NULL;
     call->part = part;
     call->next = NULL;
     part->calls++;
@@ -249,6 +261,26 @@ void router_loop_execute(struct router_loop *part, struct request *request)
     } else {
         core_execute(part->core, &call->core);
     }
+}
+
+static void on_answer(struct core_request *core, struct slice reply)
+{
+    struct router_call *call = (struct router_call *)(void *)core;
+    struct front_ask *ask = call->ask;
+    put_call(call);
+    ask->on_reply(ask, reply);
+}
+
+void router_loop_ask(struct router_loop *part, struct front_ask *ask)
+{
+    struct router_call *call = take_call(part);
+    call->request = NULL;
+    call->ask = ask;
+    call->core.command = ask->command;
+    call->core.args = ask->args;
+    call->core.db = 0;
+    call->core.on_done = on_answer;
+    core_execute(part->core, &call->core);
 }
 
 static void on_count(struct core_request *core, struct slice reply)
@@ -371,6 +403,7 @@ static void make_core(struct router_loop *part)
                            .moved_ms = env_moved_ms,
                            .connect = env_connect,
                            .disconnect = env_disconnect,
+                           .message = env_message,
                            .save_map = env_save_map};
     struct core_options options = {.seeds = (const char *const *)router->seeds,
                                    .seed_count = router->seed_count,
@@ -427,6 +460,7 @@ void router_loop_close(struct router_loop *part)
         core_expire_all(part->core); /* What the end of one begins is ended too. */
     }
     core_free(part->core);
+    part->core = NULL;
     loop_free(part->loop);
     while (part->calls_free != NULL) {
         struct router_call *call = part->calls_free;

@@ -52,6 +52,8 @@ MUST_USE enum status router_loop_open(struct router_loop *part,
 void router_loop_close(struct router_loop *part);
 
 void router_loop_execute(struct router_loop *part, struct request *request);
+/* What the front asks for itself. */
+void router_loop_ask(struct router_loop *part, struct front_ask *ask);
 /* Any thread. */
 void router_loop_stop(struct router_loop *part);
 /* How many keys there are, if known; asks anew in the background when that is a second old. */

@@ -100,6 +100,8 @@ void server_metrics_sample(struct lane *lane)
         {METRIC_store_commits_total, &seen->commits, now.commits},
         {METRIC_store_stalls_total, &seen->commit_stalls, now.commit_stalls},
         {METRIC_slow_reads_total, &seen->slow_reads, now.slow_reads},
+        {METRIC_messages_published_total, &seen->messages_published, now.messages_published},
+        {METRIC_messages_dropped_total, &seen->messages_dropped, now.messages_dropped},
         {METRIC_snapshot_sent_bytes_total, &seen->transfer.bytes_sent, now.transfer.bytes_sent},
         {METRIC_snapshot_received_bytes_total, &seen->transfer.bytes_received,
          now.transfer.bytes_received},

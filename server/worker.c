@@ -120,6 +120,7 @@ struct worker *worker_new(const struct worker_options *options, const struct wor
     map_init(&worker->slots);
     map_init(&worker->leaders);
     map_init(&worker->refusals);
+    hub_init(&worker->hub);
     map_init(&worker->gates);
     map_init(&worker->heard);
     map_init(&worker->leavers);
@@ -175,6 +176,7 @@ void worker_close(struct worker *worker)
     /* What was applied and not committed is applied again from the log at the next start. */
     txn_free(worker->txn);
     board_free(worker);
+    hub_deinit(&worker->hub);
     slow_gate_free_all(worker);
     shard_map_deinit(&worker->map);
     buf_deinit(&worker->entry);
@@ -357,6 +359,8 @@ static void run_forget(struct worker *to, struct worker_mail *mail)
     struct reader in = reader_of(slice_of(bytes->bytes, bytes->len));
     uint64_t link = reader_u64(&in);
     op_forget(to, (unsigned)bytes->node, link);
+    struct hub_link gone = {.loop = (unsigned)bytes->node, .number = link};
+    hub_forget(&to->hub, &gone);
     free(bytes);
 }
 
@@ -365,6 +369,8 @@ void worker_link_down(struct worker *worker, uint64_t link)
     board_forget(worker, link);
     slow_gate_close(worker, link);
     op_forget(worker, worker->options.loop, link);
+    struct hub_link gone = {.loop = worker->options.loop, .number = link};
+    hub_forget(&worker->hub, &gone);
     struct buf bytes;
     buf_init(&bytes, 8);
     buf_append_u64(&bytes, link);
@@ -481,6 +487,7 @@ enum status worker_frame(struct worker *worker,
     case FRAME_REFUSED:
     case FRAME_REPLY:
     case FRAME_PART:
+    case FRAME_MESSAGE:
     case FRAME_MAP:
     case FRAME_LEADERS:
     case FRAME_TYPE_COUNT: break;

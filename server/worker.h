@@ -161,6 +161,7 @@ struct worker_stats {
     uint64_t shards, leaders;
     uint64_t shards_short; /* Of those led: with fewer voters than wanted. */
     uint64_t requests, commits, commit_stalls, slow_reads;
+    uint64_t messages_published, messages_delivered, messages_dropped;
 };
 void worker_stats(struct worker *worker, struct worker_stats *stats);
 

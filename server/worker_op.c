@@ -203,6 +203,16 @@ static void submit_conf(struct worker_op *op, struct shard *shard)
     }
 }
 
+static void submit_node(struct worker *worker, struct worker_op *op, struct shard *shard)
+{
+    struct buf reply;
+    buf_init(&reply, FRAME_BODY_SIZE_MAX);
+    op->op.shard = shard;
+    enum status status = worker_hub_run(worker, op, &reply);
+    finish(worker, op, status, buf_slice(&reply));
+    buf_deinit(&reply);
+}
+
 static void submit_here(struct worker *worker, struct worker_op *op)
 {
     op->mail.to = worker;
@@ -224,6 +234,8 @@ static void submit_here(struct worker *worker, struct worker_op *op)
         finish(worker, op, STATUS_NO_SHARD, slice_of(NULL, 0));
     } else if (op->conf) {
         submit_conf(op, slot->shard);
+    } else if (op->op.command != NULL && (op->op.command->flags & CMD_NODE) != 0) {
+        submit_node(worker, op, slot->shard);
     } else {
         shard_submit(slot->shard, &op->op);
     }
@@ -264,7 +276,7 @@ static enum status classify(struct worker_op *op)
         return kind == META_UNKNOWN ? STATUS_BAD_ARGUMENT : STATUS_OK;
     }
     const struct command *command = command_find(name);
-    if (command == NULL || (command->flags & (CMD_READ | CMD_WRITE)) == 0) {
+    if (command == NULL || (command->flags & (CMD_READ | CMD_WRITE | CMD_NODE)) == 0) {
         return STATUS_BAD_ARGUMENT;
     }
     op->op.command = command;

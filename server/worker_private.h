@@ -6,6 +6,7 @@
 #include "common/base/list.h"
 #include "common/base/reader.h"
 #include "server/control/reconcile.h"
+#include "server/hub.h"
 #include "server/worker.h"
 
 /* What worker.c, worker_op.c, worker_replica.c, worker_snapshot.c and worker_board.c share. */
@@ -81,6 +82,7 @@ struct worker {
     struct map leavers; /* Ids of nodes that are about to stop; all values are this worker. */
     struct list subscribers;
     struct map refusals; /* struct refusal: see worker_op.c. */
+    struct hub hub;
     struct list ops_free;
     size_t ops_free_count;
     bool leaving;    /* Leadership is being given away. */
@@ -138,6 +140,12 @@ enum status op_request(struct worker *worker, uint64_t link, struct slice body);
 /* The connection is gone, with everything that was refused on it. */
 void op_forget(struct worker *worker, unsigned loop, uint64_t link);
 void op_free_waiting(struct worker *worker);
+
+/* worker_hub.c. A NODE_COMMAND at its shard, op->op.shard: appends one reply. NOT_LEADER,
+ * BAD_ARGUMENT. */
+MUST_USE enum status worker_hub_run(struct worker *worker,
+                                    const struct worker_op *op,
+                                    struct buf *reply);
 
 /* worker_slow.c */
 bool slow_crowded(void *ctx, struct op *op);

@@ -269,6 +269,7 @@ static struct front_part *make_part(struct front *front, unsigned index)
     part->index = index;
     part->metrics = metrics_part(front->options.metrics, index);
     list_init(&part->sessions);
+    topics_init(&part->topics);
     buf_init(&part->reply, SIZE_MAX / 2);
     resp_parser_init(&part->parser,
                      (size_t)config_number(front->options.config, CONFIG_proto_max_bulk_len));
@@ -316,6 +317,7 @@ void front_free(struct front *front)
         struct front_part *part = front->parts[i];
         assert(list_empty(&part->sessions));
         assert(!loop_timer_running(&part->tick));
+        topics_deinit(&part->topics);
         buf_deinit(&part->reply);
         resp_parser_deinit(&part->parser);
         free(part);

@@ -23,11 +23,33 @@ struct front_keyspace {
     uint64_t keys, expires, avg_ttl_ms;
 };
 
+/* A command that the front itself asks of the shards. Stays valid until on_reply, which comes
+ * exactly once, at once or later; reply is one value in the machine's form, perhaps an error. */
+struct front_ask {
+    const struct command *command;
+    struct args args;
+    void (*on_reply)(struct front_ask *ask, struct slice reply);
+};
+
+/* So many clients of this part listen to a name from now on. done comes exactly once, at once or
+ * later: when messages that are published afterwards will come to front_deliver(), or with an
+ * error, then they may. */
+struct front_join {
+    uint8_t kind; /* enum topic_kind */
+    struct slice name;
+    uint32_t count;
+    void (*done)(void *ctx, bool joined);
+    void *ctx;
+};
+
 /* What the binary gives. arg goes to each. Called on the loop of the request or part. */
 struct front_env {
     /* A command for shards (CMD_READ or CMD_WRITE), arity checked: request_finish() comes exactly
      * once, at once or later. */
     void (*execute)(void *arg, struct request *request);
+    /* NULL, both: there is no pub/sub here. */
+    void (*ask)(void *arg, unsigned loop, struct front_ask *ask);
+    void (*join)(void *arg, unsigned loop, const struct front_join *join);
     /* SHERD <subcommand> ...: the same. NULL: every subcommand is unknown. */
     void (*sherd)(void *arg, struct request *request);
     /* Appends "name:value\r\n" lines of INFO's section "sherd". May be NULL. */
@@ -60,6 +82,15 @@ void front_free(struct front *front);
 void front_attach(struct front *front, unsigned index, struct loop *loop);
 void front_set_port(struct front *front, uint16_t tcp_port);
 struct front_part *front_part(struct front *front, unsigned index);
+
+/* A message for who listens to topic. On the part's loop. */
+struct front_message {
+    uint8_t kind; /* Of the topic. */
+    struct slice topic;
+    struct slice channel;
+    struct slice payload;
+};
+void front_deliver(struct front_part *part, const struct front_message *message);
 
 /* Any thread: connected clients over all loops. */
 uint64_t front_clients(const struct front *front);

@@ -16,6 +16,15 @@ void front_ping(struct request *request)
         request_fail(request, "ERR wrong number of arguments for 'ping' command");
         return;
     }
+    struct session *session = request->session;
+    if (session->protocol == 2 && !list_empty(&session->members)) {
+        struct buf *reply = front_reply(request);
+        resp_write_array(reply, 2);
+        resp_write_text(reply, "pong");
+        resp_write_bulk(reply, request->args.argc == 1 ? slice_str("") : request->args.argv[1]);
+        front_done(request);
+        return;
+    }
     if (request->args.argc == 1) {
         request_finish(request, slice_of("+PONG\r\n", 7));
         return;
@@ -208,6 +217,7 @@ void front_hello(struct request *request)
 void front_reset(struct request *request)
 {
     struct session *session = request->session;
+    front_unsubscribe_all(session);
     session->protocol = 2;
     session->db = 0;
     session->reply_mode = SESSION_REPLY_ON;

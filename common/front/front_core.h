@@ -5,6 +5,7 @@
 
 #include "common/base/list.h"
 #include "common/front/session.h"
+#include "common/front/topics.h"
 #include "common/proto/resp.h"
 
 /* What the files of this room share and nobody else includes. */
@@ -47,7 +48,9 @@ struct front {
     uint64_t started_ms;
     _Atomic uint64_t next_client;
     _Atomic uint64_t clients;
-    _Atomic uint64_t memory; /* Of all sessions. */
+    _Atomic uint64_t memory;   /* Of all sessions. */
+    _Atomic uint64_t channels; /* With listeners, counted per part; */
+    _Atomic uint64_t patterns; /* and patterns. */
     _Atomic uint16_t tcp_port;
     struct front_counts *reset; /* Part 0's. */
     struct front_rate rate;     /* Part 0's. */
@@ -74,6 +77,7 @@ struct front_part {
     struct resp_parser parser; /* For requests that come whole. */
     struct buf reply;          /* Of the front's own commands. */
     struct timer tick;
+    struct topics topics;
     size_t duration_labels[CMD_COUNT];
     size_t error_labels[CMD_COUNT];
     size_t rejected_labels[CMD_COUNT];
@@ -99,6 +103,8 @@ struct session {
     struct conn *conn; /* NULL in tests. */
     struct list in_part;
     struct list requests; /* In the order of their replies. */
+    struct list members;  /* What it listens to: struct member. */
+    uint32_t channels, patterns, shard_channels;
     size_t in_flight;
     size_t requests_size; /* Memory of requests and of replies that wait for their turn. */
     size_t window;        /* Requests that may be in flight: grows with every reply. */
@@ -143,6 +149,14 @@ void session_tick(struct session *session);
 /* One line of CLIENT LIST. */
 void session_describe(const struct session *session, struct buf *out);
 
+/* Runs a request that was held, now that those before it are done. */
+void session_run_held(struct request *request);
+
+/* front_pubsub.c. The session listens to nothing any more. */
+void front_unsubscribe_all(struct session *session);
+/* A client of RESP2 that listens may do little else. False: the request was refused. */
+bool front_pubsub_allows(struct request *request);
+
 /* front_client.c. False if the name has spaces or other special bytes. */
 extern const char front_client_bad_name[];
 bool front_client_rename(struct session *session, struct slice name);
@@ -180,9 +194,11 @@ void front_refresh(struct front_part *part);
 #define READ_COMMAND(id, ...)
 #define WRITE_COMMAND(id, ...)
 #define FRONT_COMMAND(id, ...) void front_##id(struct request *request);
+#define NODE_COMMAND(id, ...)
 #include "common/proto/command.def"
 #undef READ_COMMAND
 #undef WRITE_COMMAND
 #undef FRONT_COMMAND
+#undef NODE_COMMAND
 
 #endif

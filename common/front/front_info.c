@@ -185,7 +185,7 @@ static void write_stats(struct info *info,
                       "instantaneous_output_kbps:%.2f\r\nrejected_connections:%llu\r\n"
                       "sync_full:0\r\nsync_partial_ok:0\r\nsync_partial_err:0\r\nexpired_keys:0\r\n"
                       "evicted_keys:0\r\nevicted_clients:%llu\r\nkeyspace_hits:0\r\n"
-                      "keyspace_misses:0\r\npubsub_channels:0\r\npubsub_patterns:0\r\n"
+                      "keyspace_misses:0\r\npubsub_channels:%llu\r\npubsub_patterns:%llu\r\n"
                       "latest_fork_usec:0\r\ntotal_forks:0\r\nmigrate_cached_sockets:0\r\n"
                       "slave_expires_tracked_keys:0\r\nactive_defrag_hits:0\r\n"
                       "active_defrag_misses:0\r\nactive_defrag_key_hits:0\r\n"
@@ -196,6 +196,7 @@ static void write_stats(struct info *info,
                       (ull)(now->input - reset->input), (ull)(now->output - reset->output),
                       rate->input_per_second / 1024, rate->output_per_second / 1024,
                       (ull)(now->refused - reset->refused), (ull)(now->evicted - reset->evicted),
+                      (ull)atomic_load(&front->channels), (ull)atomic_load(&front->patterns),
                       (ull)(now->errors - reset->errors));
 }
 

@@ -85,7 +85,7 @@ void request_abandon(struct request *request)
     list_remove(&request->order);
     request->session = NULL;
     request->part->in_flight--;
-    if (request->done) {
+    if (request->done || request->held) {
         release(request);
     }
 }
@@ -186,6 +186,13 @@ static void leave(struct session *session, struct request *request, struct slice
             break;
         }
         emit(session, next, next->reply);
+    }
+    if (!list_empty(&session->requests)) {
+        struct request *next = list_entry(session->requests.next, struct request, order);
+        if (next->held) {
+            session_run_held(next);
+            return; /* Its end brings us here again. */
+        }
     }
     session_advance(session);
 }

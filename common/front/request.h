@@ -28,6 +28,7 @@ struct request {
     uint8_t protocol;
     bool silent; /* CLIENT REPLY OFF or SKIP. */
     bool done;
+    bool held; /* Begins when the requests before it are done. */
     struct list order;
     struct session *session; /* NULL: the client has gone. */
     struct front_part *part;

@@ -16,10 +16,12 @@ static const handler handlers[CMD_COUNT] = {
 #define READ_COMMAND(id, ...)
 #define WRITE_COMMAND(id, ...)
 #define FRONT_COMMAND(id, ...) [CMD_##id] = front_##id,
+#define NODE_COMMAND(id, ...)
 #include "common/proto/command.def"
 #undef READ_COMMAND
 #undef WRITE_COMMAND
 #undef FRONT_COMMAND
+#undef NODE_COMMAND
 };
 
 struct buf *session_output(struct session *session)
@@ -226,8 +228,22 @@ static bool keys_fit(struct request *request)
     }
 }
 
+/* Subscriptions, and what is published, keep their place among what the client does. */
+static bool must_wait(const struct session *session, struct request *request)
+{
+    bool ordered = request->command != NULL && (request->command->flags & CMD_PUBSUB) != 0;
+    if (!ordered || session->requests.next == &request->order) {
+        return false;
+    }
+    request->held = true;
+    return true;
+}
+
 static void run(struct session *session, struct request *request)
 {
+    if (must_wait(session, request)) {
+        return;
+    }
     const struct command *command = request->command;
     if (command == NULL) {
         reject_unknown(request);
@@ -247,6 +263,9 @@ static void run(struct session *session, struct request *request)
         reject(request, reply);
         return;
     }
+    if (!front_pubsub_allows(request)) {
+        return;
+    }
     if ((command->flags & CMD_FRONT) != 0) {
         handlers[command->id](request);
         return;
@@ -261,10 +280,24 @@ static void run(struct session *session, struct request *request)
     options->env->execute(options->arg, request);
 }
 
+void session_run_held(struct request *request)
+{
+    assert(request->held && request->session->requests.next == &request->order);
+    request->held = false;
+    run(request->session, request);
+}
+
 /* A browser that was made to talk to us must not get a second line in. */
 static bool is_http(struct slice word)
 {
     return command_word(word, "post") || command_word(word, "host:");
+}
+
+/* What is between routers and nodes alone is no command of clients. */
+static const struct command *find_command(struct slice name)
+{
+    const struct command *command = command_find(name);
+    return command != NULL && (command->flags & CMD_NODE) != 0 ? NULL : command;
 }
 
 static void start(struct session *session, struct args args, void *memory)
@@ -275,12 +308,13 @@ static void start(struct session *session, struct args args, void *memory)
         session_end(session, FRONT_PROTOCOL);
         return;
     }
-    const struct command *command = command_find(args.argv[0]);
+    const struct command *command = find_command(args.argv[0]);
     session->last = command;
     session->active_ms = front_now_ns(session->part) / 1000000;
     size_t before = session->requests_size;
     struct request *request = request_new(session, command, args, memory);
-    session->alone = session->requests_size - before >= FRONT_ALONE_SIZE;
+    session->alone = session->requests_size - before >= FRONT_ALONE_SIZE ||
+                     (command != NULL && (command->flags & CMD_PUBSUB) != 0);
     run(session, request);
 }
 
@@ -416,6 +450,7 @@ static struct session *make(struct front_part *part, struct conn *conn)
     session->created_ms = front_now_ns(part) / 1000000;
     session->active_ms = session->created_ms;
     list_init(&session->requests);
+    list_init(&session->members);
     list_push_back(&part->sessions, &session->in_part);
     part->session_count++;
     atomic_fetch_add_explicit(&part->front->clients, 1, memory_order_relaxed);
@@ -437,6 +472,7 @@ void session_free(struct session *session)
     while (!list_empty(&session->requests)) {
         request_abandon(list_entry(session->requests.next, struct request, order));
     }
+    front_unsubscribe_all(session);
     list_remove(&session->in_part);
     session->part->session_count--;
     atomic_fetch_sub_explicit(&front->clients, 1, memory_order_relaxed);
@@ -527,19 +563,22 @@ void session_describe(const struct session *session, struct buf *out)
         fd = conn_fd(session->conn);
     }
     uint64_t now_ms = front_now_ns(session->part) / 1000000;
+    bool listens = !list_empty(&session->members);
     buf_append_format(
         out,
-        "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s%s%s db=%u sub=0 psub=0 "
-        "ssub=0 multi=-1 qbuf=%zu qbuf-free=0 argv-mem=%zu multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 "
+        "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s%s%s%s db=%u sub=%u "
+        "psub=%u "
+        "ssub=%u multi=-1 qbuf=%zu qbuf-free=0 argv-mem=%zu multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 "
         "omem=%zu tot-mem=%zu events=%s cmd=%s user=default redir=-1 resp=%u lib-name=%s "
         "lib-ver=%s\n",
         (unsigned long long)session->id, peer, local, fd,
         session->name != NULL ? session->name : "",
         (unsigned long long)((now_ms - session->created_ms) / 1000),
         (unsigned long long)((now_ms - session->active_ms) / 1000), session->no_evict ? "e" : "",
-        session->no_touch ? "T" : "", session->no_evict || session->no_touch ? "" : "N",
-        (unsigned)session->db, held, session->requests_size, pending,
-        sizeof(*session) + session->memory, pending > 0 ? "rw" : "r",
+        session->no_touch ? "T" : "", listens ? "P" : "",
+        session->no_evict || session->no_touch || listens ? "" : "N", (unsigned)session->db,
+        session->channels, session->patterns, session->shard_channels, held, session->requests_size,
+        pending, sizeof(*session) + session->memory, pending > 0 ? "rw" : "r",
         session->last != NULL ? session->last->name : "NULL", (unsigned)session->protocol,
         session->lib_name != NULL ? session->lib_name : "",
         session->lib_version != NULL ? session->lib_version : "");

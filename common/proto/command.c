@@ -21,10 +21,12 @@ static const struct command rows[CMD_COUNT] = {
 #define READ_COMMAND(id, ...) ROW(id, CMD_READ, __VA_ARGS__)
 #define WRITE_COMMAND(id, ...) ROW(id, CMD_WRITE, __VA_ARGS__)
 #define FRONT_COMMAND(id, ...) ROW(id, CMD_FRONT, __VA_ARGS__)
+#define NODE_COMMAND(id, ...) ROW(id, CMD_NODE, __VA_ARGS__)
 #include "common/proto/command.def"
 #undef READ_COMMAND
 #undef WRITE_COMMAND
 #undef FRONT_COMMAND
+#undef NODE_COMMAND
 };
 
 enum { CODE_MAX = 1023 };
@@ -34,10 +36,12 @@ static const uint16_t ids_by_code[CODE_MAX + 1] = {
 #define READ_COMMAND(id, code, ...) [code] = CMD_##id + 1,
 #define WRITE_COMMAND(id, code, ...) [code] = CMD_##id + 1,
 #define FRONT_COMMAND(id, code, ...) [code] = CMD_##id + 1,
+#define NODE_COMMAND(id, code, ...) [code] = CMD_##id + 1,
 #include "common/proto/command.def"
 #undef READ_COMMAND
 #undef WRITE_COMMAND
 #undef FRONT_COMMAND
+#undef NODE_COMMAND
 };
 
 /* Names by hash. Filled from the constant rows before main() and never written again. */

@@ -11,10 +11,12 @@ enum command_id {
 #define READ_COMMAND(id, ...) CMD_##id,
 #define WRITE_COMMAND(id, ...) CMD_##id,
 #define FRONT_COMMAND(id, ...) CMD_##id,
+#define NODE_COMMAND(id, ...) CMD_##id,
 #include "common/proto/command.def"
 #undef READ_COMMAND
 #undef WRITE_COMMAND
 #undef FRONT_COMMAND
+#undef NODE_COMMAND
     CMD_COUNT,
 };
 
@@ -33,6 +35,7 @@ enum command_flag {
     CMD_BLOCKING = 1 << 11,
     CMD_PUBSUB = 1 << 12,
     CMD_NO_SCRIPT = 1 << 13, /* Refused in scripts. */
+    CMD_NODE = 1 << 14, /* Between router and node alone: answered by the leader's node itself. */
 };
 
 /* The argument n, 1..3, says how many keys follow it: EVAL, ZUNION, LMPOP. */

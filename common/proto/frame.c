@@ -224,3 +224,23 @@ enum status frame_read_part(struct slice body, struct frame_part *part)
                   part->bytes.len > 0 && part->bytes.len <= part->size - part->offset;
     return inside ? STATUS_OK : STATUS_PROTOCOL;
 }
+
+void frame_write_message(struct buf *out, const struct frame_message *message)
+{
+    size_t offset = frame_begin(out, FRAME_MESSAGE, 0);
+    buf_append_u8(out, message->kind);
+    buf_append_bytes(out, message->topic);
+    buf_append_bytes(out, message->channel);
+    buf_append_bytes(out, message->payload);
+    frame_end(out, offset);
+}
+
+enum status frame_read_message(struct slice body, struct frame_message *message)
+{
+    struct reader in = reader_of(body);
+    message->kind = reader_u8(&in);
+    message->topic = reader_bytes(&in, UINT32_MAX);
+    message->channel = reader_bytes(&in, UINT32_MAX);
+    message->payload = reader_bytes(&in, UINT32_MAX);
+    return reader_done(&in) ? STATUS_OK : STATUS_PROTOCOL;
+}

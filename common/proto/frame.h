@@ -33,6 +33,7 @@ enum frame_type {
     FRAME_PEER,      /* node <-> node: one host's messages, see replication/host.h */
     FRAME_BULK,      /* node <-> node: snapshot transfer, see server/shard/transfer.h */
     FRAME_PART,      /* node -> router: struct frame_part, of a large reply */
+    FRAME_MESSAGE,   /* node -> router: struct frame_message, of a channel */
     FRAME_TYPE_COUNT,
 };
 
@@ -104,6 +105,14 @@ struct frame_part {
     struct slice bytes; /* At least one. */
 };
 
+/* A message of a channel, to a connection that joined topic. */
+struct frame_message {
+    uint8_t kind;       /* enum hub_kind: what topic is. */
+    struct slice topic; /* As joined: the channel, or a pattern. */
+    struct slice channel;
+    struct slice payload;
+};
+
 struct frame {
     enum frame_type type;
     uint8_t loop;
@@ -134,6 +143,8 @@ MUST_USE enum status frame_read_request(struct slice body,
                                         size_t argc_max);
 /* How many entries of argv frame_read_request() needs, 0 if malformed. */
 size_t frame_request_argc(struct slice body);
+void frame_write_message(struct buf *out, const struct frame_message *message);
+MUST_USE enum status frame_read_message(struct slice body, struct frame_message *message);
 void frame_write_part(struct buf *out, const struct frame_part *part);
 /* PROTOCOL also if the piece does not lie within the body. */
 MUST_USE enum status frame_read_part(struct slice body, struct frame_part *part);

@@ -61,10 +61,12 @@ enum call_scratch {
                                          struct plan *plan);                     \
     MUST_USE enum status cmd_##id##_apply(struct call *call);
 #define FRONT_COMMAND(id, ...)
+#define NODE_COMMAND(id, ...)
 #include "common/proto/command.def"
 #undef READ_COMMAND
 #undef WRITE_COMMAND
 #undef FRONT_COMMAND
+#undef NODE_COMMAND
 
 /* Texts that several commands share; Redis 7.0 server.c, createSharedObjects(). */
 #define ERR_SYNTAX "ERR syntax error"

@@ -26,10 +26,12 @@ static const struct handler handlers[CMD_COUNT] = {
 #define READ_COMMAND(id, ...) [CMD_##id] = {.read = cmd_##id##_read},
 #define WRITE_COMMAND(id, ...) [CMD_##id] = {.plan = cmd_##id##_plan, .apply = cmd_##id##_apply},
 #define FRONT_COMMAND(id, ...)
+#define NODE_COMMAND(id, ...)
 #include "common/proto/command.def"
 #undef READ_COMMAND
 #undef WRITE_COMMAND
 #undef FRONT_COMMAND
+#undef NODE_COMMAND
 };
 
 void machine_state_encode(const struct machine_state *state, struct buf *out)

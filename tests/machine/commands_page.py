@@ -28,7 +28,7 @@ TAIL = """
 def parse(text):
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
     rows = []
-    for kind, body in re.findall(r"^(READ|WRITE|FRONT)_COMMAND\((.*?)\)$", text, flags=re.S | re.M):
+    for kind, body in re.findall(r"^(READ|WRITE|FRONT|NODE)_COMMAND\((.*?)\)$", text, flags=re.S | re.M):
         strings = re.findall(r'"((?:[^"\\]|\\.)*)"', body)
         words = [word.strip() for word in body.split('"')[0].split(",")]
         rows.append((kind, words, strings[0], strings[1], "".join(strings[2:])))
@@ -38,6 +38,8 @@ def parse(text):
 def page(rows):
     lines = []
     for kind, words, group, since, summary in sorted(rows, key=lambda row: row[1][0]):
+        if kind == "NODE":
+            continue
         name, _, arity, flags, first, last, step, merge = words[:8]
         where = {"READ": "shard, read", "WRITE": "shard, write", "FRONT": "front"}[kind]
         keys = "" if first == "0" else "%s, %s, %s" % (first, last, step)

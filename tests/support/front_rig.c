@@ -29,6 +29,38 @@ static void execute(void *arg, struct request *request)
     rig->held[rig->held_count++] = request;
 }
 
+static void join(void *arg, unsigned loop, const struct front_join *join)
+{
+    struct front_rig *rig = arg;
+    assert(loop == 0 && rig->join_count < FRONT_RIG_HELD_MAX);
+    rig->joins[rig->join_count++] = *join;
+    if (!rig->hold_joins) {
+        join->done(join->ctx, true);
+    }
+}
+
+void front_rig_joined(struct front_rig *rig, size_t n, bool joined)
+{
+    assert(n < rig->join_count);
+    rig->joins[n].done(rig->joins[n].ctx, joined);
+}
+
+/* Answers with the number of arguments. */
+static void ask(void *arg, unsigned loop, struct front_ask *ask)
+{
+    struct front_rig *rig = arg;
+    assert(loop == 0);
+    for (size_t i = 0; i < ask->args.argc; i++) {
+        buf_append_slice(&rig->asked, ask->args.argv[i]);
+        buf_append_text(&rig->asked, " ");
+    }
+    struct buf reply;
+    buf_init(&reply, 64);
+    resp_write_int(&reply, (int64_t)ask->args.argc);
+    ask->on_reply(ask, buf_slice(&reply));
+    buf_deinit(&reply);
+}
+
 static void sherd(void *arg, struct request *request)
 {
     (void)arg;
@@ -62,6 +94,8 @@ static unsigned replicas(void *arg)
 
 static const struct front_env env = {
     .execute = execute,
+    .ask = ask,
+    .join = join,
     .sherd = sherd,
     .info = info,
     .keyspace = keyspace,
@@ -86,6 +120,7 @@ void front_rig_start(struct front_rig *rig)
     rig->front = front_new(&options);
     rig->session = session_new(front_part(rig->front, 0));
     buf_init(&rig->got, SIZE_MAX / 2);
+    buf_init(&rig->asked, SIZE_MAX / 2);
 }
 
 void front_rig_stop(struct front_rig *rig)
@@ -100,6 +135,7 @@ void front_rig_stop(struct front_rig *rig)
     metrics_free(rig->metrics);
     config_deinit(&rig->config);
     buf_deinit(&rig->got);
+    buf_deinit(&rig->asked);
 }
 
 void front_rig_reconnect(struct front_rig *rig)

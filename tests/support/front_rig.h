@@ -16,6 +16,11 @@ struct front_rig {
     bool hold;
     struct request *held[FRONT_RIG_HELD_MAX];
     size_t held_count;
+    /* Joins: done at once, or held. */
+    bool hold_joins;
+    struct front_join joins[FRONT_RIG_HELD_MAX];
+    size_t join_count;
+    struct buf asked;       /* What the front asked of the shards, as an inline request. */
     enum config_id changed; /* Of the last CONFIG SET; CONFIG_COUNT: none. */
     struct buf got;         /* What the client has got, since the last ask. */
 };
@@ -29,6 +34,8 @@ struct slice front_rig_feed(struct front_rig *rig, struct slice bytes);
 struct slice front_rig_take(struct front_rig *rig);
 /* Finishes held[n] with a bulk string of its first key. */
 void front_rig_finish(struct front_rig *rig, size_t n);
+/* Ends the held join n. */
+void front_rig_joined(struct front_rig *rig, size_t n, bool joined);
 /* Another client in place of the old one. */
 void front_rig_reconnect(struct front_rig *rig);
 /* True if text contains part. */
