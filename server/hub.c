@@ -31,6 +31,7 @@ struct hub_shard {
     uint64_t term;
     struct list topics;
     struct list patterns;
+    size_t event_channels; /* Topics that are channels of keyspace events. */
 };
 
 void hub_init(struct hub *hub)
@@ -67,9 +68,21 @@ static void unchain(struct hub *hub, struct hub_topic *topic)
     }
 }
 
+static bool has_events(const struct hub_topic *topic)
+{
+    static const char prefix[] = "__key";
+    return topic->kind == HUB_CHANNEL && topic->name.len >= sizeof(prefix) - 1 &&
+           memcmp(topic->name.data, prefix, sizeof(prefix) - 1) == 0;
+}
+
 static void drop_topic(struct hub *hub, struct hub_topic *topic)
 {
     unchain(hub, topic);
+    if (has_events(topic)) {
+        struct hub_shard *shard = map_get(&hub->shards, topic->shard);
+        assert(shard != NULL && shard->event_channels > 0);
+        shard->event_channels--;
+    }
     list_remove(&topic->in_shard);
     assert(hub->topic_count > 0);
     hub->topic_count--;
@@ -92,9 +105,10 @@ static void clear(struct hub *hub, struct hub_shard *shard)
 
 void hub_drop(struct hub *hub, uint64_t id)
 {
-    struct hub_shard *shard = map_remove(&hub->shards, id);
+    struct hub_shard *shard = map_get(&hub->shards, id);
     if (shard != NULL) {
         clear(hub, shard);
+        (void)map_remove(&hub->shards, id);
         free(shard);
     }
 }
@@ -152,6 +166,7 @@ static struct hub_topic *make(struct hub *hub,
     topic->chain = map_get(&hub->topics, topic->hash);
     (void)map_put(&hub->topics, topic->hash, topic);
     list_push_back(kind == HUB_PATTERN ? &shard->patterns : &shard->topics, &topic->in_shard);
+    shard->event_channels += has_events(topic);
     hub->topic_count++;
     return topic;
 }
@@ -297,23 +312,10 @@ uint64_t hub_count(struct hub *hub,
     return count;
 }
 
-static bool begins(struct list *topics, struct slice prefix)
+bool hub_wants_events(struct hub *hub, const struct hub_place *place)
 {
-    for (struct list *at = topics->next; at != topics; at = at->next) {
-        const struct hub_topic *topic = list_entry(at, struct hub_topic, in_shard);
-        if (topic->kind != HUB_SHARD && topic->name.len >= prefix.len &&
-            memcmp(topic->name.data, prefix.data, prefix.len) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool hub_wants(struct hub *hub, const struct hub_place *place, struct slice prefix)
-{
-    assert(prefix.len > 0);
-    struct hub_shard *shard = current(hub, place);
-    return shard != NULL && (begins(&shard->patterns, prefix) || begins(&shard->topics, prefix));
+    const struct hub_shard *shard = current(hub, place);
+    return shard != NULL && (!list_empty(&shard->patterns) || shard->event_channels > 0);
 }
 
 size_t hub_list(struct hub *hub,

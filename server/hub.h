@@ -77,8 +77,8 @@ uint64_t hub_count(struct hub *hub,
                    const struct hub_place *place,
                    enum hub_kind kind,
                    struct slice name);
-/* True if anyone joined a name of this kind that begins with the prefix. */
-bool hub_wants(struct hub *hub, const struct hub_place *place, struct slice prefix);
+/* False: no message to a channel of keyspace events ("__key...") would reach anyone. */
+bool hub_wants_events(struct hub *hub, const struct hub_place *place);
 /* Appends the names of the kind that match the pattern (NULL: all) as bulk strings; their number.
  */
 size_t hub_list(struct hub *hub,

@@ -116,6 +116,7 @@ struct worker *worker_new(const struct worker_options *options, const struct wor
     buf_init(&worker->entry, SCRATCH_SIZE_MAX);
     buf_init(&worker->planned, SCRATCH_SIZE_MAX);
     buf_init(&worker->reply, SCRATCH_SIZE_MAX);
+    buf_init(&worker->events, SCRATCH_SIZE_MAX);
     buf_init(&worker->map_bytes, SCRATCH_SIZE_MAX);
     map_init(&worker->slots);
     map_init(&worker->leaders);
@@ -141,6 +142,8 @@ struct worker *worker_new(const struct worker_options *options, const struct wor
                                            .entry = &worker->entry,
                                            .planned = &worker->planned,
                                            .reply = &worker->reply,
+                                           .events = &worker->events,
+                                           .happened = worker_hub_happened,
                                            .rand = &worker->rand,
                                            .wake = on_wake,
                                            .touched = on_touched,
@@ -182,6 +185,7 @@ void worker_close(struct worker *worker)
     buf_deinit(&worker->entry);
     buf_deinit(&worker->planned);
     buf_deinit(&worker->reply);
+    buf_deinit(&worker->events);
     buf_deinit(&worker->map_bytes);
     free(worker->snap_dir);
     free(worker);

@@ -2,6 +2,7 @@
 
 #include "common/base/assert.h"
 #include "common/base/number.h"
+#include "common/proto/notify.h"
 #include "common/proto/resp.h"
 #include "server/machine/event.h"
 #include "server/worker_private.h"
@@ -171,4 +172,43 @@ enum status worker_hub_run(struct worker *worker, const struct worker_op *op, st
         return STATUS_OK;
     }
     return id == CMD_hub_list ? list(worker, op, &place, reply) : STATUS_BAD_ARGUMENT;
+}
+
+/* On "__keyspace@DB__:KEY" the event, on "__keyevent@DB__:EVENT" the key. */
+static void publish_event(struct worker *worker,
+                          const struct hub_place *place,
+                          const char *kind,
+                          const struct event *event,
+                          bool keyspace)
+{
+    struct buf channel;
+    buf_init(&channel, CHANNEL_SIZE_MAX + event->key.len + event->name.len);
+    buf_append_format(&channel, "__%s@%u__:", kind, (unsigned)event->db);
+    buf_append_slice(&channel, keyspace ? event->key : event->name);
+    (void)publish(worker, place, HUB_CHANNEL, buf_slice(&channel),
+                  keyspace ? event->name : event->key);
+    buf_deinit(&channel);
+}
+
+void worker_hub_happened(void *ctx, struct shard *shard, struct slice events)
+{
+    struct worker *worker = ctx;
+    struct hub_place place = {.shard = shard_id(shard), .term = shard_leader(shard).term};
+    if (!hub_wants_events(&worker->hub, &place)) {
+        return;
+    }
+    uint32_t flags = shard_state(shard)->machine.notify;
+    struct reader in = reader_of(events);
+    struct event event;
+    while (event_next(&in, &event)) {
+        if ((flags & notify_class((char)event.class)) == 0) {
+            continue;
+        }
+        if ((flags & NOTIFY_KEYSPACE) != 0) {
+            publish_event(worker, &place, "keyspace", &event, true);
+        }
+        if ((flags & NOTIFY_KEYEVENT) != 0) {
+            publish_event(worker, &place, "keyevent", &event, false);
+        }
+    }
 }

@@ -60,7 +60,7 @@ struct worker {
     struct host *host;
     struct transfer *transfer;
     struct shard_env shard_env;
-    struct buf entry, planned, reply;
+    struct buf entry, planned, reply, events;
     struct rand rand;
     struct map slots; /* shard id -> struct slot */
     struct list woken;
@@ -146,6 +146,9 @@ void op_free_waiting(struct worker *worker);
 MUST_USE enum status worker_hub_run(struct worker *worker,
                                     const struct worker_op *op,
                                     struct buf *reply);
+
+/* Keyspace events of a shard that is led here. */
+void worker_hub_happened(void *ctx, struct shard *shard, struct slice events);
 
 /* worker_slow.c */
 bool slow_crowded(void *ctx, struct op *op);

@@ -66,10 +66,12 @@ static enum status meta_apply(struct txn *txn,
 static enum status meta_advance(struct txn *txn,
                                 struct machine_state *state,
                                 struct machine_scope scope,
-                                uint64_t now_ms)
+                                uint64_t now_ms,
+                                struct buf *events)
 {
     (void)txn;
     (void)scope;
+    (void)events;
     state->time_ms = now_ms;
     return STATUS_OK;
 }

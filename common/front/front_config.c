@@ -5,6 +5,7 @@
 #include "common/base/glob.h"
 #include "common/base/log.h"
 #include "common/front/front_core.h"
+#include "common/proto/notify.h"
 
 /* CONFIG. Changes and RESETSTAT happen on loop 0, whoever asks for them. */
 
@@ -13,6 +14,11 @@ enum { PATTERN_SIZE_MAX = 128, FAILURE_SIZE = CONFIG_ERROR_SIZE + 256 };
 struct change {
     struct front_tour tour;
     char failure[FAILURE_SIZE]; /* Empty: it went well. */
+    /* Which keyspace events are published is the shards' to know. */
+    bool notifies;
+    char notify[NOTIFY_TEXT_SIZE];
+    struct front_ask ask;
+    struct slice argv[2];
 };
 
 static bool wanted(struct request *request, const char *name)
@@ -97,6 +103,25 @@ static void fail_change(struct change *change,
                    "ERR CONFIG SET failed (possibly related to argument '%s') - %s", shown, why);
 }
 
+/* Brings the letters into Redis' order. */
+static enum status take_notify(struct change *change, struct slice *value, char *error)
+{
+    uint32_t flags = 0;
+    if (!notify_parse(*value, &flags)) {
+        (void)snprintf(error, CONFIG_ERROR_SIZE,
+                       "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
+        return STATUS_BAD_ARGUMENT;
+    }
+    if (change->tour.front->options.env->ask == NULL) {
+        (void)snprintf(error, CONFIG_ERROR_SIZE, "connect to a router to set it");
+        return STATUS_BAD_ARGUMENT;
+    }
+    notify_format(flags, change->notify);
+    change->notifies = true;
+    *value = slice_str(change->notify);
+    return STATUS_OK;
+}
+
 /* All or nothing: checks every pair before it sets the first. */
 static void visit_set(struct front_tour *tour, struct front_part *part)
 {
@@ -107,6 +132,10 @@ static void visit_set(struct front_tour *tour, struct front_part *part)
     for (size_t i = 2; i < args.argc; i += 2) {
         enum status status =
             config_check(options->config, args.argv[i], args.argv[i + 1], CONFIG_FROM_SET, error);
+        struct slice value = args.argv[i + 1];
+        if (status == STATUS_OK && command_word(args.argv[i], "notify-keyspace-events")) {
+            status = take_notify(change, &value, error);
+        }
         if (status == STATUS_OK && seen_before(args, i)) {
             (void)snprintf(error, sizeof(error), "duplicate parameter");
             status = STATUS_BAD_ARGUMENT;
@@ -117,8 +146,10 @@ static void visit_set(struct front_tour *tour, struct front_part *part)
         }
     }
     for (size_t i = 2; i < args.argc; i += 2) {
+        bool notify = command_word(args.argv[i], "notify-keyspace-events");
+        struct slice value = notify ? slice_str(change->notify) : args.argv[i + 1];
         enum status status =
-            config_set(options->config, args.argv[i], args.argv[i + 1], CONFIG_FROM_SET, error);
+            config_set(options->config, args.argv[i], value, CONFIG_FROM_SET, error);
         if (status != STATUS_OK) {
             /* Only the bound on the number of changes can be met in between. */
             fail_change(change, args.argv[i], status, error);
@@ -139,10 +170,33 @@ static void visit_reset(struct front_tour *tour, struct front_part *part)
     front_count(part->front, part->front->reset);
 }
 
+static void on_notified(struct front_ask *ask, struct slice reply)
+{
+    struct change *change = list_entry(ask, struct change, ask);
+    struct request *request = change->tour.request;
+    free(change);
+    request_finish(request, reply);
+}
+
+static void ask_notify(struct change *change)
+{
+    const struct front_options *options = &change->tour.front->options;
+    change->argv[0] = slice_str("notify");
+    change->argv[1] = slice_str(change->notify);
+    change->ask = (struct front_ask){.command = command_at(CMD_notify),
+                                     .args = {.argv = change->argv, .argc = 2},
+                                     .on_reply = on_notified};
+    options->env->ask(options->arg, change->tour.request->part->index, &change->ask);
+}
+
 static void come_home(struct front_tour *tour)
 {
     struct change *change = list_entry(tour, struct change, tour);
     struct request *request = tour->request;
+    if (change->failure[0] == '\0' && change->notifies) {
+        ask_notify(change);
+        return;
+    }
     if (change->failure[0] != '\0') {
         request_fail(request, change->failure);
     } else {

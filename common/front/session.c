@@ -297,7 +297,8 @@ static bool is_http(struct slice word)
 static const struct command *find_command(struct slice name)
 {
     const struct command *command = command_find(name);
-    return command != NULL && (command->flags & CMD_NODE) != 0 ? NULL : command;
+    bool internal = command != NULL && (command->flags & (CMD_NODE | CMD_INTERNAL)) != 0;
+    return internal ? NULL : command;
 }
 
 static void start(struct session *session, struct args args, void *memory)

@@ -35,6 +35,7 @@ enum command_flag {
     CMD_BLOCKING = 1 << 11,
     CMD_PUBSUB = 1 << 12,
     CMD_NO_SCRIPT = 1 << 13, /* Refused in scripts. */
+    CMD_INTERNAL = 1 << 18,  /* Between front, router and node: clients cannot name it. */
     CMD_NODE = 1 << 14, /* Between router and node alone: answered by the leader's node itself. */
 };
 

@@ -2,6 +2,7 @@
 
 #include "common/base/assert.h"
 #include "common/base/number.h"
+#include "server/machine/event.h"
 #include "server/machine/keyspace.h"
 #include "server/machine/planned.h"
 
@@ -90,6 +91,7 @@ enum status cmd_setbit_apply(struct call *call)
     resp_write_int(call->reply, (byte & mask) != 0 ? 1 : 0);
     bool set = planned_number(call->args.argv[2]) != 0;
     byte = set ? (uint8_t)(byte | mask) : (uint8_t)(byte & ~mask);
+    event_note(call, EVENT_STRING, "setbit", call->args.argv[0]);
     return keyspace_patch(call, &row, offset / 8, slice_of(&byte, 1));
 }
 

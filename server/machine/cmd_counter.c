@@ -4,6 +4,7 @@
 
 #include "common/base/assert.h"
 #include "common/base/number.h"
+#include "server/machine/event.h"
 #include "server/machine/keyspace.h"
 #include "server/machine/planned.h"
 
@@ -102,6 +103,7 @@ enum status cmd_incrby_apply(struct call *call)
     resp_write_int(call->reply, value);
     char text[NUMBER_I64_SIZE_MAX];
     size_t len = number_format_i64(value, text);
+    event_note(call, EVENT_STRING, "incrby", call->args.argv[0]);
     return keyspace_set(call, &row, slice_of(text, len), 0, row.found ? row.expire_ms : 0);
 }
 
@@ -143,6 +145,7 @@ enum status cmd_incrbyfloat_apply(struct call *call)
     size_t len = number_format_float(value, text);
     assert(len > 0);
     resp_write_bulk(call->reply, slice_of(text, len));
+    event_note(call, EVENT_STRING, "incrbyfloat", call->args.argv[0]);
     return keyspace_set(call, &row, slice_of(text, len), KEYSPACE_TEXT,
                         row.found ? row.expire_ms : 0);
 }

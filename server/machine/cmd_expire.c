@@ -2,6 +2,7 @@
  * Semantics: Redis 7.0 expire.c. */
 
 #include "common/base/assert.h"
+#include "server/machine/event.h"
 #include "server/machine/expiry.h"
 #include "server/machine/keyspace.h"
 #include "server/machine/planned.h"
@@ -151,8 +152,10 @@ enum status cmd_pexpireat_apply(struct call *call)
     resp_write_int(call->reply, 1);
     if (expire_ms <= (int64_t)call->now_ms) {
         keyspace_delete(call, &row);
+        event_note(call, EVENT_GENERIC, "del", argv[EXPIRE_KEY]);
         return STATUS_OK;
     }
+    event_note(call, EVENT_GENERIC, "expire", argv[EXPIRE_KEY]);
     return keyspace_set_expire(call, &row, (uint64_t)expire_ms);
 }
 
@@ -175,7 +178,11 @@ enum status cmd_persist_apply(struct call *call)
     }
     bool had = row.found && row.expire_ms != 0;
     resp_write_int(call->reply, had ? 1 : 0);
-    return had ? keyspace_set_expire(call, &row, 0) : STATUS_OK;
+    if (!had) {
+        return STATUS_OK;
+    }
+    event_note(call, EVENT_GENERIC, "persist", call->args.argv[0]);
+    return keyspace_set_expire(call, &row, 0);
 }
 
 static enum status reply_time(struct call *call, bool absolute, bool seconds)

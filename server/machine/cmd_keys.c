@@ -3,6 +3,7 @@
 
 #include "common/base/assert.h"
 #include "common/base/number.h"
+#include "server/machine/event.h"
 #include "server/machine/keyspace.h"
 #include "server/machine/planned.h"
 #include "server/machine/stage.h"
@@ -32,6 +33,7 @@ enum status cmd_del_apply(struct call *call)
         enum status status = keyspace_load(call, SLOT_A, call->db, call->args.argv[i], &row);
         if (status == STATUS_OK && row.found) {
             keyspace_delete(call, &row);
+            event_note(call, EVENT_GENERIC, "del", call->args.argv[i]);
             count++;
         }
         if (status != STATUS_OK) {
@@ -123,6 +125,8 @@ static enum status rename_key(struct call *call, bool only_new)
     if (!moves) {
         return STATUS_OK;
     }
+    event_note(call, EVENT_GENERIC, "rename_from", call->args.argv[0]);
+    event_note(call, EVENT_GENERIC, "rename_to", call->args.argv[1]);
     return keyspace_move(call, &from, &to);
 }
 
@@ -207,6 +211,7 @@ enum status cmd_copy_apply(struct call *call)
     }
     /* A copy of a small integer is an object of its own, what OBJECT REFCOUNT tells. */
     from.flags |= KEYSPACE_UNSHARED;
+    event_note_in(call, to.db, EVENT_GENERIC, "copy_to", argv[COPY_TO]);
     return keyspace_copy(call, &from, &to);
 }
 

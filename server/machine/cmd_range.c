@@ -2,6 +2,7 @@
 
 #include "common/base/assert.h"
 #include "common/base/number.h"
+#include "server/machine/event.h"
 #include "server/machine/keyspace.h"
 #include "server/machine/planned.h"
 
@@ -45,12 +46,14 @@ enum status cmd_append_apply(struct call *call)
     }
     if (!row.found) {
         resp_write_int(call->reply, (int64_t)bytes.len);
+        event_note(call, EVENT_STRING, "append", call->args.argv[0]);
         return keyspace_set(call, &row, bytes, 0, 0);
     }
     if (is_too_long(call, row.size, bytes.len)) {
         return STATUS_OK;
     }
     resp_write_int(call->reply, (int64_t)(row.size + bytes.len));
+    event_note(call, EVENT_STRING, "append", call->args.argv[0]);
     return keyspace_patch(call, &row, row.size, bytes);
 }
 
@@ -93,6 +96,7 @@ enum status cmd_setrange_apply(struct call *call)
     }
     uint64_t end = offset + bytes.len;
     resp_write_int(call->reply, (int64_t)(end > size ? end : size));
+    event_note(call, EVENT_STRING, "setrange", call->args.argv[0]);
     return keyspace_patch(call, &row, offset, bytes);
 }
 

@@ -1,6 +1,7 @@
 /* GET, MGET, STRLEN, SET and its relatives. Semantics: Redis 7.0 t_string.c. */
 
 #include "common/base/assert.h"
+#include "server/machine/event.h"
 #include "server/machine/expiry.h"
 #include "server/machine/keyspace.h"
 #include "server/machine/planned.h"
@@ -171,6 +172,14 @@ static enum status decide_set(struct call *call, const struct row *row, unsigned
     return STATUS_OK;
 }
 
+static void note_set(struct call *call, uint64_t expire_ms)
+{
+    event_note(call, EVENT_STRING, "set", call->args.argv[0]);
+    if (expire_ms != 0) {
+        event_note(call, EVENT_GENERIC, "expire", call->args.argv[0]);
+    }
+}
+
 /* A piece of a value, or the command that makes the key of the pieces. */
 static enum status apply_staged(struct call *call, struct row *row, uint64_t expire_ms)
 {
@@ -196,6 +205,7 @@ static enum status apply_staged(struct call *call, struct row *row, uint64_t exp
         return status;
     }
     stage_forget(call, &stage);
+    note_set(call, expire_ms);
     return keyspace_set_chunked(call, row, stage.version, ref.size, expire_ms);
 }
 
@@ -219,8 +229,11 @@ enum status cmd_set_apply(struct call *call)
     }
     bool set = false;
     status = decide_set(call, &row, flags, &set);
-    return status != STATUS_OK || !set ? status
-                                       : keyspace_set(call, &row, argv[SET_VALUE], 0, expire_ms);
+    if (status != STATUS_OK || !set) {
+        return status;
+    }
+    note_set(call, keep ? 0 : expire_ms);
+    return keyspace_set(call, &row, argv[SET_VALUE], 0, expire_ms);
 }
 
 enum status cmd_setnx_plan(const struct machine_plan_input *input, struct plan *plan)
@@ -301,6 +314,7 @@ enum status cmd_getdel_apply(struct call *call)
     }
     if (status == STATUS_OK && !done && row.found) {
         keyspace_delete(call, &row);
+        event_note(call, EVENT_GENERIC, "del", call->args.argv[0]);
     }
     return status;
 }
@@ -358,12 +372,15 @@ static enum status getex_change(struct call *call, struct row *row, uint64_t wha
     uint64_t expire_ms = planned_number(call->args.argv[GETEX_TIME]);
     if (what == GETEX_EXPIRE && expire_ms <= call->now_ms) {
         keyspace_delete(call, row);
+        event_note(call, EVENT_GENERIC, "del", call->args.argv[0]);
         return STATUS_OK;
     }
     if (what == GETEX_EXPIRE) {
+        event_note(call, EVENT_GENERIC, "expire", call->args.argv[0]);
         return keyspace_set_expire(call, row, expire_ms);
     }
     if (what == GETEX_PERSIST && row->expire_ms != 0) {
+        event_note(call, EVENT_GENERIC, "persist", call->args.argv[0]);
         return keyspace_set_expire(call, row, 0);
     }
     return STATUS_OK;
@@ -421,6 +438,7 @@ static enum status set_all(struct call *call)
         struct row row;
         enum status status = keyspace_load(call, SLOT_A, call->db, call->args.argv[i], &row);
         if (status == STATUS_OK) {
+            event_note(call, EVENT_STRING, "set", call->args.argv[i]);
             status = keyspace_set(call, &row, call->args.argv[call->key_count + i], 0, 0);
         }
         if (status != STATUS_OK) {

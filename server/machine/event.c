@@ -5,12 +5,18 @@
 
 void event_note(struct call *call, enum event_class class, const char *name, struct slice key)
 {
+    event_note_in(call, call->db, class, name, key);
+}
+
+void event_note_in(
+    struct call *call, uint8_t db, enum event_class class, const char *name, struct slice key)
+{
     assert(call->state != NULL);
     if (call->events == NULL) {
         return;
     }
     buf_append_u8(call->events, (uint8_t) class);
-    buf_append_u8(call->events, call->db);
+    buf_append_u8(call->events, db);
     buf_append_bytes(call->events, slice_str(name));
     buf_append_bytes(call->events, key);
 }

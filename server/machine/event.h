@@ -22,6 +22,9 @@ enum event_class {
 };
 
 void event_note(struct call *call, enum event_class class, const char *name, struct slice key);
+/* Of a key in a database that need not be the call's. */
+void event_note_in(
+    struct call *call, uint8_t db, enum event_class class, const char *name, struct slice key);
 
 struct event {
     enum event_class class;

@@ -3,6 +3,7 @@
 #include "common/base/assert.h"
 #include "common/base/reader.h"
 #include "common/cluster/token.h"
+#include "server/machine/event.h"
 #include "server/machine/garbage.h"
 
 /* Metadata row, little endian:
@@ -169,6 +170,16 @@ static enum status load_chunk(struct call *call,
     return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
+static void note_row(struct call *call,
+                     const struct row *row,
+                     enum event_class class,
+                     const char *name)
+{
+    struct slice key =
+        slice_of(row->row_key.data + KEYSPACE_PREFIX_SIZE, row->row_key.len - KEYSPACE_PREFIX_SIZE);
+    event_note_in(call, row->db, class, name, key);
+}
+
 enum status keyspace_load(
     struct call *call, enum keyspace_slot slot, uint8_t db, struct slice key, struct row *row)
 {
@@ -189,6 +200,7 @@ enum status keyspace_load(
     row->found = true;
     if (keyspace_expired(row, call->now_ms)) {
         if (call->state != NULL) {
+            note_row(call, row, EVENT_EXPIRED, "expired");
             keyspace_delete(call, row);
             return STATUS_OK;
         }
@@ -250,6 +262,7 @@ static void enter(struct call *call, struct row *row)
     if (!row->found) {
         row->found = true;
         call->state->keys[row->db]++;
+        note_row(call, row, EVENT_NEW, "new");
     }
     row->version = call->state->version;
 }
@@ -702,6 +715,7 @@ static enum status remove_expired(struct call *call, uint64_t expire_ms, struct 
         row.found = true;
     }
     if (status == STATUS_OK && row.expire_ms == expire_ms) {
+        note_row(call, &row, EVENT_EXPIRED, "expired");
         keyspace_delete(call, &row);
         return STATUS_OK;
     }

@@ -10,7 +10,7 @@
 #include "server/machine/stage.h"
 
 enum {
-    STATE_FORMAT = 2, /* 1 had no garbage. */
+    STATE_FORMAT = 2, /* 1 had no garbage and no notify. */
     ARGV_SMALL = 16,
     EXPIRE_COUNT = 64,   /* Expired keys that are removed per log entry, */
     GARBAGE_COUNT = 512, /* and elements of removed collections. */
@@ -46,6 +46,7 @@ void machine_state_encode(const struct machine_state *state, struct buf *out)
     buf_append_u64(out, state->sweep_ms);
     buf_append_u64(out, state->sweep_session);
     buf_append_u64(out, state->garbage);
+    buf_append_u32(out, state->notify);
 }
 
 bool machine_state_decode(struct reader *in, struct machine_state *state)
@@ -60,6 +61,7 @@ bool machine_state_decode(struct reader *in, struct machine_state *state)
     state->sweep_ms = reader_u64(in);
     state->sweep_session = reader_u64(in);
     state->garbage = format >= STATE_FORMAT ? reader_u64(in) : 0;
+    state->notify = format >= STATE_FORMAT ? reader_u32(in) : 0;
     return !in->failed && format >= 1 && format <= STATE_FORMAT;
 }
 
@@ -177,7 +179,8 @@ enum status machine_apply(struct txn *txn,
                         .session = input->session,
                         .db = planned.db,
                         .now_ms = input->now_ms,
-                        .reply = reply};
+                        .reply = reply,
+                        .events = input->events};
     return apply_once(&call, input);
 }
 
@@ -194,13 +197,18 @@ static bool expiry_wanted(const struct machine_state *state, uint64_t now_ms)
 enum status machine_advance(struct txn *txn,
                             struct machine_state *state,
                             struct machine_scope scope,
-                            uint64_t now_ms)
+                            uint64_t now_ms,
+                            struct buf *events)
 {
     if (now_ms > state->time_ms) {
         state->time_ms = now_ms;
     }
-    struct call call = {
-        .txn = txn, .state = state, .seen = state, .scope = scope, .now_ms = state->time_ms};
+    struct call call = {.txn = txn,
+                        .state = state,
+                        .seen = state,
+                        .scope = scope,
+                        .now_ms = state->time_ms,
+                        .events = events};
     if (expiry_wanted(state, call.now_ms)) {
         enum status status = keyspace_expire(&call, EXPIRE_COUNT);
         if (status != STATUS_OK) {

@@ -37,6 +37,7 @@ struct machine_state {
     uint64_t sweep_ms;      /* When sessions are looked through next; 0: there are none. */
     uint64_t sweep_session; /* Where that goes on; 0: at the first. */
     uint64_t garbage;       /* Removed collections whose elements are still there. */
+    uint32_t notify;        /* Keyspace events that are published: common/proto/notify.h. */
 };
 
 void machine_state_encode(const struct machine_state *state, struct buf *out);
@@ -75,6 +76,7 @@ struct machine_apply_input {
     uint64_t session;     /* 0: not deduplicated. */
     uint64_t seq;
     uint64_t first_unacked;
+    struct buf *events; /* Where keyspace events go (event.h); NULL: nowhere. */
 };
 
 /* Appends exactly one RESP value to *reply. A (session, seq) that was applied before changes
@@ -88,11 +90,13 @@ MUST_USE enum status machine_apply(struct txn *txn,
                                    struct buf *reply);
 
 /* Once per log entry, before its commands: moves the shard's time, removes a bounded number of
- * expired keys and of sessions not heard of for long. IO, CORRUPT as above. */
+ * expired keys and of sessions not heard of for long. events: as for apply. IO, CORRUPT as above.
+ */
 MUST_USE enum status machine_advance(struct txn *txn,
                                      struct machine_state *state,
                                      struct machine_scope scope,
-                                     uint64_t now_ms);
+                                     uint64_t now_ms,
+                                     struct buf *events);
 /* True if machine_advance() at now_ms would have work: the leader of an idle shard then proposes
  * an empty entry. */
 bool machine_advance_wanted(struct txn *txn,

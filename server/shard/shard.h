@@ -32,7 +32,8 @@ struct shard_machine {
     enum status (*advance)(struct txn *,
                            struct machine_state *,
                            struct machine_scope,
-                           uint64_t now_ms);
+                           uint64_t now_ms,
+                           struct buf *events);
     bool (*advance_wanted)(struct txn *,
                            const struct machine_state *,
                            struct machine_scope,
@@ -74,7 +75,8 @@ struct shard_env {
     struct txn *txn;     /* The loop's. */
     struct buf *entry;   /* The loop's scratch for the entry being built, */
     struct buf *planned; /* for one planned command, */
-    struct buf *reply;   /* and for a reply. Empty between uses. */
+    struct buf *reply;   /* for a reply, */
+    struct buf *events;  /* and for keyspace events. Empty between uses. */
     struct rand *rand;
     /* shard_turn() is wanted before this loop turn ends. */
     void (*wake)(void *ctx, struct shard *shard);
@@ -90,6 +92,9 @@ struct shard_env {
     bool (*crowded)(void *ctx, struct op *op);
     /* True while nothing (or, second, nothing that grows) may be written: too little disk. */
     bool (*refuse_writes)(void *ctx, bool grows);
+    /* Keyspace events (server/machine/event.h) of a shard that is led here: an entry was applied.
+     * May be NULL. */
+    void (*happened)(void *ctx, struct shard *shard, struct slice events);
     /* Snapshots, see server/shard/transfer.h. */
     void (*snapshot_wanted)(void *ctx,
                             struct shard *shard,

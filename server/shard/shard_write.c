@@ -238,6 +238,14 @@ static void stop_broken(const struct shard *shard, enum status status)
     abort();
 }
 
+/* NULL: keyspace events are for the leader to publish, and nobody wants any. */
+static struct buf *events_wanted(const struct shard *shard)
+{
+    bool wanted = shard->role == GROUP_LEADER && shard->state.machine.notify != 0 &&
+                  shard->env->happened != NULL;
+    return wanted ? shard->env->events : NULL;
+}
+
 static void apply_command(struct shard *shard,
                           const struct entry *entry,
                           const struct entry_command *command,
@@ -251,7 +259,8 @@ static void apply_command(struct shard *shard,
         .now_ms = entry->stamp_ms,
         .session = command->session,
         .seq = command->seq,
-        .first_unacked = command->first_unacked};
+        .first_unacked = command->first_unacked,
+        .events = events_wanted(shard)};
     enum status status =
         shard->machine->apply(shard->env->txn, &shard->state.machine, &input, replies);
     if (status != STATUS_OK && status != STATUS_NOT_OWNER) {
@@ -271,8 +280,8 @@ static void apply_entry(struct shard *shard, struct slice bytes, struct shard_ba
     enum status status = entry_open(bytes, &entry);
     if (status == STATUS_OK) {
         struct machine_scope scope = {.shard = desc->id, .start = desc->start, .last = desc->last};
-        status =
-            shard->machine->advance(shard->env->txn, &shard->state.machine, scope, entry.stamp_ms);
+        status = shard->machine->advance(shard->env->txn, &shard->state.machine, scope,
+                                         entry.stamp_ms, events_wanted(shard));
     }
     struct buf *replies = batch == NULL ? shard->env->reply : &batch->replies;
     struct list *at = batch == NULL ? NULL : batch->ops.next;
@@ -309,6 +318,10 @@ void shard_apply(void *ctx,
             mine == NULL ? NULL : list_entry(mine, struct shard_batch, proposal);
         assert(IMPLIES(batch != NULL, batch->magic == BATCH_MAGIC));
         apply_entry(shard, entry, batch);
+    }
+    if (shard->env->happened != NULL && shard->env->events->len > 0) {
+        shard->env->happened(shard->env->ctx, shard, buf_slice(shard->env->events));
+        buf_clear(shard->env->events);
     }
     shard->env->touched(shard->env->ctx, shard);
 }

@@ -38,7 +38,7 @@ def parse(text):
 def page(rows):
     lines = []
     for kind, words, group, since, summary in sorted(rows, key=lambda row: row[1][0]):
-        if kind == "NODE":
+        if kind == "NODE" or "CMD_INTERNAL" in words[3]:
             continue
         name, _, arity, flags, first, last, step, merge = words[:8]
         where = {"READ": "shard, read", "WRITE": "shard, write", "FRONT": "front"}[kind]

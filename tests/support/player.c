@@ -88,7 +88,7 @@ void player_run(struct player *player, struct args args, struct buf *reply)
     buf_init(&machine_reply, PLAYER_REPLY_SIZE_MAX);
     uint64_t before = player->seed++;
     player->seed = hash_bytes(slice_of(&before, sizeof(before)));
-    enum status status = machine_advance(player->txn, &player->state, whole, player->now_ms);
+    enum status status = machine_advance(player->txn, &player->state, whole, player->now_ms, NULL);
     assert(status == STATUS_OK);
     const struct command *command = command_find(args.argv[0]);
     if (command == NULL || (command->flags & CMD_FRONT) != 0) {

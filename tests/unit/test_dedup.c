@@ -223,13 +223,13 @@ TEST(machine_advance, forgets_sessions_unheard_of)
     int entries = 0;
     for (; machine_advance_wanted(world.txn, &world.state, scope, world.now_ms); entries++) {
         CHECK(entries < 10);
-        CHECK_EQ(machine_advance(world.txn, &world.state, scope, world.now_ms), STATUS_OK);
+        CHECK_EQ(machine_advance(world.txn, &world.state, scope, world.now_ms, NULL), STATUS_OK);
     }
     CHECK_EQ(entries, 3);
     CHECK_EQ(count_local(&world), 1);
     world.now_ms += DEDUP_IDLE_MS;
     CHECK(machine_advance_wanted(world.txn, &world.state, scope, world.now_ms));
-    CHECK_EQ(machine_advance(world.txn, &world.state, scope, world.now_ms), STATUS_OK);
+    CHECK_EQ(machine_advance(world.txn, &world.state, scope, world.now_ms, NULL), STATUS_OK);
     CHECK_EQ(count_local(&world), 0);
     CHECK_EQ(world.state.sweep_ms, 0);
     CHECK(!machine_advance_wanted(world.txn, &world.state, scope, UINT64_MAX / 2));
@@ -253,7 +253,7 @@ TEST(machine_advance, removes_expired_keys_in_bounded_steps)
     world.now_ms += 1;
     int entries = 0;
     for (; machine_advance_wanted(world.txn, &world.state, scope, world.now_ms); entries++) {
-        CHECK_EQ(machine_advance(world.txn, &world.state, scope, world.now_ms), STATUS_OK);
+        CHECK_EQ(machine_advance(world.txn, &world.state, scope, world.now_ms, NULL), STATUS_OK);
         CHECK_EQ(txn_commit(world.txn), STATUS_OK);
     }
     CHECK_EQ(entries, 3);

@@ -133,9 +133,24 @@ TEST(hub_list, names_what_matches)
     buf_clear(&world.seen);
     CHECK_EQ(hub_list(&world.hub, &world.place, HUB_PATTERN, NULL, &world.seen), 1);
     CHECK_BYTES(buf_slice(&world.seen), "$2\r\na*\r\n");
-    CHECK(hub_wants(&world.hub, &world.place, slice_str("ab")));
-    CHECK(!hub_wants(&world.hub, &world.place, slice_str("__key")));
-    join(&world, HUB_PATTERN, "__keyspace@0__:*", 1, 1);
-    CHECK(hub_wants(&world.hub, &world.place, slice_str("__key")));
+    end(&world);
+}
+
+TEST(hub_wants_events, if_a_pattern_or_such_a_channel_was_joined)
+{
+    struct world world;
+    begin(&world);
+    CHECK(!hub_wants_events(&world.hub, &world.place));
+    join(&world, HUB_CHANNEL, "__ke", 1, 1);
+    join(&world, HUB_SHARD, "__keyevent@0__:del", 1, 1);
+    CHECK(!hub_wants_events(&world.hub, &world.place));
+    join(&world, HUB_CHANNEL, "__keyevent@0__:del", 1, 1);
+    CHECK(hub_wants_events(&world.hub, &world.place));
+    join(&world, HUB_CHANNEL, "__keyevent@0__:del", 1, 0);
+    CHECK(!hub_wants_events(&world.hub, &world.place));
+    join(&world, HUB_PATTERN, "*", 1, 1);
+    CHECK(hub_wants_events(&world.hub, &world.place));
+    world.place.term++;
+    CHECK(!hub_wants_events(&world.hub, &world.place));
     end(&world);
 }

@@ -255,8 +255,9 @@ TEST(stage_sweep, removes_what_was_given_up)
     expect_rows(&world, 4, 2);
     /* Also if nobody writes: with the sessions. */
     world.player.now_ms += 2 * STAGE_IDLE_MS;
-    CHECK_EQ(machine_advance(world.player.txn, &world.player.state, scope, world.player.now_ms),
-             STATUS_OK);
+    CHECK_EQ(
+        machine_advance(world.player.txn, &world.player.state, scope, world.player.now_ms, NULL),
+        STATUS_OK);
     expect_rows(&world, 0, 0);
     end(&world);
 }
