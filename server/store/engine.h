@@ -40,14 +40,20 @@ void engine_batch_delete_range(struct engine_batch *batch,
 /* Writes all of it or, with BUSY, nothing; the batch is empty afterwards. */
 MUST_USE enum status engine_batch_write(struct engine_batch *batch);
 
-/* The bounds are copied. Not positioned until engine_iter_seek(). */
+/* The bounds are copied; nothing outside of them is looked at. Not positioned until a seek. A move
+ * beyond a bound leaves it not valid, until the next seek. */
 struct engine_iter *engine_iter_new(struct engine_reader *reader,
                                     enum store_family family,
                                     struct slice lower,
                                     struct slice upper);
 void engine_iter_free(struct engine_iter *iter);
+/* To the first key >= key. */
 void engine_iter_seek(struct engine_iter *iter, struct slice key);
+/* To the last key <= key. */
+void engine_iter_seek_for_prev(struct engine_iter *iter, struct slice key);
+void engine_iter_seek_last(struct engine_iter *iter);
 void engine_iter_next(struct engine_iter *iter);
+void engine_iter_prev(struct engine_iter *iter);
 bool engine_iter_valid(const struct engine_iter *iter);
 struct slice engine_iter_key(const struct engine_iter *iter);
 struct slice engine_iter_value(const struct engine_iter *iter);

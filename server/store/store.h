@@ -91,21 +91,32 @@ size_t txn_pending(const struct txn *txn, size_t *size);
  * of the engine is BUSY with nothing written (call again later). */
 MUST_USE enum status txn_commit(struct txn *txn);
 
-/* Walks lower <= key < upper in order, the txn's own writes included. The txn is not written to
- * while the iterator is open. Slices are valid until the next move. */
+/* Walks lower <= key < upper in order, in both directions, the txn's own writes included. The txn
+ * is not written to while the iterator is open. It stands at the first key within the bounds; that
+ * is looked for when it is first asked for, so that a seek right after the open is the only one.
+ * Slices are valid until the next move. */
 struct store_iter *iter_open(struct txn *txn,
                              enum store_family family,
                              struct slice lower,
                              struct slice upper);
 void iter_close(struct store_iter *iter);
-bool iter_valid(const struct store_iter *iter);
+/* False beyond either end: only a seek leads back. */
+bool iter_valid(struct store_iter *iter);
+/* Only if valid. To turn costs a seek. */
 void iter_next(struct store_iter *iter);
+void iter_prev(struct store_iter *iter);
 /* To the first key >= key within the bounds. */
 void iter_seek(struct store_iter *iter, struct slice key);
-struct slice iter_key(const struct store_iter *iter);
-struct slice iter_value(const struct store_iter *iter);
-/* Checked after the walk: OK, AGAIN (cache-only mode), IO, CORRUPT. */
-MUST_USE enum status iter_status(const struct store_iter *iter);
+/* To the last key <= key within the bounds. */
+void iter_seek_for_prev(struct store_iter *iter, struct slice key);
+/* To the last key within the bounds. */
+void iter_seek_last(struct store_iter *iter);
+/* Only if valid. */
+struct slice iter_key(struct store_iter *iter);
+struct slice iter_value(struct store_iter *iter);
+/* Checked after the walk: OK, AGAIN (cache-only mode), IO, CORRUPT. A failure stays: rows may be
+ * missing in what was walked, whatever was sought since. */
+MUST_USE enum status iter_status(struct store_iter *iter);
 
 /* What to export, and where to: rows from <= key < to of a family, to dir/NAME-N.sst. */
 struct store_range_files {

@@ -502,9 +502,25 @@ void engine_iter_seek(struct engine_iter *iter, struct slice key)
     rocksdb_iter_seek(iter->engine, text(iter->key.data), iter->key.len);
 }
 
+void engine_iter_seek_for_prev(struct engine_iter *iter, struct slice key)
+{
+    set_key(&iter->key, iter->family, key);
+    rocksdb_iter_seek_for_prev(iter->engine, text(iter->key.data), iter->key.len);
+}
+
+void engine_iter_seek_last(struct engine_iter *iter)
+{
+    rocksdb_iter_seek_to_last(iter->engine);
+}
+
 void engine_iter_next(struct engine_iter *iter)
 {
     rocksdb_iter_next(iter->engine);
+}
+
+void engine_iter_prev(struct engine_iter *iter)
+{
+    rocksdb_iter_prev(iter->engine);
 }
 
 bool engine_iter_valid(const struct engine_iter *iter)

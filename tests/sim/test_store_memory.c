@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "tests/support/engine_cases.h"
+#include "tests/support/engine_model.h"
 #include "tests/support/test.h"
 
 TEST(store_memory, does_what_an_engine_does)
@@ -12,12 +13,13 @@ TEST(store_memory, does_what_an_engine_does)
     engine_case_forgets_unflushed("/case/forget");
     engine_case_deletes_ranges("/case/range");
     engine_case_iterates("/case/iterate");
+    engine_case_walks_backward("/case/backward");
     engine_case_views("/case/view");
     engine_case_exports_and_ingests("/case/export");
     for (uint64_t seed = 1; seed <= 20; seed++) {
         char path[32];
         (void)snprintf(path, sizeof(path), "/case/random/%llu", (unsigned long long)seed);
-        engine_case_random(path, seed);
+        engine_model_run(path, seed);
     }
     store_memory_wipe("/case");
 }

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 
 #include "common/base/disk.h"
-#include "common/base/rand.h"
-#include "server/store/overlay.h"
 #include "tests/support/test.h"
 
 static const struct store_options options = {
@@ -190,6 +188,89 @@ void engine_case_iterates(const char *folder)
     store_close(store);
 }
 
+/* keys: one byte each, of what the walk meets from where it stands to its end. */
+static void check_walk(struct store_iter *iter, bool backward, const char *keys)
+{
+    struct buf got;
+    buf_init(&got, 1 << 20);
+    while (iter_valid(iter)) {
+        buf_append_slice(&got, iter_key(iter));
+        if (backward) {
+            iter_prev(iter);
+        } else {
+            iter_next(iter);
+        }
+    }
+    CHECK_EQ(iter_status(iter), STATUS_OK);
+    CHECK_BYTES(buf_slice(&got), keys);
+    buf_deinit(&got);
+}
+
+static void check_turns(struct store_iter *iter)
+{
+    iter_seek(iter, slice_str("d"));
+    iter_prev(iter);
+    CHECK_BYTES(iter_key(iter), "c");
+    iter_prev(iter);
+    CHECK_BYTES(iter_key(iter), "b");
+    iter_next(iter);
+    CHECK_BYTES(iter_key(iter), "c");
+    iter_next(iter);
+    CHECK_BYTES(iter_key(iter), "d");
+    CHECK_BYTES(iter_value(iter), "2");
+    iter_next(iter);
+    CHECK_BYTES(iter_key(iter), "h");
+    iter_prev(iter);
+    CHECK_BYTES(iter_key(iter), "d");
+    iter_seek_last(iter);
+    iter_next(iter);
+    CHECK(!iter_valid(iter));
+    iter_seek(iter, slice_str("b"));
+    iter_prev(iter);
+    CHECK(!iter_valid(iter));
+}
+
+void engine_case_walks_backward(const char *folder)
+{
+    struct store *store = open_store(folder);
+    struct txn *txn = txn_new(store);
+    for (const char *key = "abdefgh"; *key != '\0'; key++) {
+        txn_put(txn, STORE_DATA, slice_of(key, 1), slice_str("1"));
+    }
+    put(txn, STORE_LOCAL, "c", "of the other family");
+    CHECK_EQ(txn_commit(txn), STATUS_OK);
+    txn_delete_range(txn, STORE_DATA, slice_str("e"), slice_str("g"));
+    txn_delete(txn, STORE_DATA, slice_str("g"));
+    put(txn, STORE_DATA, "c", "2");
+    put(txn, STORE_DATA, "d", "2");
+    put(txn, STORE_DATA, "i", "2");
+    struct store_iter *iter = iter_open(txn, STORE_DATA, slice_str("b"), slice_str("i"));
+    iter_seek_last(iter);
+    check_walk(iter, true, "hdcb");
+    iter_seek_for_prev(iter, slice_str("z"));
+    check_walk(iter, true, "hdcb");
+    iter_seek_for_prev(iter, slice_str("g"));
+    check_walk(iter, true, "dcb");
+    iter_seek_for_prev(iter, slice_str("c"));
+    check_walk(iter, true, "cb");
+    iter_seek_for_prev(iter, slice_str("a"));
+    CHECK(!iter_valid(iter));
+    iter_seek(iter, slice_str("a"));
+    check_walk(iter, false, "bcdh");
+    check_turns(iter);
+    iter_close(iter);
+    iter = iter_open(txn, STORE_DATA, slice_str("b"), slice_str("i"));
+    iter_prev(iter);
+    CHECK(!iter_valid(iter));
+    iter_close(iter);
+    iter = iter_open(txn, STORE_DATA, slice_str("e"), slice_str("g"));
+    iter_seek_last(iter);
+    CHECK(!iter_valid(iter));
+    iter_close(iter);
+    txn_free(txn);
+    store_close(store);
+}
+
 void engine_case_views(const char *folder)
 {
     struct store *store = open_store(folder);
@@ -345,99 +426,4 @@ void engine_case_exports_and_ingests(const char *folder)
     txn_free(txn);
     store_close(from);
     free(files);
-}
-
-/* A plain array of what should be there. */
-enum { MODEL_KEYS = 64, MODEL_STEPS = 4000 };
-
-struct model {
-    int value[MODEL_KEYS]; /* -1: not there. */
-};
-
-static void model_key(int n, char key[16])
-{
-    (void)snprintf(key, 16, "%03d", n);
-}
-
-static void check_model(struct txn *txn, const struct model *model, uint64_t seed)
-{
-    int n = 0;
-    struct store_iter *iter = iter_open(txn, STORE_DATA, slice_str("0"), slice_str("9"));
-    for (; iter_valid(iter); iter_next(iter), n++) {
-        while (n < MODEL_KEYS && model->value[n] < 0) {
-            n++;
-        }
-        char key[16];
-        char value[16];
-        model_key(n, key);
-        (void)snprintf(value, sizeof(value), "%d", n < MODEL_KEYS ? model->value[n] : -1);
-        if (!slice_equal(iter_key(iter), slice_str(key)) ||
-            !slice_equal(iter_value(iter), slice_str(value))) {
-            fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
-        }
-        CHECK_BYTES(iter_key(iter), key);
-        CHECK_BYTES(iter_value(iter), value);
-    }
-    iter_close(iter);
-    while (n < MODEL_KEYS && model->value[n] < 0) {
-        n++;
-    }
-    CHECK_EQ(n, MODEL_KEYS);
-    for (n = 0; n < MODEL_KEYS; n += 7) {
-        char key[16];
-        char value[16];
-        model_key(n, key);
-        (void)snprintf(value, sizeof(value), "%d", model->value[n]);
-        check_row(txn, STORE_DATA, key, model->value[n] < 0 ? NULL : value);
-    }
-}
-
-static void random_step(struct txn *txn, struct model *model, struct rand *rand, int step)
-{
-    char key[16];
-    char to[16];
-    int n = (int)rand_below(rand, MODEL_KEYS);
-    model_key(n, key);
-    uint64_t kind = rand_below(rand, 20);
-    if (kind == 0) {
-        int end = n + (int)rand_below(rand, 10);
-        model_key(end, to);
-        txn_delete_range(txn, STORE_DATA, slice_str(key), slice_str(to));
-        for (; n < end && n < MODEL_KEYS; n++) {
-            model->value[n] = -1;
-        }
-    } else if (kind < 6) {
-        txn_delete(txn, STORE_DATA, slice_str(key));
-        model->value[n] = -1;
-    } else {
-        char value[16];
-        (void)snprintf(value, sizeof(value), "%d", step);
-        txn_put(txn, STORE_DATA, slice_str(key), slice_str(value));
-        model->value[n] = step;
-    }
-}
-
-void engine_case_random(const char *folder, uint64_t seed)
-{
-    struct rand rand;
-    rand_init(&rand, seed);
-    struct store *store = open_store(folder);
-    struct txn *txn = txn_new(store);
-    struct model model;
-    memset(model.value, 0xFF, sizeof(model.value));
-    for (int step = 0; step < MODEL_STEPS; step++) {
-        random_step(txn, &model, &rand, step);
-        if (rand_below(&rand, 10) == 0) {
-            CHECK_EQ(txn_commit(txn), STATUS_OK);
-        }
-        if (rand_below(&rand, 40) == 0) {
-            check_model(txn, &model, seed);
-        }
-        if (rand_below(&rand, 500) == 0) {
-            CHECK_EQ(store_flush(store), STATUS_OK);
-        }
-    }
-    check_model(txn, &model, seed);
-    txn_free(txn);
-    store_close(store);
 }

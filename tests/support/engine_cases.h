@@ -10,8 +10,8 @@ void engine_case_commits_and_reopens(const char *folder);
 void engine_case_forgets_unflushed(const char *folder);
 void engine_case_deletes_ranges(const char *folder);
 void engine_case_iterates(const char *folder);
+void engine_case_walks_backward(const char *folder);
 void engine_case_views(const char *folder);
 void engine_case_exports_and_ingests(const char *folder);
-void engine_case_random(const char *folder, uint64_t seed);
 
 #endif

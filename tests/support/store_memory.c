@@ -59,8 +59,9 @@ struct engine_batch {
 
 struct engine_iter {
     enum store_family family;
-    struct pages *pages;
+    struct pages *pages; /* NULL: the store is dead. */
     struct pages_at at;
+    bool valid; /* at is a row within the bounds. */
     struct buf lower;
     struct buf upper;
     struct buf key;
@@ -471,6 +472,23 @@ void engine_iter_free(struct engine_iter *iter)
     free(iter);
 }
 
+static void check_bounds(struct engine_iter *iter)
+{
+    const struct pages_row *row = pages_row_at(iter->pages, iter->at);
+    iter->valid = row != NULL && overlay_compare(pages_key(row), buf_slice(&iter->lower)) >= 0 &&
+                  overlay_compare(pages_key(row), buf_slice(&iter->upper)) < 0;
+}
+
+/* To the row before the place, which is a row or behind the last. */
+static void step_back(struct engine_iter *iter)
+{
+    iter->valid = false;
+    if (iter->at.page > 0 || iter->at.row > 0) {
+        iter->at = pages_before(iter->pages, iter->at);
+        check_bounds(iter);
+    }
+}
+
 void engine_iter_seek(struct engine_iter *iter, struct slice key)
 {
     if (iter->pages == NULL) {
@@ -482,17 +500,54 @@ void engine_iter_seek(struct engine_iter *iter, struct slice key)
         from = buf_slice(&iter->lower);
     }
     iter->at = pages_seek(iter->pages, from);
+    check_bounds(iter);
+}
+
+void engine_iter_seek_last(struct engine_iter *iter)
+{
+    if (iter->pages == NULL) {
+        return;
+    }
+    iter->at = pages_seek(iter->pages, buf_slice(&iter->upper));
+    step_back(iter);
+}
+
+void engine_iter_seek_for_prev(struct engine_iter *iter, struct slice key)
+{
+    if (iter->pages == NULL) {
+        return;
+    }
+    set_key(&iter->key, iter->family, key);
+    struct slice target = buf_slice(&iter->key);
+    if (overlay_compare(target, buf_slice(&iter->upper)) >= 0) {
+        engine_iter_seek_last(iter);
+        return;
+    }
+    iter->at = pages_seek(iter->pages, target);
+    const struct pages_row *row = pages_row_at(iter->pages, iter->at);
+    if (row != NULL && slice_equal(pages_key(row), target)) {
+        check_bounds(iter);
+    } else {
+        step_back(iter);
+    }
 }
 
 void engine_iter_next(struct engine_iter *iter)
 {
+    assert(iter->valid);
     iter->at = pages_after(iter->pages, iter->at);
+    check_bounds(iter);
+}
+
+void engine_iter_prev(struct engine_iter *iter)
+{
+    assert(iter->valid);
+    step_back(iter);
 }
 
 bool engine_iter_valid(const struct engine_iter *iter)
 {
-    const struct pages_row *row = iter->pages == NULL ? NULL : pages_row_at(iter->pages, iter->at);
-    return row != NULL && overlay_compare(pages_key(row), buf_slice(&iter->upper)) < 0;
+    return iter->valid;
 }
 
 struct slice engine_iter_key(const struct engine_iter *iter)

@@ -258,6 +258,18 @@ struct pages_at pages_after(const struct pages *pages, struct pages_at at)
     return normal(pages, at);
 }
 
+struct pages_at pages_before(const struct pages *pages, struct pages_at at)
+{
+    if (at.row > 0) {
+        at.row--;
+        return at;
+    }
+    assert(at.page > 0);
+    at.page--;
+    at.row = pages->pages[at.page]->count - 1;
+    return at;
+}
+
 const struct pages_row *pages_row_at(const struct pages *pages, struct pages_at at)
 {
     return at.page < pages->count ? pages->pages[at.page]->rows[at.row] : NULL;

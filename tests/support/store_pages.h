@@ -48,6 +48,8 @@ void pages_delete(struct pages *pages, struct slice key);
 /* The first row with a key >= key. */
 struct pages_at pages_seek(const struct pages *pages, struct slice key);
 struct pages_at pages_after(const struct pages *pages, struct pages_at at);
+/* at may be behind the last row, not at the first. */
+struct pages_at pages_before(const struct pages *pages, struct pages_at at);
 /* NULL behind the last. */
 const struct pages_row *pages_row_at(const struct pages *pages, struct pages_at at);
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "tests/support/engine_cases.h"
+#include "tests/support/engine_model.h"
 #include "tests/support/test.h"
 
 /* The folders lie where the test is started, and are kept for a look after a failure. */
@@ -40,6 +41,11 @@ TEST(store_iter, merges_own_rows)
     run(engine_case_iterates);
 }
 
+TEST(store_iter, walks_backward_and_turns)
+{
+    run(engine_case_walks_backward);
+}
+
 TEST(txn_view, sees_one_moment)
 {
     run(engine_case_views);
@@ -55,7 +61,7 @@ static void random_case(const char *folder)
     for (uint64_t seed = 1; seed <= 10; seed++) {
         char path[64];
         (void)snprintf(path, sizeof(path), "%s/%llu", folder, (unsigned long long)seed);
-        engine_case_random(path, seed);
+        engine_model_run(path, seed);
     }
 }
 
