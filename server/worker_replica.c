@@ -333,12 +333,12 @@ static void delete_rows(struct worker *worker, const struct shard_state *state)
     buf_init(&to, 64);
     if (desc->id != SHARD_META) {
         machine_range(scope, STORE_DATA, &from, &to);
-        txn_delete_range(worker->txn, STORE_DATA, buf_slice(&from), buf_slice(&to));
+        txn_disown_range(worker->txn, STORE_DATA, buf_slice(&from), buf_slice(&to));
     }
     buf_clear(&from);
     buf_clear(&to);
     machine_range(scope, STORE_LOCAL, &from, &to);
-    txn_delete_range(worker->txn, STORE_LOCAL, buf_slice(&from), buf_slice(&to));
+    txn_disown_range(worker->txn, STORE_LOCAL, buf_slice(&from), buf_slice(&to));
     buf_clear(&from);
     shard_state_key(desc->id, &from);
     txn_delete(worker->txn, STORE_LOCAL, buf_slice(&from));

@@ -59,11 +59,21 @@ struct slice engine_iter_key(const struct engine_iter *iter);
 struct slice engine_iter_value(const struct engine_iter *iter);
 MUST_USE enum status engine_iter_status(const struct engine_iter *iter);
 
+/* Iterators of a txn: those that are open are counted, those that are closed kept for the next. */
+struct iter_shelf {
+    struct store_iter *idle; /* A chain. */
+    size_t idle_count;
+    size_t open_count;
+};
+/* From iter.c, for txn.c. None is open. */
+void engine_shelf_clear(struct iter_shelf *shelf);
+
 /* From txn.c, for iter.c and store_export(). */
 struct overlay;
 struct store *engine_txn_store(const struct txn *txn);
 struct engine_reader *engine_txn_reader(const struct txn *txn);
 /* NULL for a view. */
-const struct overlay *engine_txn_overlay(const struct txn *txn);
+struct overlay *engine_txn_overlay(struct txn *txn);
+struct iter_shelf *engine_txn_shelf(struct txn *txn);
 
 #endif

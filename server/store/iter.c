@@ -4,51 +4,42 @@
 #include "server/store/engine.h"
 #include "server/store/overlay.h"
 
+enum { IDLE_MAX = 8 };
+
 /* Merges two sorted sequences: the txn's own dirty rows and the engine's. An own row hides the
  * engine's of the same key; a deleted range hides the engine's rows in it. Both sides stand at
  * their next row in the direction of the walk; one of them, or both, is the current one. */
 struct store_iter {
+    struct store_iter *next; /* Of the idle ones. */
+    struct iter_shelf *shelf;
     enum store_family family;
     bool backward;
     enum { UNPLACED, AT_END, AT_ROW, AT_ENGINE } place;
-    enum status status;            /* The first failure of the engine. */
-    const struct overlay *overlay; /* NULL: only the engine's rows. */
-    const struct overlay_row **rows;
-    size_t row_count;
-    size_t row_at; /* Of the next row; of the one behind it if the walk goes backward. */
+    enum status status;              /* The first failure of the engine. */
+    const struct range_set *deleted; /* NULL: only the engine's rows. */
+    const struct row_tree *rows;     /* As deleted. */
+    const struct overlay_row *row;   /* NULL: no more within the bounds. */
     struct engine_iter *engine;
     struct buf lower;
+    struct buf upper;
     struct buf key; /* Where the walk turned. */
 };
 
-static const struct overlay_row *row_here(const struct store_iter *iter)
+/* The own row, or none if it lies beyond the bound of this direction. */
+static void set_row(struct store_iter *iter, const struct overlay_row *row)
 {
-    if (iter->backward) {
-        return iter->row_at > 0 ? iter->rows[iter->row_at - 1] : NULL;
+    bool within = row != NULL;
+    if (within && iter->backward) {
+        within = overlay_compare(overlay_row_key(row), buf_slice(&iter->lower)) >= 0;
+    } else if (within) {
+        within = overlay_compare(overlay_row_key(row), buf_slice(&iter->upper)) < 0;
     }
-    return iter->row_at < iter->row_count ? iter->rows[iter->row_at] : NULL;
-}
-
-/* Index of the first row with a key >= key, or > key. */
-static size_t row_from(const struct store_iter *iter, struct slice key, bool behind)
-{
-    size_t low = 0;
-    size_t high = iter->row_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = overlay_compare(overlay_row_key(iter->rows[middle]), key);
-        if (order < 0 || (order == 0 && behind)) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
+    iter->row = within ? row : NULL;
 }
 
 static void step_row(struct store_iter *iter)
 {
-    iter->row_at = iter->backward ? iter->row_at - 1 : iter->row_at + 1;
+    set_row(iter, iter->backward ? row_tree_prev(iter->row) : row_tree_next(iter->row));
 }
 
 static void step_engine(struct store_iter *iter)
@@ -76,35 +67,29 @@ static void pass_engine(struct store_iter *iter, struct slice key)
 /* Moves the engine's side behind the deleted range that covers its key, if one does. */
 static bool skip_range(struct store_iter *iter)
 {
-    for (size_t i = 0; i < iter->overlay->range_count; i++) {
-        const struct overlay_range *range = &iter->overlay->ranges[i];
-        struct slice key = engine_iter_key(iter->engine);
-        if (range->family != (uint8_t)iter->family ||
-            overlay_compare(overlay_range_from(range), key) > 0 ||
-            overlay_compare(key, overlay_range_to(range)) >= 0) {
-            continue;
-        }
-        if (iter->backward) {
-            pass_engine(iter, overlay_range_from(range));
-        } else {
-            engine_iter_seek(iter->engine, overlay_range_to(range));
-        }
-        return true;
+    const struct range *range = range_set_find(iter->deleted, engine_iter_key(iter->engine));
+    if (range == NULL) {
+        return false;
     }
-    return false;
+    if (iter->backward) {
+        pass_engine(iter, range_from(range));
+    } else {
+        engine_iter_seek(iter->engine, range_to(range));
+    }
+    return true;
 }
 
 /* One step towards a row that is visible; false when there is nothing more to decide. */
 static bool resolve(struct store_iter *iter)
 {
     bool engine = engine_iter_valid(iter->engine);
-    if (engine && iter->overlay != NULL && skip_range(iter)) {
+    if (engine && iter->deleted != NULL && skip_range(iter)) {
         return true;
     }
     if (!engine && iter->status == STATUS_OK) {
         iter->status = engine_iter_status(iter->engine);
     }
-    const struct overlay_row *row = row_here(iter);
+    const struct overlay_row *row = iter->row;
     if (row == NULL) {
         iter->place = engine ? AT_ENGINE : AT_END;
         return false;
@@ -132,47 +117,100 @@ static void settle(struct store_iter *iter)
     }
 }
 
+static struct store_iter *take_idle(struct iter_shelf *shelf)
+{
+    struct store_iter *iter = shelf->idle;
+    if (iter != NULL) {
+        shelf->idle = iter->next;
+        shelf->idle_count--;
+        return iter;
+    }
+    iter = calloc(1, sizeof(*iter));
+    assert(iter != NULL);
+    buf_init(&iter->key, SIZE_MAX / 2);
+    buf_init(&iter->lower, SIZE_MAX / 2);
+    buf_init(&iter->upper, SIZE_MAX / 2);
+    return iter;
+}
+
+static void free_iter(struct store_iter *iter)
+{
+    buf_deinit(&iter->key);
+    buf_deinit(&iter->lower);
+    buf_deinit(&iter->upper);
+    free(iter);
+}
+
+void engine_shelf_clear(struct iter_shelf *shelf)
+{
+    assert(shelf->open_count == 0);
+    while (shelf->idle != NULL) {
+        free_iter(take_idle(shelf));
+    }
+}
+
 struct store_iter *iter_open(struct txn *txn,
                              enum store_family family,
                              struct slice lower,
                              struct slice upper)
 {
     assert(family < STORE_FAMILY_COUNT);
-    struct store_iter *iter = calloc(1, sizeof(*iter));
-    assert(iter != NULL);
+    struct iter_shelf *shelf = engine_txn_shelf(txn);
+    struct store_iter *iter = take_idle(shelf);
+    struct overlay *overlay = engine_txn_overlay(txn);
+    shelf->open_count++;
+    iter->shelf = shelf;
     iter->family = family;
-    iter->overlay = engine_txn_overlay(txn);
-    if (iter->overlay != NULL) {
-        iter->rows = overlay_collect(iter->overlay, family, lower, upper, &iter->row_count);
-    }
+    iter->place = UNPLACED;
+    iter->status = STATUS_OK;
+    iter->row = NULL;
+    iter->rows = overlay == NULL ? NULL : overlay_ordered(overlay, family);
+    iter->deleted = overlay == NULL ? NULL : &overlay->families[family].deleted;
     iter->engine = engine_iter_new(engine_txn_reader(txn), family, lower, upper);
-    buf_init(&iter->key, SIZE_MAX / 2);
-    buf_init(&iter->lower, SIZE_MAX / 2);
+    buf_clear(&iter->lower);
     buf_append_slice(&iter->lower, lower);
+    buf_clear(&iter->upper);
+    buf_append_slice(&iter->upper, upper);
     return iter;
 }
 
 void iter_close(struct store_iter *iter)
 {
+    struct iter_shelf *shelf = iter->shelf;
     engine_iter_free(iter->engine);
-    buf_deinit(&iter->key);
-    buf_deinit(&iter->lower);
-    free(iter->rows);
-    free(iter);
+    assert(shelf->open_count > 0);
+    shelf->open_count--;
+    if (shelf->idle_count == IDLE_MAX) {
+        free_iter(iter);
+        return;
+    }
+    iter->next = shelf->idle;
+    shelf->idle = iter;
+    shelf->idle_count++;
 }
 
 void iter_seek(struct store_iter *iter, struct slice key)
 {
     iter->backward = false;
-    iter->row_at = row_from(iter, key, false);
+    if (iter->rows != NULL) {
+        struct slice lower = buf_slice(&iter->lower);
+        bool below = overlay_compare(key, lower) < 0;
+        set_row(iter, row_tree_first(iter->rows, below ? lower : key));
+    }
     engine_iter_seek(iter->engine, key);
     settle(iter);
 }
 
 void iter_seek_for_prev(struct store_iter *iter, struct slice key)
 {
+    if (overlay_compare(key, buf_slice(&iter->upper)) >= 0) {
+        iter_seek_last(iter);
+        return;
+    }
     iter->backward = true;
-    iter->row_at = row_from(iter, key, true);
+    if (iter->rows != NULL) {
+        set_row(iter, row_tree_last(iter->rows, key));
+    }
     engine_iter_seek_for_prev(iter->engine, key);
     settle(iter);
 }
@@ -180,7 +218,9 @@ void iter_seek_for_prev(struct store_iter *iter, struct slice key)
 void iter_seek_last(struct store_iter *iter)
 {
     iter->backward = true;
-    iter->row_at = iter->row_count;
+    if (iter->rows != NULL) {
+        set_row(iter, row_tree_before(iter->rows, buf_slice(&iter->upper)));
+    }
     engine_iter_seek_last(iter->engine);
     settle(iter);
 }
@@ -203,7 +243,10 @@ static void move(struct store_iter *iter, bool backward)
         buf_clear(&iter->key);
         buf_append_slice(&iter->key, iter_key(iter));
         iter->backward = backward;
-        iter->row_at = row_from(iter, buf_slice(&iter->key), !backward);
+        if (iter->rows != NULL) {
+            set_row(iter, backward ? row_tree_before(iter->rows, buf_slice(&iter->key))
+                                   : row_tree_after(iter->rows, buf_slice(&iter->key)));
+        }
         pass_engine(iter, buf_slice(&iter->key));
     } else if (iter->place == AT_ROW) {
         step_row(iter);
@@ -233,15 +276,14 @@ struct slice iter_key(struct store_iter *iter)
 {
     place_first(iter);
     assert(iter->place != AT_END);
-    return iter->place == AT_ROW ? overlay_row_key(row_here(iter)) : engine_iter_key(iter->engine);
+    return iter->place == AT_ROW ? overlay_row_key(iter->row) : engine_iter_key(iter->engine);
 }
 
 struct slice iter_value(struct store_iter *iter)
 {
     place_first(iter);
     assert(iter->place != AT_END);
-    return iter->place == AT_ROW ? overlay_row_value(row_here(iter))
-                                 : engine_iter_value(iter->engine);
+    return iter->place == AT_ROW ? overlay_row_value(iter->row) : engine_iter_value(iter->engine);
 }
 
 enum status iter_status(struct store_iter *iter)

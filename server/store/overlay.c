@@ -8,26 +8,23 @@
 enum {
     BUCKET_COUNT_MIN = 1024,
     CLEAN_VALUE_SIZE_MAX = 64 * 1024,
-    CLOCK_STEPS_MAX = 64, /* Per insertion: dirty rows may be all there is. */
+    CLOCK_STEPS_MAX = 64, /* Per insertion. */
+    SWEEP_SHARE = 1024,   /* A range delete visits one in so many rows. */
 };
-
-int overlay_compare(struct slice a, struct slice b)
-{
-    size_t len = a.len < b.len ? a.len : b.len;
-    int order = len == 0 ? 0 : memcmp(a.data, b.data, len);
-    if (order != 0) {
-        return order;
-    }
-    return a.len < b.len ? -1 : a.len > b.len;
-}
 
 void overlay_init(struct overlay *overlay, size_t size_max)
 {
     *overlay = (struct overlay){.size_max = size_max, .bucket_count = BUCKET_COUNT_MIN};
     overlay->buckets = calloc(overlay->bucket_count, sizeof(*overlay->buckets));
     assert(overlay->buckets != NULL);
-    list_init(&overlay->ring);
-    list_init(&overlay->dirty);
+    list_init(&overlay->clean);
+    list_init(&overlay->saved);
+    for (int family = 0; family < STORE_FAMILY_COUNT; family++) {
+        for (int kind = 0; kind < 4; kind++) {
+            list_init(&overlay->families[family].dirty[kind / 2][kind % 2]);
+        }
+    }
+    buf_init(&overlay->undo_keys, SIZE_MAX / 2);
 }
 
 static size_t row_size(const struct overlay_row *row)
@@ -35,19 +32,29 @@ static size_t row_size(const struct overlay_row *row)
     return sizeof(*row) + row->key_len + row->value_size;
 }
 
-static struct overlay_row *ring_row(struct list *node)
+/* NULL if the list is empty. */
+static struct overlay_row *front(const struct list *list)
 {
-    return list_entry(node, struct overlay_row, ring);
+    return list_empty(list) ? NULL : list_entry(list->next, struct overlay_row, list);
 }
 
-static struct overlay_row *dirty_row(struct list *node)
+static struct overlay_family *family_of(struct overlay *overlay, const struct overlay_row *row)
 {
-    return list_entry(node, struct overlay_row, dirty);
+    return &overlay->families[row->family];
 }
 
-static struct overlay_row **bucket_of(const struct overlay *overlay, uint64_t hash)
+static struct overlay_row **bucket_of(const struct overlay *overlay, uint32_t hash)
 {
     return &overlay->buckets[hash & (overlay->bucket_count - 1)];
+}
+
+static void chain(struct overlay *overlay, struct overlay_row *row)
+{
+    struct overlay_row **bucket = bucket_of(overlay, row->hash);
+    row->chain = *bucket;
+    *bucket = row;
+    overlay->count++;
+    overlay->size += row_size(row);
 }
 
 static void unchain(struct overlay *overlay, struct overlay_row *row)
@@ -58,60 +65,113 @@ static void unchain(struct overlay *overlay, struct overlay_row *row)
         at = &(*at)->chain;
     }
     *at = row->chain;
+    overlay->count--;
+    assert(overlay->size >= row_size(row));
+    overlay->size -= row_size(row);
 }
 
+/* The row is in no list. */
+static void mark_dirty(struct overlay *overlay, struct overlay_row *row)
+{
+    struct overlay_family *family = family_of(overlay, row);
+    row->dirty = true;
+    row->ordered = false;
+    row->touched = overlay->marked;
+    list_push_back(&family->dirty[row->touched][0], &row->list);
+    family->dirty_count++;
+    overlay->dirty_size += row_size(row);
+}
+
+/* Leaves the row in no list. */
 static void unmark_dirty(struct overlay *overlay, struct overlay_row *row)
 {
-    if (list_empty(&row->dirty)) {
-        return;
-    }
-    assert(overlay->dirty_count > 0);
+    struct overlay_family *family = family_of(overlay, row);
+    assert(row->dirty);
+    assert(family->dirty_count > 0);
     assert(overlay->dirty_size >= row_size(row));
-    list_remove(&row->dirty);
-    overlay->dirty_count--;
+    if (row->ordered) {
+        row_tree_remove(&family->tree, row);
+        row->ordered = false;
+    }
+    list_remove(&row->list);
+    row->dirty = false;
+    row->touched = false;
+    family->dirty_count--;
     overlay->dirty_size -= row_size(row);
+}
+
+static void make_clean(struct overlay *overlay, struct overlay_row *row)
+{
+    row->stamp = overlay->stamp;
+    list_push_back(&overlay->clean, &row->list);
+}
+
+/* Takes the row out of everything. */
+static void detach(struct overlay *overlay, struct overlay_row *row)
+{
+    unchain(overlay, row);
+    if (row->dirty) {
+        unmark_dirty(overlay, row);
+    } else {
+        list_remove(&row->list);
+    }
 }
 
 static void drop(struct overlay *overlay, struct overlay_row *row)
 {
-    unchain(overlay, row);
-    list_remove(&row->ring);
-    unmark_dirty(overlay, row);
-    overlay->count--;
-    assert(overlay->size >= row_size(row));
-    overlay->size -= row_size(row);
+    detach(overlay, row);
     free(row);
 }
 
-static void clear_ranges(struct overlay *overlay)
+static void drop_all(struct overlay *overlay, struct list *rows)
 {
-    for (size_t i = 0; i < overlay->range_count; i++) {
-        free(overlay->ranges[i].from);
+    for (struct overlay_row *row; (row = front(rows)) != NULL;) {
+        drop(overlay, row);
     }
-    overlay->range_count = 0;
+}
+
+/* Forgets what a rollback would need. */
+static void clear_undo(struct overlay *overlay)
+{
+    for (struct list *at; (at = list_pop_front(&overlay->saved)) != NULL;) {
+        free(list_entry(at, struct overlay_row, list));
+    }
+    range_set_clear(&overlay->replaced);
+    buf_clear(&overlay->undo_keys);
+    overlay->undo_count = 0;
+    overlay->marked = false;
 }
 
 void overlay_deinit(struct overlay *overlay)
 {
-    while (!list_empty(&overlay->ring)) {
-        drop(overlay, ring_row(overlay->ring.next));
+    clear_undo(overlay);
+    drop_all(overlay, &overlay->clean);
+    for (int i = 0; i < STORE_FAMILY_COUNT; i++) {
+        struct overlay_family *family = &overlay->families[i];
+        for (int kind = 0; kind < 4; kind++) {
+            drop_all(overlay, &family->dirty[kind / 2][kind % 2]);
+        }
+        assert(family->dirty_count == 0 && family->tree.root == NULL);
+        range_set_deinit(&family->deleted);
+        range_set_deinit(&family->stale);
     }
-    assert(overlay->count == 0 && overlay->size == 0);
-    clear_ranges(overlay);
-    free(overlay->ranges);
+    assert(overlay->count == 0 && overlay->size == 0 && overlay->dirty_size == 0);
+    range_set_deinit(&overlay->replaced);
+    buf_deinit(&overlay->undo_keys);
+    free(overlay->undo);
     free(overlay->buckets);
     *overlay = (struct overlay){0};
 }
 
-static uint64_t hash_of(enum store_family family, struct slice key)
+static uint32_t hash_of(enum store_family family, struct slice key)
 {
-    return hash_bytes_seeded(key, (uint64_t)family);
+    return (uint32_t)hash_bytes_seeded(key, (uint64_t)family);
 }
 
 static struct overlay_row *find(const struct overlay *overlay,
                                 enum store_family family,
                                 struct slice key,
-                                uint64_t hash)
+                                uint32_t hash)
 {
     struct overlay_row *row = *bucket_of(overlay, hash);
     while (row != NULL && (row->hash != hash || row->family != (uint8_t)family ||
@@ -121,34 +181,37 @@ static struct overlay_row *find(const struct overlay *overlay,
     return row;
 }
 
+/* False, and the row is dropped, if it is clean and a range that was deleted later covers it. */
+static bool renew(struct overlay *overlay, struct overlay_row *row)
+{
+    if (row->dirty || row->stamp == overlay->stamp) {
+        return true;
+    }
+    const struct range *range =
+        range_set_find(&family_of(overlay, row)->stale, overlay_row_key(row));
+    if (range != NULL && range->stamp > row->stamp) {
+        drop(overlay, row);
+        return false;
+    }
+    row->stamp = overlay->stamp;
+    return true;
+}
+
 const struct overlay_row *overlay_find(struct overlay *overlay,
                                        enum store_family family,
                                        struct slice key)
 {
     struct overlay_row *row = find(overlay, family, key, hash_of(family, key));
-    if (row != NULL) {
-        row->referenced = true;
+    if (row == NULL || !renew(overlay, row)) {
+        return NULL;
     }
+    row->referenced = true;
     return row;
-}
-
-static bool range_covers(const struct overlay_range *range,
-                         enum store_family family,
-                         struct slice key)
-{
-    return range->family == (uint8_t)family &&
-           overlay_compare(overlay_range_from(range), key) <= 0 &&
-           overlay_compare(key, overlay_range_to(range)) < 0;
 }
 
 bool overlay_covers(const struct overlay *overlay, enum store_family family, struct slice key)
 {
-    for (size_t i = 0; i < overlay->range_count; i++) {
-        if (range_covers(&overlay->ranges[i], family, key)) {
-            return true;
-        }
-    }
-    return false;
+    return range_set_find(&overlay->families[family].deleted, key) != NULL;
 }
 
 static void grow(struct overlay *overlay)
@@ -171,27 +234,35 @@ static void grow(struct overlay *overlay)
     free(old);
 }
 
+/* Moves the hand over a row that stays. */
+static void pass(struct overlay *overlay, struct overlay_row *row)
+{
+    list_remove(&row->list);
+    list_push_back(&overlay->clean, &row->list);
+}
+
 static void evict(struct overlay *overlay)
 {
     for (int i = 0; i < CLOCK_STEPS_MAX && overlay->size > overlay->size_max; i++) {
-        if (list_empty(&overlay->ring)) {
+        struct overlay_row *row = front(&overlay->clean);
+        if (row == NULL) {
             return;
         }
-        struct overlay_row *row = ring_row(overlay->ring.next);
-        if (list_empty(&row->dirty) && !row->referenced) {
+        overlay->sweep_left -= overlay->sweep_left > 0;
+        if (!row->referenced) {
             drop(overlay, row);
-            continue;
+        } else if (renew(overlay, row)) {
+            row->referenced = false;
+            pass(overlay, row);
         }
-        row->referenced = false;
-        list_remove(&row->ring);
-        list_push_back(&overlay->ring, &row->ring);
     }
 }
 
+/* In no list yet. */
 static struct overlay_row *add(struct overlay *overlay,
                                enum store_family family,
                                struct slice key,
-                               uint64_t hash,
+                               uint32_t hash,
                                size_t value_size)
 {
     assert(key.len <= UINT32_MAX && value_size <= UINT32_MAX);
@@ -208,13 +279,7 @@ static struct overlay_row *add(struct overlay *overlay,
     if (key.len > 0) {
         memcpy(row->bytes, key.data, key.len);
     }
-    struct overlay_row **bucket = bucket_of(overlay, hash);
-    row->chain = *bucket;
-    *bucket = row;
-    list_init(&row->dirty);
-    list_push_back(&overlay->ring, &row->ring);
-    overlay->count++;
-    overlay->size += row_size(row);
+    chain(overlay, row);
     return row;
 }
 
@@ -228,13 +293,38 @@ static void set_value(struct overlay_row *row, struct slice value)
     }
 }
 
-static void mark_dirty(struct overlay *overlay, struct overlay_row *row)
+/* Keeps a row that was dirty at the mark for the rollback. */
+static void save(struct overlay *overlay, struct overlay_row *row)
 {
-    if (list_empty(&row->dirty)) {
-        list_push_back(&overlay->dirty, &row->dirty);
-        overlay->dirty_count++;
-        overlay->dirty_size += row_size(row);
+    detach(overlay, row);
+    list_push_back(&overlay->saved, &row->list);
+}
+
+/* The dirty row of the key, with room for value_size bytes: the caller writes the value. */
+static struct overlay_row *write_row(struct overlay *overlay,
+                                     enum store_family family,
+                                     struct slice key,
+                                     size_t value_size)
+{
+    uint32_t hash = hash_of(family, key);
+    struct overlay_row *row = find(overlay, family, key, hash);
+    bool grown = row != NULL && row->value_size < value_size;
+    if (row != NULL && overlay->marked && row->dirty && !row->touched) {
+        save(overlay, row);
+        row = NULL;
+    } else if (grown) {
+        drop(overlay, row);
+        row = NULL;
+    } else if (row != NULL && !row->dirty) {
+        list_remove(&row->list);
+        mark_dirty(overlay, row);
     }
+    if (row == NULL) {
+        /* A value that grew once will grow again. */
+        row = add(overlay, family, key, hash, value_size + (grown ? value_size / 2 : 0));
+        mark_dirty(overlay, row);
+    }
+    return row;
 }
 
 void overlay_put(struct overlay *overlay,
@@ -242,31 +332,56 @@ void overlay_put(struct overlay *overlay,
                  struct slice key,
                  struct slice value)
 {
-    uint64_t hash = hash_of(family, key);
-    struct overlay_row *row = find(overlay, family, key, hash);
-    bool grown = row != NULL && row->value_size < value.len;
-    if (grown) {
-        drop(overlay, row);
-        row = NULL;
-    }
-    if (row == NULL) {
-        /* A value that grew once will grow again. */
-        row = add(overlay, family, key, hash, value.len + (grown ? value.len / 2 : 0));
-    }
-    set_value(row, value);
-    mark_dirty(overlay, row);
+    set_value(write_row(overlay, family, key, value.len), value);
 }
 
 void overlay_delete(struct overlay *overlay, enum store_family family, struct slice key)
 {
-    uint64_t hash = hash_of(family, key);
-    struct overlay_row *row = find(overlay, family, key, hash);
-    if (row == NULL) {
-        row = add(overlay, family, key, hash, 0);
-    }
+    struct overlay_row *row = write_row(overlay, family, key, 0);
     row->present = false;
     row->value_len = 0;
-    mark_dirty(overlay, row);
+}
+
+/* Clean rows prove themselves, a share of all at each call; when all have, ranges that are older
+ * than the first proof say nothing any more. */
+static void sweep(struct overlay *overlay)
+{
+    if (overlay->sweep_left == 0) {
+        for (int i = 0; i < STORE_FAMILY_COUNT; i++) {
+            range_set_prune(&overlay->families[i].stale, overlay->sweep_stamp);
+        }
+        overlay->sweep_stamp = overlay->stamp;
+        overlay->sweep_left = overlay->count;
+    }
+    size_t steps = overlay->count / SWEEP_SHARE + 1;
+    for (; steps > 0 && overlay->sweep_left > 0; steps--) {
+        struct overlay_row *row = front(&overlay->clean);
+        if (row == NULL) {
+            overlay->sweep_left = 0;
+            return;
+        }
+        overlay->sweep_left--;
+        if (renew(overlay, row)) {
+            pass(overlay, row);
+        }
+    }
+}
+
+static void add_undo(struct overlay *overlay,
+                     enum store_family family,
+                     struct slice from,
+                     size_t replaced_count)
+{
+    if (overlay->undo_count == overlay->undo_size) {
+        overlay->undo_size = overlay->undo_size == 0 ? 8 : overlay->undo_size * 2;
+        overlay->undo = realloc(overlay->undo, overlay->undo_size * sizeof(*overlay->undo));
+        assert(overlay->undo != NULL);
+    }
+    overlay->undo[overlay->undo_count++] = (struct overlay_undo){.family = family,
+                                                                 .from = overlay->undo_keys.len,
+                                                                 .from_len = from.len,
+                                                                 .replaced_count = replaced_count};
+    buf_append_slice(&overlay->undo_keys, from);
 }
 
 void overlay_delete_range(struct overlay *overlay,
@@ -275,28 +390,25 @@ void overlay_delete_range(struct overlay *overlay,
                           struct slice to)
 {
     assert(overlay_compare(from, to) < 0);
-    if (overlay->range_count == overlay->range_size) {
-        overlay->range_size = overlay->range_size == 0 ? 8 : overlay->range_size * 2;
-        overlay->ranges = realloc(overlay->ranges, overlay->range_size * sizeof(*overlay->ranges));
-        assert(overlay->ranges != NULL);
-    }
-    struct overlay_range *range = &overlay->ranges[overlay->range_count++];
-    *range =
-        (struct overlay_range){.family = (uint8_t)family, .from_len = from.len, .to_len = to.len};
-    range->from = malloc(from.len + to.len);
-    assert(range->from != NULL);
-    if (from.len > 0) {
-        memcpy(range->from, from.data, from.len);
-    }
-    memcpy(range->from + from.len, to.data, to.len);
-    struct list *node = overlay->ring.next;
-    while (node != &overlay->ring) {
-        struct overlay_row *row = ring_row(node);
-        node = node->next;
-        if (range_covers(range, family, overlay_row_key(row)) && row->family == (uint8_t)family) {
+    struct overlay_row *row = row_tree_first(overlay_ordered(overlay, family), from);
+    while (row != NULL && overlay_compare(overlay_row_key(row), to) < 0) {
+        struct overlay_row *next = row_tree_next(row);
+        if (overlay->marked && !row->touched) {
+            save(overlay, row);
+        } else {
             drop(overlay, row);
         }
+        row = next;
     }
+    struct overlay_family *ranges = &overlay->families[family];
+    overlay->stamp++;
+    range_set_add(&ranges->stale, from, to, overlay->stamp, NULL);
+    size_t replaced = overlay->replaced.count;
+    struct range_set *stack = overlay->marked ? &overlay->replaced : NULL;
+    if (range_set_add(&ranges->deleted, from, to, 0, stack) && overlay->marked) {
+        add_undo(overlay, family, from, overlay->replaced.count - replaced);
+    }
+    sweep(overlay);
 }
 
 void overlay_remember(struct overlay *overlay,
@@ -312,30 +424,121 @@ void overlay_remember(struct overlay *overlay,
     if (value != NULL) {
         set_value(row, *value);
     }
+    make_clean(overlay, row);
 }
 
-void overlay_settle(struct overlay *overlay)
+static void settle_rows(struct overlay *overlay, struct list *rows)
 {
-    while (!list_empty(&overlay->dirty)) {
-        struct overlay_row *row = dirty_row(overlay->dirty.next);
+    for (struct overlay_row *row; (row = front(rows)) != NULL;) {
+        row->ordered = false; /* The tree goes as a whole, not row by row. */
         unmark_dirty(overlay, row);
+        make_clean(overlay, row);
         if (row->value_size > CLEAN_VALUE_SIZE_MAX) {
             drop(overlay, row);
         }
     }
-    clear_ranges(overlay);
+}
+
+void overlay_settle(struct overlay *overlay)
+{
+    assert(!overlay->marked);
+    for (int i = 0; i < STORE_FAMILY_COUNT; i++) {
+        struct overlay_family *family = &overlay->families[i];
+        settle_rows(overlay, &family->dirty[0][0]);
+        settle_rows(overlay, &family->dirty[0][1]);
+        assert(family->dirty_count == 0);
+        family->tree.root = NULL;
+        range_set_clear(&family->deleted);
+    }
+    overlay->disowned = false;
 }
 
 void overlay_forget(struct overlay *overlay)
 {
-    struct list *node = overlay->ring.next;
-    while (node != &overlay->ring) {
-        struct overlay_row *row = ring_row(node);
-        node = node->next;
-        if (list_empty(&row->dirty)) {
-            drop(overlay, row);
+    drop_all(overlay, &overlay->clean);
+}
+
+void overlay_mark(struct overlay *overlay)
+{
+    assert(!overlay->marked);
+    assert(list_empty(&overlay->saved) && overlay->undo_count == 0);
+    overlay->marked = true;
+    overlay->marked_disowned = overlay->disowned;
+}
+
+void overlay_rollback(struct overlay *overlay)
+{
+    assert(overlay->marked);
+    for (int i = 0; i < STORE_FAMILY_COUNT; i++) {
+        drop_all(overlay, &overlay->families[i].dirty[1][0]);
+        drop_all(overlay, &overlay->families[i].dirty[1][1]);
+    }
+    while (overlay->undo_count > 0) {
+        const struct overlay_undo *undo = &overlay->undo[--overlay->undo_count];
+        range_set_undo(&overlay->families[undo->family].deleted,
+                       slice_of(overlay->undo_keys.data + undo->from, undo->from_len),
+                       &overlay->replaced, undo->replaced_count);
+    }
+    overlay->marked = false;
+    overlay->disowned = overlay->marked_disowned;
+    for (struct list *at; (at = list_pop_front(&overlay->saved)) != NULL;) {
+        struct overlay_row *row = list_entry(at, struct overlay_row, list);
+        assert(find(overlay, (enum store_family)row->family, overlay_row_key(row), row->hash) ==
+               NULL);
+        chain(overlay, row);
+        mark_dirty(overlay, row);
+    }
+    clear_undo(overlay);
+}
+
+void overlay_release(struct overlay *overlay)
+{
+    assert(overlay->marked);
+    for (int i = 0; i < STORE_FAMILY_COUNT; i++) {
+        for (int ordered = 0; ordered < 2; ordered++) {
+            struct list *kept = &overlay->families[i].dirty[0][ordered];
+            for (struct list *at;
+                 (at = list_pop_front(&overlay->families[i].dirty[1][ordered])) != NULL;) {
+                list_entry(at, struct overlay_row, list)->touched = false;
+                list_push_back(kept, at);
+            }
         }
     }
+    clear_undo(overlay);
+}
+
+bool overlay_clean(const struct overlay *overlay)
+{
+    for (int i = 0; i < STORE_FAMILY_COUNT; i++) {
+        const struct overlay_family *family = &overlay->families[i];
+        if (family->dirty_count > 0 || family->deleted.count > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+size_t overlay_dirty_count(const struct overlay *overlay)
+{
+    size_t count = 0;
+    for (int i = 0; i < STORE_FAMILY_COUNT; i++) {
+        count += overlay->families[i].dirty_count;
+    }
+    return count;
+}
+
+const struct row_tree *overlay_ordered(struct overlay *overlay, enum store_family family)
+{
+    struct overlay_family *rows = &overlay->families[family];
+    for (int touched = 0; touched < 2; touched++) {
+        for (struct list *at; (at = list_pop_front(&rows->dirty[touched][0])) != NULL;) {
+            struct overlay_row *row = list_entry(at, struct overlay_row, list);
+            row_tree_insert(&rows->tree, row);
+            row->ordered = true;
+            list_push_back(&rows->dirty[touched][1], at);
+        }
+    }
+    return &rows->tree;
 }
 
 static int compare_rows(const void *a, const void *b)
@@ -345,30 +548,26 @@ static int compare_rows(const void *a, const void *b)
     return overlay_compare(overlay_row_key(*left), overlay_row_key(*right));
 }
 
-const struct overlay_row **overlay_collect(const struct overlay *overlay,
-                                           enum store_family family,
-                                           struct slice lower,
-                                           struct slice upper,
-                                           size_t *count)
+void overlay_collect(const struct overlay *overlay,
+                     enum store_family family,
+                     const struct overlay_row **rows)
 {
-    const struct overlay_row **rows = NULL;
-    size_t size = 0;
-    *count = 0;
-    for (struct list *node = overlay->dirty.next; node != &overlay->dirty; node = node->next) {
-        const struct overlay_row *row = dirty_row(node);
-        if (row->family != (uint8_t)family || overlay_compare(overlay_row_key(row), lower) < 0 ||
-            overlay_compare(overlay_row_key(row), upper) >= 0) {
-            continue;
+    const struct overlay_family *from = &overlay->families[family];
+    size_t count = 0;
+    if (list_empty(&from->dirty[0][0]) && list_empty(&from->dirty[1][0])) {
+        const struct overlay_row *row = row_tree_first(&from->tree, slice_of(NULL, 0));
+        for (; row != NULL; row = row_tree_next(row)) {
+            rows[count++] = row;
         }
-        if (*count == size) {
-            size = size == 0 ? 16 : size * 2;
-            rows = realloc(rows, size * sizeof(*rows)); /* NOLINT(bugprone-sizeof-expression) */
-            assert(rows != NULL);
+        assert(count == from->dirty_count);
+        return;
+    }
+    for (int kind = 0; kind < 4; kind++) {
+        const struct list *dirty = &from->dirty[kind / 2][kind % 2];
+        for (struct list *at = dirty->next; at != dirty; at = at->next) {
+            rows[count++] = list_entry(at, struct overlay_row, list);
         }
-        rows[(*count)++] = row;
     }
-    if (*count > 1) {
-        qsort(rows, *count, sizeof(*rows), compare_rows);
-    }
-    return rows;
+    assert(count == from->dirty_count);
+    qsort(rows, count, sizeof(*rows), compare_rows);
 }

@@ -55,8 +55,8 @@ void store_metrics(struct store *store, struct buf *out);
 
 /* A txn for writing reads its own writes on top of the newest committed state; it lives as long as
  * its loop and is reused after every commit. It remembers rows that it read or wrote: between two
- * commits of it nobody else writes what it reads (a loop owns its shards). store_ingest() and range
- * deletes by others make it forget. */
+ * commits of it nobody else writes what it reads (a loop owns its shards). store_ingest() and
+ * ranges that others disowned make it forget. */
 struct txn *txn_new(struct store *store);
 /* A read-only txn on what is committed now (a snapshot); may be handed to another thread. */
 struct txn *txn_view(struct store *store);
@@ -77,11 +77,27 @@ MUST_USE enum status txn_get(struct txn *txn,
                              struct buf *value);
 void txn_put(struct txn *txn, enum store_family family, struct slice key, struct slice value);
 void txn_delete(struct txn *txn, enum store_family family, struct slice key);
-/* Deletes from <= key < to, the txn's own earlier writes there too. */
+/* Deletes from <= key < to, the txn's own earlier writes there too. Costs the engine's readers
+ * something until it is compacted away: for a handful of rows, delete each. */
 void txn_delete_range(struct txn *txn,
                       enum store_family family,
                       struct slice from,
                       struct slice to);
+/* The same for rows that another txn may write, or had remembered before, from now on: when it is
+ * committed, all others forget what they remember. */
+void txn_disown_range(struct txn *txn,
+                      enum store_family family,
+                      struct slice from,
+                      struct slice to);
+
+/* From here on what is written can be taken back; one mark at a time, and none at a commit. Costs
+ * nothing but for what is written while it is set. */
+void txn_mark(struct txn *txn);
+/* The txn is as it was at the mark, to all readers of it. The mark is gone. */
+void txn_rollback(struct txn *txn);
+/* Keeps what was written. The mark is gone. */
+void txn_release(struct txn *txn);
+
 /* True if there is nothing to commit. */
 bool txn_empty(const struct txn *txn);
 /* Rows, and bytes, that txn_commit() would write. A row written many times counts once, so that

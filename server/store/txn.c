@@ -16,6 +16,7 @@ struct txn {
     struct overlay overlay;     /* Only if there is a batch. */
     uint64_t generation;        /* The clean rows of the overlay are of this generation. */
     bool cache_only;
+    struct iter_shelf shelf;
     struct buf scratch[TXN_SCRATCH_COUNT];
 };
 
@@ -48,6 +49,7 @@ struct txn *txn_view(struct store *store)
 
 void txn_free(struct txn *txn)
 {
+    engine_shelf_clear(&txn->shelf);
     if (txn->batch != NULL) {
         engine_batch_free(txn->batch);
         overlay_deinit(&txn->overlay);
@@ -92,9 +94,21 @@ struct engine_reader *engine_txn_reader(const struct txn *txn)
     return txn->reader;
 }
 
-const struct overlay *engine_txn_overlay(const struct txn *txn)
+struct overlay *engine_txn_overlay(struct txn *txn)
 {
     return txn->batch == NULL ? NULL : &txn->overlay;
+}
+
+struct iter_shelf *engine_txn_shelf(struct txn *txn)
+{
+    return &txn->shelf;
+}
+
+/* A walk stands on rows of the overlay. */
+static void check_writable(const struct txn *txn)
+{
+    assert(txn->batch != NULL);
+    assert(txn->shelf.open_count == 0);
 }
 
 static enum status get_and_remember(struct txn *txn,
@@ -140,42 +154,54 @@ enum status txn_get(struct txn *txn, enum store_family family, struct slice key,
 
 void txn_put(struct txn *txn, enum store_family family, struct slice key, struct slice value)
 {
-    assert(txn->batch != NULL);
+    check_writable(txn);
     assert(family < STORE_FAMILY_COUNT);
     overlay_put(&txn->overlay, family, key, value);
 }
 
 void txn_delete(struct txn *txn, enum store_family family, struct slice key)
 {
-    assert(txn->batch != NULL);
+    check_writable(txn);
     assert(family < STORE_FAMILY_COUNT);
     overlay_delete(&txn->overlay, family, key);
 }
 
 void txn_delete_range(struct txn *txn, enum store_family family, struct slice from, struct slice to)
 {
-    assert(txn->batch != NULL);
+    check_writable(txn);
     assert(family < STORE_FAMILY_COUNT);
     if (overlay_compare(from, to) < 0) {
         overlay_delete_range(&txn->overlay, family, from, to);
     }
 }
 
+void txn_disown_range(struct txn *txn, enum store_family family, struct slice from, struct slice to)
+{
+    txn_delete_range(txn, family, from, to);
+    txn->overlay.disowned = true;
+}
+
+void txn_mark(struct txn *txn)
+{
+    check_writable(txn);
+    overlay_mark(&txn->overlay);
+}
+
+void txn_rollback(struct txn *txn)
+{
+    check_writable(txn);
+    overlay_rollback(&txn->overlay);
+}
+
+void txn_release(struct txn *txn)
+{
+    check_writable(txn);
+    overlay_release(&txn->overlay);
+}
+
 bool txn_empty(const struct txn *txn)
 {
     return txn->batch == NULL || overlay_clean(&txn->overlay);
-}
-
-static int compare_dirty(const void *a, const void *b)
-{
-    const struct overlay_row *left = *(const struct overlay_row *const *)a;
-    const struct overlay_row *right = *(const struct overlay_row *const *)b;
-    if (left->family != right->family) {
-        return left->family < right->family ? -1 : 1;
-    }
-    size_t len = left->key_len < right->key_len ? left->key_len : right->key_len;
-    int order = memcmp(left->bytes, right->bytes, len);
-    return order != 0 ? order : (left->key_len > right->key_len) - (left->key_len < right->key_len);
 }
 
 static void put_row(const struct txn *txn, const struct overlay_row *row)
@@ -188,45 +214,40 @@ static void put_row(const struct txn *txn, const struct overlay_row *row)
     }
 }
 
-/* In the order of the keys: the engine's memtable goes on from where the last key went. */
-static void put_rows(const struct txn *txn)
+/* In the order of the keys: the engine's memtable goes on from where the last key went. Range
+ * deletes first: what is dirty in such a range was written after it. */
+static void fill_batch(const struct txn *txn)
 {
     const struct overlay *overlay = &txn->overlay;
-    const struct overlay_row **rows = calloc(overlay->dirty_count + 1, sizeof(*rows));
+    const struct overlay_row **rows = calloc(overlay_dirty_count(overlay) + 1, sizeof(*rows));
     assert(rows != NULL);
     size_t count = 0;
-    for (struct list *node = overlay->dirty.next; node != &overlay->dirty; node = node->next) {
-        rows[count++] = list_entry(node, struct overlay_row, dirty);
+    for (int i = 0; i < STORE_FAMILY_COUNT; i++) {
+        enum store_family family = (enum store_family)i;
+        const struct range_set *deleted = &overlay->families[i].deleted;
+        for (size_t n = 0; n < deleted->count; n++) {
+            const struct range *range = &deleted->ranges[n];
+            engine_batch_delete_range(txn->batch, family, range_from(range), range_to(range));
+        }
+        overlay_collect(overlay, family, rows + count);
+        count += overlay->families[i].dirty_count;
     }
-    assert(count == overlay->dirty_count);
-    qsort(rows, count, sizeof(*rows), compare_dirty);
     for (size_t i = 0; i < count; i++) {
         put_row(txn, rows[i]);
     }
     free(rows);
 }
 
-/* Range deletes first: what is dirty in such a range was written after it. */
-static void fill_batch(const struct txn *txn)
-{
-    const struct overlay *overlay = &txn->overlay;
-    for (size_t i = 0; i < overlay->range_count; i++) {
-        const struct overlay_range *range = &overlay->ranges[i];
-        engine_batch_delete_range(txn->batch, (enum store_family)range->family,
-                                  overlay_range_from(range), overlay_range_to(range));
-    }
-    put_rows(txn);
-}
-
 size_t txn_pending(const struct txn *txn, size_t *size)
 {
     *size = txn->overlay.dirty_size;
-    return txn->overlay.dirty_count;
+    return overlay_dirty_count(&txn->overlay);
 }
 
 enum status txn_commit(struct txn *txn)
 {
-    assert(txn->batch != NULL);
+    check_writable(txn);
+    assert(!txn->overlay.marked);
     if (overlay_clean(&txn->overlay)) {
         return STATUS_OK;
     }
@@ -235,9 +256,9 @@ enum status txn_commit(struct txn *txn)
     if (status != STATUS_OK) {
         return status;
     }
-    bool others_forget = txn->overlay.range_count > 0;
+    bool disowned = txn->overlay.disowned;
     overlay_settle(&txn->overlay);
-    if (others_forget) {
+    if (disowned) {
         /* Our own rows are right, unless somebody else advanced it as well. */
         uint64_t generation = engine_generation_advance(txn->store);
         if (generation == txn->generation + 1) {

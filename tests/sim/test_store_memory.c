@@ -12,6 +12,7 @@ TEST(store_memory, does_what_an_engine_does)
     engine_case_commits_and_reopens("/case/commit");
     engine_case_forgets_unflushed("/case/forget");
     engine_case_deletes_ranges("/case/range");
+    engine_case_marks("/case/mark");
     engine_case_iterates("/case/iterate");
     engine_case_walks_backward("/case/backward");
     engine_case_views("/case/view");

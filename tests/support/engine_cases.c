@@ -152,8 +152,64 @@ void engine_case_deletes_ranges(const char *folder)
     CHECK_EQ(txn_commit(txn), STATUS_OK);
     check_rows(txn, "a", "z", "a=old d=new e=old f=old ");
     check_row(txn, STORE_DATA, "c", NULL);
-    check_row(other, STORE_DATA, "c", NULL); /* It had been remembered. */
+    check_row(other, STORE_DATA, "a", "old");
+    txn_disown_range(txn, STORE_DATA, slice_str("a"), slice_str("d"));
+    CHECK_EQ(txn_commit(txn), STATUS_OK);
+    check_row(other, STORE_DATA, "a", NULL); /* It had been remembered. */
+    check_row(other, STORE_DATA, "d", "new");
     txn_free(other);
+    txn_free(txn);
+    store_close(store);
+}
+
+void engine_case_marks(const char *folder)
+{
+    struct store *store = open_store(folder);
+    struct txn *txn = txn_new(store);
+    txn_mark(txn);
+    txn_rollback(txn);
+    CHECK(txn_empty(txn));
+    for (const char *key = "abcdef"; *key != '\0'; key++) {
+        txn_put(txn, STORE_DATA, slice_of(key, 1), slice_str("old"));
+    }
+    CHECK_EQ(txn_commit(txn), STATUS_OK);
+    check_row(txn, STORE_DATA, "a", "old");
+    put(txn, STORE_DATA, "c", "before");
+    txn_delete(txn, STORE_DATA, slice_str("d"));
+    txn_delete_range(txn, STORE_DATA, slice_str("e"), slice_str("f"));
+    size_t size = 0;
+    size_t rows = txn_pending(txn, &size);
+    txn_mark(txn);
+    put(txn, STORE_DATA, "a", "after");
+    put(txn, STORE_DATA, "c", "a longer value after");
+    put(txn, STORE_DATA, "d", "after");
+    put(txn, STORE_LOCAL, "x", "after");
+    txn_delete_range(txn, STORE_DATA, slice_str("b"), slice_str("e"));
+    txn_delete_range(txn, STORE_DATA, slice_str("d"), slice_str("z"));
+    put(txn, STORE_DATA, "d", "again");
+    check_rows(txn, "a", "z", "a=after d=again ");
+    check_row(txn, STORE_DATA, "b", NULL);
+    txn_rollback(txn);
+    check_rows(txn, "a", "z", "a=old b=old c=before f=old ");
+    check_row(txn, STORE_DATA, "a", "old");
+    check_row(txn, STORE_DATA, "b", "old");
+    check_row(txn, STORE_DATA, "c", "before");
+    check_row(txn, STORE_DATA, "e", NULL);
+    check_row(txn, STORE_LOCAL, "x", NULL);
+    size_t size_now = 0;
+    CHECK_EQ(txn_pending(txn, &size_now), rows);
+    CHECK_EQ(size_now, size);
+    txn_mark(txn);
+    put(txn, STORE_DATA, "c", "kept");
+    txn_delete_range(txn, STORE_DATA, slice_str("a"), slice_str("b"));
+    txn_release(txn);
+    check_rows(txn, "a", "z", "b=old c=kept f=old ");
+    CHECK_EQ(txn_commit(txn), STATUS_OK);
+    check_rows(txn, "a", "z", "b=old c=kept f=old ");
+    /* A txn with a mark may be dropped. */
+    txn_mark(txn);
+    put(txn, STORE_DATA, "c", "dropped");
+    txn_delete_range(txn, STORE_DATA, slice_str("a"), slice_str("d"));
     txn_free(txn);
     store_close(store);
 }

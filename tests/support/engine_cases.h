@@ -9,6 +9,7 @@ void engine_case_reads_own_writes(const char *folder);
 void engine_case_commits_and_reopens(const char *folder);
 void engine_case_forgets_unflushed(const char *folder);
 void engine_case_deletes_ranges(const char *folder);
+void engine_case_marks(const char *folder);
 void engine_case_iterates(const char *folder);
 void engine_case_walks_backward(const char *folder);
 void engine_case_views(const char *folder);

@@ -19,6 +19,9 @@ struct model {
     struct store *store;
     struct txn *txn;
     int value[STORE_FAMILY_COUNT][KEYS]; /* NOWHERE: the key is not there. */
+    bool marked;
+    int at_mark[STORE_FAMILY_COUNT][KEYS];
+    size_t pending_at_mark[2]; /* Rows, bytes. */
 };
 
 /* Places are counted in halves, so that there are some between the keys: 2 * n is key n. */
@@ -177,12 +180,36 @@ static void write_row(struct model *model, int step)
     }
 }
 
+static void end_mark(struct model *model)
+{
+    if (pick(model, 2) == 0) {
+        txn_release(model->txn);
+    } else {
+        txn_rollback(model->txn);
+        memcpy(model->value, model->at_mark, sizeof(model->value));
+        size_t size = 0;
+        expect(model, txn_pending(model->txn, &size) == model->pending_at_mark[0]);
+        expect(model, size == model->pending_at_mark[1]);
+    }
+    model->marked = false;
+}
+
 static void random_step(struct model *model, int step)
 {
+    if (!model->marked && pick(model, 15) == 0) {
+        txn_mark(model->txn);
+        memcpy(model->at_mark, model->value, sizeof(model->value));
+        model->pending_at_mark[0] = txn_pending(model->txn, &model->pending_at_mark[1]);
+        model->marked = true;
+    }
     write_row(model, step);
     check_row(model, pick_family(model), pick(model, KEYS));
-    if (pick(model, 10) == 0) {
+    if (model->marked && pick(model, 10) == 0) {
+        end_mark(model);
+    }
+    if (!model->marked && pick(model, 10) == 0) {
         expect(model, txn_commit(model->txn) == STATUS_OK);
+        expect(model, txn_empty(model->txn));
     }
     if (pick(model, 20) == 0) {
         check_walk(model, pick_family(model));
@@ -194,8 +221,11 @@ static void random_step(struct model *model, int step)
 
 void engine_model_run(const char *folder, uint64_t seed)
 {
-    static const struct store_options options = {
-        .cache_size = 4 << 20, .memtable_size = 4 << 20, .threads = 2, .row_cache_size = 4 << 10};
+    /* A cache that remembers little, or all. */
+    struct store_options options = {.cache_size = 4 << 20,
+                                    .memtable_size = 4 << 20,
+                                    .threads = 2,
+                                    .row_cache_size = seed % 2 == 0 ? 4 << 10 : 4 << 20};
     struct model model = {.seed = seed};
     rand_init(&model.rand, seed);
     memset(model.value, 0xFF, sizeof(model.value));

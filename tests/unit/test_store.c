@@ -36,6 +36,11 @@ TEST(txn_delete_range, hides_and_deletes)
     run(engine_case_deletes_ranges);
 }
 
+TEST(txn_mark, takes_back_or_keeps)
+{
+    run(engine_case_marks);
+}
+
 TEST(store_iter, merges_own_rows)
 {
     run(engine_case_iterates);
