@@ -12,7 +12,7 @@
 enum {
     SCRATCH_SIZE_MAX = 1 << 30,
     TURN_ROUNDS_MAX = 8,
-    COMMIT_ROWS = 2048,    /* So many rows wait in the txn at most, */
+    COMMIT_ROWS = 4096,    /* So many rows wait in the txn at most, */
     COMMIT_SIZE = 4 << 20, /* or so many bytes, or so long. */
     COMMIT_MS = 40,
     CHOKED_SIZE = 64 << 20,

@@ -17,8 +17,9 @@ enum {
     FILTER_BITS = 10,
     BLOCK_SIZE = 8 * 1024,
     FORMAT_VERSION = 5,
-    LEVELS = 7, /* As RocksDB has by default. */
-    MEMTABLES_MAX = 4,
+    LEVELS = 7,         /* As RocksDB has by default. */
+    MEMTABLE_PARTS = 8, /* Memtables that one flush merges into a file. */
+    MEMTABLES_MAX = 4 * MEMTABLE_PARTS,
     DELETION_WINDOW = 4096,   /* Entries; a file with this many and ... */
     DELETION_TRIGGER = 2048,  /* ... this many tombstones among them is compacted soon. */
     LOAD_CHECK_INTERVAL = 64, /* store_overloaded() asks the engine once in so many calls. */
@@ -120,7 +121,10 @@ static void set_options(struct store *store, const struct store_options *options
 {
     rocksdb_options_t *to = store->options;
     rocksdb_options_set_create_if_missing(to, 1);
-    rocksdb_options_set_write_buffer_size(to, options->memtable_size);
+    /* Small ones: the cost of an insertion is the walk through the list that it goes into. The
+     * files are as large as if there were one. */
+    rocksdb_options_set_write_buffer_size(to, options->memtable_size / MEMTABLE_PARTS);
+    rocksdb_options_set_min_write_buffer_number_to_merge(to, MEMTABLE_PARTS);
     rocksdb_options_set_max_write_buffer_number(to, MEMTABLES_MAX);
     rocksdb_options_set_max_background_jobs(to, options->threads < 2 ? 2 : (int)options->threads);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(to, 1);
