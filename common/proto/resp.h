@@ -64,6 +64,10 @@ void resp_write_array(struct buf *out, size_t count);
 void resp_write_map(struct buf *out, size_t pairs);
 void resp_write_set(struct buf *out, size_t count);
 void resp_write_push(struct buf *out, size_t count);
+/* So many pairs, each begun by resp_write_pair(): arrays of two in an array for RESP3, one flat
+ * array for RESP2. Only in the machine's form, as types '^' and '&'. */
+void resp_write_pairs(struct buf *out, size_t count);
+void resp_write_pair(struct buf *out);
 
 /* Requests as clients send them. */
 void resp_write_request(struct buf *out, struct args args);

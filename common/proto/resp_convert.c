@@ -14,6 +14,8 @@ static void write_resp2(const struct resp_value *value, struct slice raw, struct
     case '%':
     case '~':
     case '>': resp_write_array(out, (size_t)value->number); break;
+    case '^': resp_write_array(out, (size_t)value->number * 2); break;
+    case '&': break;
     default: buf_append_slice(out, raw); break;
     }
 }
@@ -22,6 +24,8 @@ static void write_resp3(const struct resp_value *value, struct slice raw, struct
 {
     if (value->null) {
         buf_append(out, "_\r\n", 3);
+    } else if (value->type == '^' || value->type == '&') {
+        resp_write_array(out, (size_t)value->number);
     } else {
         buf_append_slice(out, raw);
     }

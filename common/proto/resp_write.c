@@ -129,6 +129,16 @@ void resp_write_set(struct buf *out, size_t count)
     write_line(out, '~', (int64_t)count);
 }
 
+void resp_write_pairs(struct buf *out, size_t count)
+{
+    write_line(out, '^', (int64_t)count);
+}
+
+void resp_write_pair(struct buf *out)
+{
+    buf_append(out, "&2\r\n", 4);
+}
+
 void resp_write_push(struct buf *out, size_t count)
 {
     write_line(out, '>', (int64_t)count);

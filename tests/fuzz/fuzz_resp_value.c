@@ -18,9 +18,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t again = 0;
     enum status cut = resp_value_size(slice_of(data, len - 1), size, &again);
     assert(cut == STATUS_AGAIN);
-    /* Attributes and bulk errors are never written by us, so they are not converted. */
+    /* Attributes and bulk errors are never written by us, so they are not converted; pairs are
+     * converted as we write them only. */
     for (size_t i = 0; i < len; i++) {
-        if (data[i] == '|' || data[i] == '!') {
+        if (memchr("|!^&", data[i], 4) != NULL) {
             return 0;
         }
     }

@@ -24,6 +24,9 @@ TEST(resp_convert, makes_resp2)
     check_convert("%1\r\n+a\r\n*2\r\n~1\r\n:1\r\n_\r\n", 2,
                   "*2\r\n+a\r\n*2\r\n*1\r\n:1\r\n$-1\r\n");
     check_convert(">1\r\n+x\r\n", 2, "*1\r\n+x\r\n");
+    check_convert("^2\r\n&2\r\n+a\r\n,1\r\n&2\r\n+b\r\n_\r\n", 2,
+                  "*4\r\n+a\r\n$1\r\n1\r\n+b\r\n$-1\r\n");
+    check_convert("^0\r\n", 2, "*0\r\n");
 }
 
 TEST(resp_convert, makes_resp3)
@@ -32,6 +35,8 @@ TEST(resp_convert, makes_resp3)
     check_convert("_\r\n", 3, "_\r\n");
     check_convert("%1\r\n+a\r\n*2\r\n,1\r\n*-1\r\n", 3, "%1\r\n+a\r\n*2\r\n,1\r\n_\r\n");
     check_convert("$1\r\na\r\n", 3, "$1\r\na\r\n");
+    check_convert("^2\r\n&2\r\n+a\r\n,1\r\n&2\r\n+b\r\n_\r\n", 3,
+                  "*2\r\n*2\r\n+a\r\n,1\r\n*2\r\n+b\r\n_\r\n");
 }
 
 TEST(resp_value_size, wants_the_whole_value)
@@ -49,6 +54,7 @@ TEST(resp_value_size, wants_the_whole_value)
                                          "=7\r\ntxt:abc\r\n",
                                          "|1\r\n+k\r\n+v\r\n:5\r\n",
                                          "(123\r\n",
+                                         "^1\r\n&2\r\n+a\r\n+b\r\n",
                                          "#f\r\n"};
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
         size_t len = strlen(values[i]);
