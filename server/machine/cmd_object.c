@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "common/base/number.h"
-#include "server/machine/keyspace.h"
+#include "server/machine/collection.h"
 
 enum {
     EMBSTR_SIZE_MAX = 44,
@@ -22,18 +22,14 @@ static bool is_int(const struct row *row, int64_t *value)
 
 static void reply_encoding(struct call *call, const struct row *row)
 {
-    static const char *const loose[KEYSPACE_TYPE_END] = {[KEYSPACE_HASH] = "hashtable",
-                                                         [KEYSPACE_SET] = "hashtable",
-                                                         [KEYSPACE_ZSET] = "skiplist",
-                                                         [KEYSPACE_LIST] = "quicklist",
-                                                         [KEYSPACE_STREAM] = "stream"};
+    static const char *const loose[KEYSPACE_TYPE_END] = {
+        [KEYSPACE_ZSET] = "skiplist", [KEYSPACE_LIST] = "quicklist", [KEYSPACE_STREAM] = "stream"};
     int64_t value = 0;
-    if (row->type != KEYSPACE_STRING) {
-        bool packed = (row->flags & KEYSPACE_PACKED) != 0;
-        bool tight = packed && (row->type == KEYSPACE_HASH || row->type == KEYSPACE_ZSET);
-        bool integers = packed && (row->flags & KEYSPACE_INTEGERS) != 0;
-        const char *packed_name = integers ? "intset" : loose[row->type];
-        resp_write_text(call->reply, tight ? "listpack" : packed_name);
+    if (row->type == KEYSPACE_HASH || row->type == KEYSPACE_SET) {
+        resp_write_text(call->reply, collection_encoding(row));
+    } else if (row->type != KEYSPACE_STRING) {
+        bool tight = row->type == KEYSPACE_ZSET && (row->flags & KEYSPACE_PACKED) != 0;
+        resp_write_text(call->reply, tight ? "listpack" : loose[row->type]);
     } else if (is_int(row, &value)) {
         resp_write_text(call->reply, "int");
     } else if ((row->flags & KEYSPACE_RAW) != 0 || row->size > EMBSTR_SIZE_MAX) {

@@ -1,22 +1,16 @@
 /* SCAN, KEYS, RANDOMKEY: walks over the metadata rows of one database. Semantics of the arguments:
  * Redis 7.0 db.c. */
 
-#include <ctype.h>
-#include <errno.h>
-#include <stdlib.h>
-
 #include "common/base/assert.h"
 #include "common/base/glob.h"
-#include "common/base/number.h"
 #include "common/base/reader.h"
 #include "common/cluster/token.h"
 #include "server/machine/keyspace.h"
+#include "server/machine/scan_args.h"
 
 enum {
-    SCAN_COUNT_DEFAULT = 10,
     SCAN_COUNT_MAX = 10000, /* Rows that one call looks at, about. */
     RANDOM_SPREAD = 128,    /* Keys of one token that it chooses among. */
-    CURSOR_SIZE_MAX = 64,
 };
 
 /* A walk over the keys of one database in order of (token, length, bytes). */
@@ -154,68 +148,9 @@ enum status cmd_keys_read(struct call *call)
     return status;
 }
 
-struct scan {
-    uint64_t cursor;
-    uint64_t count;
-    struct slice pattern;
-    struct slice type;
-    bool has_pattern;
-    bool has_type;
-};
-
-/* As strtoul() reads it, which takes a sign, leading zeros and nothing at all. */
-static bool parse_cursor(struct slice text, uint64_t *cursor)
+static bool scan_takes(const struct scan_args *scan, const struct walk *walk)
 {
-    char copy[CURSOR_SIZE_MAX];
-    if (text.len >= sizeof(copy)) {
-        return false;
-    }
-    if (text.len > 0) {
-        memcpy(copy, text.data, text.len);
-    }
-    copy[text.len] = '\0';
-    errno = 0;
-    char *end = NULL;
-    *cursor = strtoull(copy, &end, 10);
-    return !isspace((unsigned char)copy[0]) && *end == '\0' && errno != ERANGE;
-}
-
-static const char *parse_scan(struct args args, struct scan *scan)
-{
-    *scan = (struct scan){.count = SCAN_COUNT_DEFAULT};
-    if (!parse_cursor(args.argv[1], &scan->cursor)) {
-        return "ERR invalid cursor";
-    }
-    for (size_t i = 2; i < args.argc; i += 2) {
-        if (i + 1 == args.argc) {
-            return ERR_SYNTAX;
-        }
-        struct slice value = args.argv[i + 1];
-        if (command_word(args.argv[i], "count")) {
-            int64_t count = 0;
-            if (!number_parse_i64(value, &count)) {
-                return ERR_NOT_INTEGER;
-            }
-            if (count < 1) {
-                return ERR_SYNTAX;
-            }
-            scan->count = (uint64_t)count;
-        } else if (command_word(args.argv[i], "match")) {
-            scan->pattern = value;
-            scan->has_pattern = !matches_all(value);
-        } else if (command_word(args.argv[i], "type")) {
-            scan->type = value;
-            scan->has_type = true;
-        } else {
-            return ERR_SYNTAX;
-        }
-    }
-    return NULL;
-}
-
-static bool scan_takes(const struct scan *scan, const struct walk *walk)
-{
-    if (scan->has_pattern && !glob_match(scan->pattern, walk->key)) {
+    if (!scan_args_match(scan, walk->key)) {
         return false;
     }
     return !scan->has_type || command_word(scan->type, keyspace_type_name(walk->row.type));
@@ -224,8 +159,9 @@ static bool scan_takes(const struct scan *scan, const struct walk *walk)
 /* The cursor is the next token to look at; all keys of a token are returned together. */
 enum status cmd_scan_read(struct call *call)
 {
-    struct scan scan;
-    const char *error = parse_scan(call->args, &scan);
+    struct scan_args scan;
+    const char *error = scan_args_cursor(call->args.argv[1], &scan);
+    error = error == NULL ? scan_args_options(call->args, 2, &scan) : error;
     if (error != NULL) {
         resp_write_error(call->reply, error);
         return STATUS_OK;
@@ -258,12 +194,7 @@ enum status cmd_scan_read(struct call *call)
     if (status != STATUS_OK) {
         return status;
     }
-    char text[NUMBER_I64_SIZE_MAX];
-    size_t len = number_format_u64(next, text);
-    resp_write_array(call->reply, 2);
-    resp_write_bulk(call->reply, slice_of(text, len));
-    resp_write_array(call->reply, count);
-    buf_append_slice(call->reply, buf_slice(found));
+    scan_args_reply(call->reply, next, count, buf_slice(found));
     return STATUS_OK;
 }
 

@@ -12,7 +12,8 @@
  *                Checks come before the first write.
  * cmd_<id>_read  appends one reply; AGAIN, IO, CORRUPT pass through.
  *
- * WRONG_TYPE from apply or read becomes the error reply that says so. */
+ * WRONG_TYPE from apply or read becomes the error reply that says so, TOO_BIG from read that the
+ * reply would be too long. */
 
 struct plan {
     struct buf *planned;
@@ -53,6 +54,7 @@ enum call_scratch {
     SCRATCH_FROM,    /* Bounds of an iterator. */
     SCRATCH_TO,
     SCRATCH_RESULT, /* Elements of a reply whose count is not known yet. */
+    SCRATCH_BODY_B, /* The body of a second metadata row. */
 };
 
 #define READ_COMMAND(id, ...) MUST_USE enum status cmd_##id##_read(struct call *call);

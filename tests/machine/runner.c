@@ -1,11 +1,13 @@
 /* Plays commands to the machine of one shard, without network and replication.
  *
- *   runner SCRIPT [WRITES]   a script: `at MS` sets the clock, `db N` the database, `reopen`
- * flushes and opens the store again, `do WORDS` runs a command (quotes as in an inline request) and
- * the next line is the reply that a RESP2 client gets, with \r \n and other bytes escaped; others
- * are comments. WRITES: how many writes there are to a commit (1). runner --pipe [WRITES]   RESP
- * requests from standard input, replies to standard output; requests #at, #db and #reopen have no
- * reply. */
+ *   runner SCRIPT [WRITES]      a script: `at MS` sets the clock, `db N` the database, `resp 3` the
+ *                               protocol of replies (2), `reopen` flushes and opens the store
+ *                               again, `do WORDS` runs a command (quotes as in an inline request)
+ *                               and the next line is the reply, with \r \n and other bytes
+ *                               escaped; others are comments. WRITES: how many writes there are
+ *                               to a commit (1).
+ *   runner --pipe [WRITES]      RESP requests from standard input, replies to standard output;
+ *                               requests #at, #db and #reopen have no reply. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,6 +151,8 @@ static int play_script(struct runner *runner, const char *path)
             runner->player.now_ms = strtoull(line + 3, NULL, 10);
         } else if (strncmp(line, "db ", 3) == 0) {
             runner->player.db = (uint8_t)strtoull(line + 3, NULL, 10);
+        } else if (strncmp(line, "resp ", 5) == 0) {
+            runner->player.protocol = (int)strtol(line + 5, NULL, 10);
         } else if (strncmp(line, "reopen", 6) == 0) {
             player_reopen(&runner->player, runner->path);
         } else if (strncmp(line, "do ", 3) == 0) {

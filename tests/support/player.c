@@ -12,7 +12,7 @@ enum { PLAYER_REPLY_SIZE_MAX = 1 << 30 };
 
 void player_open(struct player *player, const char *path, unsigned commit_every)
 {
-    *player = (struct player){.commit_every = commit_every, .now_ms = 1};
+    *player = (struct player){.commit_every = commit_every, .now_ms = 1, .protocol = 2};
     enum status status = store_open(path, &options, &player->store);
     assert(status == STATUS_OK);
     player->txn = txn_new(player->store);
@@ -101,6 +101,6 @@ void player_run(struct player *player, struct args args, struct buf *reply)
     } else {
         run_read(player, command, args, &machine_reply);
     }
-    resp_convert(buf_slice(&machine_reply), 2, reply);
+    resp_convert(buf_slice(&machine_reply), player->protocol, reply);
     buf_deinit(&machine_reply);
 }

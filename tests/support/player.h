@@ -13,6 +13,7 @@ struct player {
     uint64_t now_ms;
     uint64_t seed;
     uint8_t db;
+    int protocol;          /* Of the replies: 2, unless it is set to 3. */
     unsigned commit_every; /* Writes per commit: what is not committed is read by later ones. */
     unsigned writes;
 };
@@ -22,7 +23,7 @@ void player_close(struct player *player);
 /* Flushes, closes and opens again. */
 void player_reopen(struct player *player, const char *path);
 
-/* Appends the reply as a RESP2 client gets it. */
+/* Appends the reply as a client of the protocol gets it. */
 void player_run(struct player *player, struct args args, struct buf *reply);
 
 #endif
