@@ -2,3 +2,7 @@
 add_executable(inject ${CMAKE_CURRENT_LIST_DIR}/inject.c)
 set_target_properties(inject PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
 sherd_link(inject sherd_world)
+# The state machine of a shard alone, with one queue: tests/bench/queue.c.
+add_executable(queue ${CMAKE_CURRENT_LIST_DIR}/queue.c)
+set_target_properties(queue PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+sherd_link(queue sherd_world)

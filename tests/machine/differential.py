@@ -14,6 +14,8 @@ import tempfile
 import threading
 import time
 
+import mix_list
+
 FAR = 4102444800000  # 2100-01-01, ms
 TOLERANT_S = {b"TTL", b"EXPIRETIME"}
 TOLERANT_MS = {b"PTTL", b"PEXPIRETIME"}
@@ -353,6 +355,8 @@ class Generator:
             args = self.hash_args(name, key)
         elif name == b"KEYS":
             args = [self.pattern()]
+        elif name.decode() in mix_list.NAMES:
+            args = mix_list.arguments(self, name.decode())
         elif name in (b"FLUSHDB", b"FLUSHALL"):
             args = rng.choice([[], [b"ASYNC"], [b"sync"], [b"NOW"], [b"ASYNC", b"SYNC"]])
         else:
@@ -369,7 +373,7 @@ COMMANDS = [name.encode() for name in (
     "EXPIRETIME PEXPIRETIME PERSIST RENAME RENAMENX COPY COPY OBJECT OBJECT SETBIT SETBIT GETBIT "
     "BITCOUNT BITCOUNT BITPOS BITPOS BITPOS DBSIZE KEYS "
     "HSET HSET HSET HSET HMSET HSETNX HGET HMGET HMGET HGETALL HKEYS HVALS HLEN HEXISTS HDEL HDEL "
-    "HSTRLEN HINCRBY HINCRBY HINCRBYFLOAT HSCAN HRANDFIELD").split()] + [b"FLUSHDB"]
+    "HSTRLEN HINCRBY HINCRBY HINCRBYFLOAT HSCAN HRANDFIELD").split() + mix_list.NAMES] + [b"FLUSHDB"]
 
 
 def number(value):

@@ -1,0 +1,188 @@
+/* LMOVE, RPOPLPUSH, LMPOP. Semantics: Redis 7.0 t_list.c. */
+
+#include "common/base/assert.h"
+#include "common/base/number.h"
+#include "server/machine/event.h"
+#include "server/machine/planned.h"
+#include "server/machine/take.h"
+
+/* A planned LMOVE: from, to, u64 end to take from, u64 end to push to. */
+enum { MOVE_FROM, MOVE_TO, MOVE_TAKE, MOVE_PUSH, MOVE_ARGC };
+
+static enum status plan_move(const struct machine_plan_input *input,
+                             struct plan *plan,
+                             enum sequence_end take,
+                             enum sequence_end push)
+{
+    planned_begin(plan, CMD_lmove, input->db, 2, MOVE_ARGC);
+    planned_bytes(plan, input->args.argv[1]);
+    planned_bytes(plan, input->args.argv[2]);
+    planned_u64(plan, take);
+    planned_u64(plan, push);
+    return STATUS_OK;
+}
+
+enum status cmd_lmove_plan(const struct machine_plan_input *input, struct plan *plan)
+{
+    enum sequence_end take;
+    enum sequence_end push;
+    if (!take_end(input->args.argv[3], &take) || !take_end(input->args.argv[4], &push)) {
+        return planned_refuse(plan, ERR_SYNTAX);
+    }
+    return plan_move(input, plan, take, push);
+}
+
+static enum status rotate(struct sequence *list, enum sequence_end take, enum sequence_end push)
+{
+    struct buf *value = txn_scratch(list->call->txn, SCRATCH_FIELD);
+    enum status status = sequence_pop(list, take, value);
+    if (status == STATUS_OK) {
+        status = sequence_push(list, push, buf_slice(value));
+    }
+    if (status == STATUS_OK) {
+        sequence_store(list);
+        resp_write_bulk(list->call->reply, buf_slice(value));
+    }
+    return status;
+}
+
+static enum status move(struct sequence *from,
+                        struct sequence *to,
+                        enum sequence_end take,
+                        enum sequence_end push)
+{
+    struct buf *value = txn_scratch(from->call->txn, SCRATCH_FIELD);
+    enum status status = sequence_pop(from, take, value);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    sequence_store(from);
+    status = sequence_push(to, push, buf_slice(value));
+    if (status != STATUS_OK) {
+        return status;
+    }
+    sequence_store(to);
+    resp_write_bulk(from->call->reply, buf_slice(value));
+    return STATUS_OK;
+}
+
+enum status cmd_lmove_apply(struct call *call)
+{
+    const struct slice *argv = call->args.argv;
+    if (call->args.argc != MOVE_ARGC || call->key_count != 2) {
+        return STATUS_CORRUPT;
+    }
+    enum sequence_end take = planned_number(argv[MOVE_TAKE]) == 0 ? SEQUENCE_LEFT : SEQUENCE_RIGHT;
+    enum sequence_end push = planned_number(argv[MOVE_PUSH]) == 0 ? SEQUENCE_LEFT : SEQUENCE_RIGHT;
+    struct sequence from;
+    enum status status = sequence_load(call, SLOT_A, argv[MOVE_FROM], &from);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (!from.row.found) {
+        resp_write_null(call->reply);
+        return STATUS_OK;
+    }
+    if (slice_equal(argv[MOVE_FROM], argv[MOVE_TO])) {
+        status = rotate(&from, take, push);
+    } else {
+        struct sequence to;
+        status = sequence_load(call, SLOT_B, argv[MOVE_TO], &to);
+        if (status == STATUS_OK) {
+            status = move(&from, &to, take, push);
+        }
+    }
+    if (status == STATUS_OK) {
+        event_note(call, EVENT_LIST, push == SEQUENCE_LEFT ? "lpush" : "rpush", argv[MOVE_TO]);
+        take_note(&from, take == SEQUENCE_LEFT ? "lpop" : "rpop", argv[MOVE_FROM]);
+    }
+    return status;
+}
+
+enum status cmd_rpoplpush_plan(const struct machine_plan_input *input, struct plan *plan)
+{
+    return plan_move(input, plan, SEQUENCE_RIGHT, SEQUENCE_LEFT);
+}
+
+enum status cmd_rpoplpush_apply(struct call *call)
+{
+    (void)call;
+    return STATUS_CORRUPT; /* It is planned as LMOVE. */
+}
+
+/* A planned LMPOP: keys, u64 end, u64 count. */
+static const char *parse_mpop(
+    struct args args, size_t at, size_t *keys, enum sequence_end *end, int64_t *count)
+{
+    int64_t number = 0;
+    if (!number_parse_i64(args.argv[at], &number) || number < 1) {
+        return "ERR numkeys should be greater than 0";
+    }
+    if ((uint64_t)number >= args.argc - at - 1) {
+        return ERR_SYNTAX;
+    }
+    *keys = (size_t)number;
+    size_t i = at + *keys + 1;
+    if (!take_end(args.argv[i], end)) {
+        return ERR_SYNTAX;
+    }
+    *count = -1;
+    for (i++; i < args.argc; i += 2) {
+        if (*count != -1 || !command_word(args.argv[i], "count") || i + 1 == args.argc) {
+            return ERR_SYNTAX;
+        }
+        if (!number_parse_i64(args.argv[i + 1], count) || *count < 1) {
+            return "ERR count should be greater than 0";
+        }
+    }
+    *count = *count == -1 ? 1 : *count;
+    return NULL;
+}
+
+static enum status plan_mpop(const struct machine_plan_input *input, struct plan *plan, size_t at)
+{
+    size_t keys = 0;
+    int64_t count = 0;
+    enum sequence_end end;
+    const char *error = parse_mpop(input->args, at, &keys, &end, &count);
+    if (error != NULL) {
+        return planned_refuse(plan, error);
+    }
+    planned_begin(plan, CMD_lmpop, input->db, keys, keys + 2);
+    for (size_t i = 0; i < keys; i++) {
+        planned_bytes(plan, input->args.argv[at + 1 + i]);
+    }
+    planned_u64(plan, end);
+    planned_u64(plan, (uint64_t)count);
+    return STATUS_OK;
+}
+
+enum status cmd_lmpop_plan(const struct machine_plan_input *input, struct plan *plan)
+{
+    return plan_mpop(input, plan, 1);
+}
+
+enum status cmd_lmpop_apply(struct call *call)
+{
+    const struct slice *argv = call->args.argv;
+    size_t keys = call->key_count;
+    if (keys == 0 || call->args.argc != keys + 2) {
+        return STATUS_CORRUPT;
+    }
+    enum sequence_end end = planned_number(argv[keys]) == 0 ? SEQUENCE_LEFT : SEQUENCE_RIGHT;
+    uint64_t count = planned_number(argv[keys + 1]);
+    for (size_t i = 0; i < keys; i++) {
+        struct sequence list;
+        enum status status = sequence_load(call, SLOT_A, argv[i], &list);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (list.row.found) {
+            resp_write_array(call->reply, 2);
+            resp_write_bulk(call->reply, argv[i]);
+            return take_pop(&list, argv[i], end, count, false);
+        }
+    }
+    resp_write_null_array(call->reply);
+    return STATUS_OK;
+}

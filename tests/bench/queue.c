@@ -1,0 +1,149 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/assert.h"
+#include "common/base/clock.h"
+#include "server/machine/machine.h"
+
+/* queue DIR [PAIRS [DEPTH]]: the state machine of one shard on a store of its own, without log and
+ * network. Pushes and pops one list in turns, which has DEPTH elements all the time, and commits as
+ * a loop does. Prints, per tenth of the run, pairs per second and the 99th percentile of a command;
+ * at the end the last tenth against the first. Run it in an empty folder. */
+
+enum {
+    TENTHS = 10,
+    COMMIT_ROWS = 2048,    /* As server/worker.c. */
+    FLUSH_PAIRS = 1 << 18, /* A node flushes now and then, which lets its log be short. */
+    VALUE_SIZE = 100,
+    SAMPLES_MAX = 1 << 22,
+};
+
+struct queue {
+    struct store *store;
+    struct txn *txn;
+    struct machine_state state;
+    struct buf planned;
+    struct buf reply;
+    uint32_t *samples; /* Nanoseconds of a command. */
+    size_t sample_count;
+};
+
+static void run(struct queue *queue, const struct slice *argv, size_t argc)
+{
+    uint64_t started = clock_now_ns();
+    const struct command *command = command_find(argv[0]);
+    assert(command != NULL);
+    struct machine_plan_input plan = {
+        .command = command, .args = {.argv = argv, .argc = argc}, .now_ms = clock_wall_ms()};
+    enum status status = machine_plan(&plan, &queue->planned, &queue->reply);
+    assert(status == STATUS_OK);
+    struct machine_apply_input apply = {.scope = {.shard = 7, .last = UINT64_MAX},
+                                        .planned = buf_slice(&queue->planned),
+                                        .now_ms = plan.now_ms};
+    status = machine_apply(queue->txn, &queue->state, &apply, &queue->reply);
+    assert(status == STATUS_OK);
+    assert(queue->reply.data[0] != '-');
+    buf_clear(&queue->planned);
+    buf_clear(&queue->reply);
+    size_t size = 0;
+    if (txn_pending(queue->txn, &size) >= COMMIT_ROWS) {
+        while ((status = txn_commit(queue->txn)) == STATUS_BUSY) {
+        }
+        assert(status == STATUS_OK);
+    }
+    uint64_t took = clock_now_ns() - started;
+    if (queue->sample_count < SAMPLES_MAX) {
+        queue->samples[queue->sample_count++] = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
+    }
+}
+
+static void push(struct queue *queue, uint64_t n)
+{
+    char value[VALUE_SIZE];
+    memset(value, 'x', sizeof(value));
+    (void)snprintf(value, sizeof(value), "job:%llu", (unsigned long long)n);
+    const struct slice argv[] = {slice_str("LPUSH"), slice_str("queue"),
+                                 slice_of(value, sizeof(value))};
+    run(queue, argv, sizeof(argv) / sizeof(argv[0]));
+}
+
+static void pop(struct queue *queue)
+{
+    const struct slice argv[] = {slice_str("RPOP"), slice_str("queue")};
+    run(queue, argv, sizeof(argv) / sizeof(argv[0]));
+}
+
+static int by_number(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a;
+    uint32_t y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/* Pairs per second; *p99_us of a command. */
+static double run_tenth(struct queue *queue, uint64_t first, uint64_t count, double *p99_us)
+{
+    queue->sample_count = 0;
+    uint64_t started = clock_now_ns();
+    for (uint64_t n = first; n < first + count; n++) {
+        push(queue, n);
+        pop(queue);
+        if (n % FLUSH_PAIRS == 0) {
+            enum status status = txn_commit(queue->txn);
+            assert(status == STATUS_OK);
+            status = store_flush(queue->store);
+            assert(status == STATUS_OK);
+        }
+    }
+    double seconds = (double)(clock_now_ns() - started) / 1e9;
+    qsort(queue->samples, queue->sample_count, sizeof(*queue->samples), by_number);
+    *p99_us = queue->samples[queue->sample_count * 99 / 100] / 1e3;
+    return (double)count / seconds;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        fprintf(stderr, "usage: queue DIR [PAIRS [DEPTH]]\n");
+        return 2;
+    }
+    uint64_t pairs = argc > 2 ? strtoull(argv[2], NULL, 10) : 10000000;
+    uint64_t depth = argc > 3 ? strtoull(argv[3], NULL, 10) : 1000;
+    struct queue *queue = calloc(1, sizeof(*queue));
+    assert(queue != NULL);
+    queue->samples = calloc(SAMPLES_MAX, sizeof(*queue->samples));
+    assert(queue->samples != NULL);
+    struct store_options options = {
+        .cache_size = 64 << 20, .memtable_size = 64 << 20, .threads = 2};
+    enum status status = store_open(argv[1], &options, &queue->store);
+    assert(status == STATUS_OK);
+    queue->txn = txn_new(queue->store);
+    buf_init(&queue->planned, 1 << 20);
+    buf_init(&queue->reply, 1 << 20);
+    for (uint64_t n = 0; n < depth; n++) {
+        push(queue, n);
+    }
+    double first = 0;
+    double first_p99 = 0;
+    double last = 0;
+    double last_p99 = 0;
+    for (uint64_t tenth = 0; tenth < TENTHS; tenth++) {
+        last = run_tenth(queue, depth + tenth * pairs / TENTHS, pairs / TENTHS, &last_p99);
+        first = tenth == 0 ? last : first;
+        first_p99 = tenth == 0 ? last_p99 : first_p99;
+        printf("tenth=%llu pairs_per_second=%.0f p99_us=%.1f\n", (unsigned long long)tenth + 1,
+               last, last_p99);
+        fflush(stdout);
+    }
+    printf("last_of_first=%.2f p99_last_of_first=%.2f\n", last / first, last_p99 / first_p99);
+    buf_deinit(&queue->planned);
+    buf_deinit(&queue->reply);
+    status = txn_commit(queue->txn);
+    assert(status == STATUS_OK);
+    txn_free(queue->txn);
+    store_close(queue->store);
+    free(queue->samples);
+    free(queue);
+    return last >= first * 9 / 10 && last_p99 <= first_p99 * 2 ? 0 : 1;
+}
