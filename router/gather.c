@@ -507,10 +507,12 @@ void gather_remap(struct core *core, struct lane_part *part)
     size_t index =
         part->keys != NULL ? part->keys[0] : command_key_at(request->command, request->args, 0);
     gather_stray(core, part);
-    if (index == 0 || core->lane_count == 0) {
+    bool database = index == 0 && request->db != 0 && !command_has_keys(request->command);
+    if ((index == 0 && !database) || core->lane_count == 0) {
         return;
     }
-    uint64_t token = token_of(request->db, request->args.argv[index]);
+    struct slice key = database ? slice_of(NULL, 0) : request->args.argv[index];
+    uint64_t token = token_of(request->db, key);
     const struct shard_desc *shard = shard_map_find(&core->map, token);
     if (shard != NULL && shard->id != part->shard) {
         list_remove(&part->queue);

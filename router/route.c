@@ -61,12 +61,15 @@ bool route_cursor(struct slice text, uint64_t *cursor)
     return true;
 }
 
-/* COPY a b DB n writes its second key in another database. Anything odd is left to the machine,
- * which refuses it. */
-static uint8_t copy_target_db(const struct args *args, uint8_t db)
+/* COPY a b DB n writes its second key in another database, MOVE its only one. Anything odd is left
+ * to the machine, which refuses it. */
+static uint8_t target_db(const struct command *command, const struct args *args, uint8_t db)
 {
-    for (size_t i = 3; i + 1 < args->argc; i++) {
-        uint64_t number = 0;
+    uint64_t number = 0;
+    if (command->id == CMD_move && args->argc == 3) {
+        return route_cursor(args->argv[2], &number) && number < 16 ? (uint8_t)number : db;
+    }
+    for (size_t i = 3; command->id == CMD_copy && i + 1 < args->argc; i++) {
         if (command_word(args->argv[i], "db") && route_cursor(args->argv[i + 1], &number)) {
             return number < 16 ? (uint8_t)number : db;
         }
@@ -77,8 +80,8 @@ static uint8_t copy_target_db(const struct args *args, uint8_t db)
 static uint64_t token_at(
     const struct command *command, const struct args *args, uint8_t db, size_t nth, size_t index)
 {
-    if (nth == 1 && args->argc > 4 && command->id == CMD_copy) {
-        db = copy_target_db(args, db);
+    if (nth == 1) {
+        db = target_db(command, args, db);
     }
     return token_of(db, args->argv[index]);
 }
@@ -202,6 +205,36 @@ static void spread(struct route *route,
     free(keys);
 }
 
+/* COPY and MOVE from one database to another. OK, or CONFLICT with the reason. */
+static enum status check_databases(const struct command *command,
+                                   const struct args *args,
+                                   uint8_t db,
+                                   const struct shard_map *map,
+                                   struct buf *error)
+{
+    uint8_t to_db = target_db(command, args, db);
+    if (to_db == db) {
+        return STATUS_OK;
+    }
+    struct slice from = args->argv[1];
+    struct slice to = command->id == CMD_move ? from : args->argv[2];
+    size_t position = position_of(map, token_of(db, from));
+    size_t to_position = position_of(map, token_of(to_db, to));
+    if (position == to_position) {
+        return STATUS_OK;
+    }
+    buf_append_text(error, "CROSSSLOT ");
+    show_key(error, from);
+    buf_append_format(error, " of database %u is on shard %" PRIu64 ", ", (unsigned)db,
+                      map->shards[position].id);
+    show_key(error, to);
+    buf_append_format(error,
+                      " of database %u on shard %" PRIu64
+                      "; between databases a key is moved or copied only if both lie on one shard",
+                      (unsigned)to_db, map->shards[to_position].id);
+    return STATUS_CONFLICT;
+}
+
 static enum status plan_by_keys(struct route *route,
                                 const struct command *command,
                                 const struct args *args,
@@ -211,6 +244,10 @@ static enum status plan_by_keys(struct route *route,
 {
     size_t found[2] = {0, 0};
     route->shape = ROUTE_ONE;
+    bool moves = command->id == CMD_move || command->id == CMD_copy;
+    if (moves && check_databases(command, args, db, map, error) != STATUS_OK) {
+        return STATUS_CONFLICT;
+    }
     if (one_shard(command, args, db, map, found) == STATUS_OK) {
         route->shard = found[0];
         return STATUS_OK;
@@ -264,7 +301,7 @@ enum status route_plan(struct route *route,
         return STATUS_NO_SHARD;
     }
     /* A co-located database is whole on one shard, but FLUSHALL means all databases. */
-    bool one = db != 0 && command->id != CMD_flushall;
+    bool one = db != 0 && command->id != CMD_flushall && command->id != CMD_usage;
     switch (command->merge) {
     case MERGE_NONE:
     case MERGE_ORDER:

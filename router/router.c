@@ -65,8 +65,12 @@ static void env_info(void *arg, unsigned loop, struct buf *out)
 static bool env_keyspace(void *arg, unsigned loop, struct front_keyspace *keyspace)
 {
     struct router *router = arg;
-    *keyspace = (struct front_keyspace){0};
-    return router_loop_keys(&router->loops[loop], &keyspace->keys);
+    const struct usage *usage = router_loop_usage(&router->loops[loop]);
+    for (size_t db = 0; usage != NULL && db < FRONT_DATABASES; db++) {
+        keyspace->keys[db] = usage->databases[db].keys;
+        keyspace->expires[db] = usage->databases[db].expires;
+    }
+    return usage != NULL;
 }
 
 static void apply_log_config(const struct config *config)

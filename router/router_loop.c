@@ -17,7 +17,7 @@ enum {
     STOP_MS = 1000,
     REPORT_FIRST_MS = 20, /* Until it can serve; then REPORT_MS. */
     REPORT_MS = 500,
-    KEYS_MS = 1000,
+    USAGE_MS = 1000,
 };
 
 struct router_link {
@@ -283,36 +283,67 @@ void router_loop_ask(struct router_loop *part, struct front_ask *ask)
     core_execute(part->core, &call->core);
 }
 
+/* Asks all shards for `usage`. */
+static void ask_usage(struct router_loop *part,
+                      struct router_call *call,
+                      bool bytes,
+                      void (*on_done)(struct core_request *core, struct slice reply))
+{
+    static const struct slice words[] = {{.data = (const uint8_t *)"usage", .len = 5},
+                                         {.data = (const uint8_t *)"bytes", .len = 5}};
+    call->core.command = command_at(CMD_usage);
+    call->core.args = (struct args){.argv = words, .argc = bytes ? 2 : 1};
+    call->core.db = 0;
+    call->core.on_done = on_done;
+    core_execute(part->core, &call->core);
+}
+
 static void on_count(struct core_request *core, struct slice reply)
 {
     struct router_call *call = (struct router_call *)(void *)core;
     struct router_loop *part = call->part;
-    struct resp_value value;
-    if (resp_value_read(reply, &value) == STATUS_OK && value.type == ':') {
-        part->keys = (uint64_t)value.number;
-        part->keys_known = true;
-    }
-    part->keys_ms = loop_now_ms(part->loop);
+    part->usage_known = usage_read(reply, &part->usage) || part->usage_known;
+    part->usage_ms = loop_now_ms(part->loop);
     part->counter = NULL;
     put_call(call);
 }
 
-bool router_loop_keys(struct router_loop *part, uint64_t *keys)
+const struct usage *router_loop_usage(struct router_loop *part)
 {
-    static const struct slice name = {.data = (const uint8_t *)"dbsize", .len = 6};
-    bool old = !part->keys_known || part->keys_ms + KEYS_MS <= loop_now_ms(part->loop);
+    bool old = !part->usage_known || part->usage_ms + USAGE_MS <= loop_now_ms(part->loop);
     if (old && part->counter == NULL && part->stop_ms == 0) {
         struct router_call *call = take_call(part);
         part->counter = call;
         call->request = NULL;
-        call->core.command = command_find(name);
-        call->core.args = (struct args){.argv = &name, .argc = 1};
-        call->core.db = 0;
-        call->core.on_done = on_count;
-        core_execute(part->core, &call->core);
+        ask_usage(part, call, false, on_count);
     }
-    *keys = part->keys;
-    return part->keys_known;
+    return part->usage_known ? &part->usage : NULL;
+}
+
+static void on_databases(struct core_request *core, struct slice reply)
+{
+    struct router_call *call = (struct router_call *)(void *)core;
+    struct router_loop *part = call->part;
+    struct request *request = call->request;
+    struct usage usage;
+    put_call(call);
+    if (!usage_read(reply, &usage)) {
+        request_finish(request, reply); /* An error. */
+        return;
+    }
+    struct buf out;
+    buf_init(&out, FRAME_BODY_SIZE_MAX);
+    struct cluster_view view = router_report_view(part);
+    usage_write(&usage, &view, &out);
+    request_finish(request, buf_slice(&out));
+    buf_deinit(&out);
+}
+
+void router_loop_databases(struct router_loop *part, struct request *request)
+{
+    struct router_call *call = take_call(part);
+    call->request = request;
+    ask_usage(part, call, true, on_databases);
 }
 
 /* Turns and timers. */

@@ -6,6 +6,7 @@
 #include "common/net/listener.h"
 #include "router/core.h"
 #include "router/router.h"
+#include "router/usage.h"
 
 /* One loop of the router: a core, the links that it asks for, a listener for clients. Loops share
  * nothing but the front's parts: each follows the map by itself. Thread: its own, but for what says
@@ -36,9 +37,10 @@ struct router_loop {
     atomic_bool ready; /* The map is known and every shard is led. */
     size_t answer_labels[STATUS_COUNT];
     size_t end_labels[5];
-    struct router_call *counter; /* Asks for the number of keys, for INFO. */
-    uint64_t keys, keys_ms;
-    bool keys_known;
+    struct router_call *counter; /* Asks for the sizes of databases, for INFO. */
+    struct usage usage;
+    uint64_t usage_ms; /* When it was asked for. */
+    bool usage_known;
 };
 
 /* Before it runs. address: what to listen on; the first loop's listener decides the port, the
@@ -56,7 +58,10 @@ void router_loop_execute(struct router_loop *part, struct request *request);
 void router_loop_ask(struct router_loop *part, struct front_ask *ask);
 /* Any thread. */
 void router_loop_stop(struct router_loop *part);
-/* How many keys there are, if known; asks anew in the background when that is a second old. */
-bool router_loop_keys(struct router_loop *part, uint64_t *keys);
+/* What the databases have, but for bytes; NULL: not known yet. Asks anew in the background when
+ * that is a second old. */
+const struct usage *router_loop_usage(struct router_loop *part);
+/* SHERD DATABASES. */
+void router_loop_databases(struct router_loop *part, struct request *request);
 
 #endif

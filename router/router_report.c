@@ -125,19 +125,28 @@ static bool view_node_up(void *ctx, uint64_t node)
     return core_node_up(part->core, node);
 }
 
+struct cluster_view router_report_view(struct router_loop *part)
+{
+    return (struct cluster_view){.map = core_map(part->core),
+                                 .role = "router",
+                                 .ctx = part,
+                                 .leader = view_leader,
+                                 .node_up = view_node_up};
+}
+
 void router_report_sherd(struct router_loop *part, struct request *request)
 {
-    struct cluster_view view = {.map = core_map(part->core),
-                                .role = "router",
-                                .ctx = part,
-                                .leader = view_leader,
-                                .node_up = view_node_up};
+    if (request->args.argc == 2 && command_word(request->args.argv[1], "databases")) {
+        router_loop_databases(part, request);
+        return;
+    }
+    struct cluster_view view = router_report_view(part);
     struct buf reply;
     buf_init(&reply, REPLY_SIZE_MAX);
     if (!cluster_view_answer(&view, &request->args, request->db, &reply)) {
         resp_write_error(&reply,
                          "ERR unknown subcommand of SHERD. Try STATUS, NODES, SHARDS, "
-                         "EXPLAIN key [db], MAP.");
+                         "EXPLAIN key [db], MAP, DATABASES.");
     }
     request_finish(request, buf_slice(&reply));
     buf_deinit(&reply);

@@ -76,12 +76,16 @@ static const struct shard_desc *shard_of(const struct lane *lane,
                                          const char **reason)
 {
     const struct shard_desc *found = NULL;
+    /* Without keys it is about a whole database; a co-located one lies on one shard. */
+    bool database = request->db != 0 && request->command->id != CMD_flushall &&
+                    !command_has_keys(request->command);
     for (size_t nth = 0;; nth++) {
         size_t at = command_key_at(request->command, request->args, nth);
-        if (at == 0) {
+        if (at == 0 && (nth > 0 || !database)) {
             break;
         }
-        uint64_t token = token_of(request->db, request->args.argv[at]);
+        struct slice key = at == 0 ? slice_of(NULL, 0) : request->args.argv[at];
+        uint64_t token = token_of(request->db, key);
         const struct shard_desc *shard = shard_map_find(worker_map(lane->worker), token);
         if (shard == NULL) {
             *reason = "CLUSTERDOWN the shards are not placed yet";
@@ -94,6 +98,10 @@ static const struct shard_desc *shard_of(const struct lane *lane,
             return NULL;
         }
         found = shard;
+    }
+    const struct shard_map *map = worker_map(lane->worker);
+    if (found == NULL && map->shard_count == 1) {
+        return &map->shards[0];
     }
     if (found == NULL) {
         *reason = "ERR this command spans all shards: connect to a sherd-router";
@@ -152,6 +160,10 @@ static void sherd(void *arg, struct request *request)
         request_fail(request, "LOADING this node has not joined its cluster yet");
         return;
     }
+    if (request->args.argc == 2 && command_word(request->args.argv[1], "databases")) {
+        request_fail(request, "ERR a node knows what its own shards have only; ask a sherd-router");
+        return;
+    }
     struct cluster_view view = {.map = worker_map(lane->worker),
                                 .role = "node",
                                 .leader = view_leader,
@@ -198,7 +210,11 @@ static bool keyspace(void *arg, unsigned loop, struct front_keyspace *keyspace)
     size_t at = 0;
     for (struct shard *shard; (shard = worker_next_shard(lane->worker, &at)) != NULL;) {
         if (shard_leads(shard)) {
-            keyspace->keys += shard_state(shard)->machine.keys[0];
+            const struct machine_state *state = &shard_state(shard)->machine;
+            for (unsigned db = 0; db < FRONT_DATABASES; db++) {
+                keyspace->keys[db] += state->keys[db];
+                keyspace->expires[db] += state->expires[db];
+            }
         }
     }
     return true;

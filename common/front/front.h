@@ -19,8 +19,10 @@
 struct front;
 struct front_part;
 
+enum { FRONT_DATABASES = 16 };
 struct front_keyspace {
-    uint64_t keys, expires, avg_ttl_ms;
+    uint64_t keys[FRONT_DATABASES];
+    uint64_t expires[FRONT_DATABASES];
 };
 
 /* A command that the front itself asks of the shards. Stays valid until on_reply, which comes

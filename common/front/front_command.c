@@ -129,12 +129,35 @@ static void write_info(struct buf *reply, const struct command *command)
     resp_write_array(reply, 0); /* Subcommands. */
 }
 
+/* What the programs say to each other is nobody's business. */
+static bool is_public(const struct command *command)
+{
+    return (command->flags & CMD_INTERNAL) == 0;
+}
+
+static const struct command *find(struct slice name)
+{
+    const struct command *command = command_find(name);
+    return command != NULL && is_public(command) ? command : NULL;
+}
+
+static size_t count_public(void)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < CMD_COUNT; i++) {
+        found += is_public(command_at(i));
+    }
+    return found;
+}
+
 static void write_all(struct request *request)
 {
     struct buf *reply = front_reply(request);
-    resp_write_array(reply, CMD_COUNT);
+    resp_write_array(reply, count_public());
     for (size_t i = 0; i < CMD_COUNT; i++) {
-        write_info(reply, command_at(i));
+        if (is_public(command_at(i))) {
+            write_info(reply, command_at(i));
+        }
     }
     front_done(request);
 }
@@ -148,7 +171,7 @@ static void info(struct request *request)
     struct buf *reply = front_reply(request);
     resp_write_array(reply, request->args.argc - 2);
     for (size_t i = 2; i < request->args.argc; i++) {
-        const struct command *command = command_find(request->args.argv[i]);
+        const struct command *command = find(request->args.argv[i]);
         if (command == NULL) {
             resp_write_null(reply);
         } else {
@@ -160,7 +183,7 @@ static void info(struct request *request)
 
 static void count(struct request *request)
 {
-    resp_write_int(front_reply(request), CMD_COUNT);
+    resp_write_int(front_reply(request), (int64_t)count_public());
     front_done(request);
 }
 
@@ -179,20 +202,22 @@ static void docs(struct request *request)
     size_t argc = request->args.argc;
     struct buf *reply = front_reply(request);
     if (argc == 2) {
-        resp_write_map(reply, CMD_COUNT);
+        resp_write_map(reply, count_public());
         for (size_t i = 0; i < CMD_COUNT; i++) {
-            write_docs(reply, command_at(i));
+            if (is_public(command_at(i))) {
+                write_docs(reply, command_at(i));
+            }
         }
         front_done(request);
         return;
     }
     size_t found = 0;
     for (size_t i = 2; i < argc; i++) {
-        found += command_find(argv[i]) != NULL;
+        found += find(argv[i]) != NULL;
     }
     resp_write_map(reply, found);
     for (size_t i = 2; i < argc; i++) {
-        const struct command *command = command_find(argv[i]);
+        const struct command *command = find(argv[i]);
         if (command != NULL) {
             write_docs(reply, command);
         }
@@ -203,7 +228,7 @@ static void docs(struct request *request)
 /* The command whose keys are asked for; NULL: answered. */
 static const struct command *read_target(struct request *request)
 {
-    const struct command *command = command_find(request->args.argv[2]);
+    const struct command *command = find(request->args.argv[2]);
     if (command == NULL) {
         request_fail(request, "ERR Invalid command specified");
         return NULL;
@@ -273,6 +298,9 @@ enum filter { FILTER_NONE, FILTER_MODULE, FILTER_CATEGORY, FILTER_PATTERN };
 
 static bool passes(const struct command *command, enum filter filter, struct slice value)
 {
+    if (!is_public(command)) {
+        return false;
+    }
     switch (filter) {
     case FILTER_NONE: return true;
     case FILTER_MODULE: return false;

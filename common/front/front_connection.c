@@ -75,6 +75,15 @@ void front_select(struct request *request)
     front_ok(request);
 }
 
+/* Each database lies on a shard of its own, or on all. */
+void front_swapdb(struct request *request)
+{
+    request_fail(request,
+                 "ERR SWAPDB is not supported: databases lie on different shards, which nothing "
+                 "swaps at once; use MOVE or RENAME for single keys, or change the number that "
+                 "clients SELECT");
+}
+
 /* Authentication. */
 
 /* Looks at every byte of what was given, whatever they are. */

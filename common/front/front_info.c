@@ -317,9 +317,11 @@ static void come_home(struct front_tour *tour)
         struct front_keyspace keyspace = {0};
         bool known = options->env->keyspace != NULL &&
                      options->env->keyspace(options->arg, request->loop, &keyspace);
-        if (known && keyspace.keys > 0) {
-            buf_append_format(&info->text, "db0:keys=%llu,expires=%llu,avg_ttl=%llu\r\n",
-                              (ull)keyspace.keys, (ull)keyspace.expires, (ull)keyspace.avg_ttl_ms);
+        for (unsigned db = 0; known && db < FRONT_DATABASES; db++) {
+            if (keyspace.keys[db] > 0) {
+                buf_append_format(&info->text, "db%u:keys=%llu,expires=%llu,avg_ttl=0\r\n", db,
+                                  (ull)keyspace.keys[db], (ull)keyspace.expires[db]);
+            }
         }
     }
     if (options->env->info != NULL && begin(info, SECTION_SHERD, "Sherd")) {

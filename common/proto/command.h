@@ -37,6 +37,7 @@ enum command_flag {
     CMD_NO_SCRIPT = 1 << 13, /* Refused in scripts. */
     CMD_INTERNAL = 1 << 18,  /* Between front, router and node: clients cannot name it. */
     CMD_NODE = 1 << 14, /* Between router and node alone: answered by the leader's node itself. */
+    CMD_NO_MULTI = 1 << 19, /* Refused between MULTI and EXEC. */
 };
 
 /* The argument n, 1..3, says how many keys follow it: EVAL, ZUNION, LMPOP. */

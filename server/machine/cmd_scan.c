@@ -3,6 +3,7 @@
 
 #include "common/base/assert.h"
 #include "common/base/glob.h"
+#include "common/base/number.h"
 #include "common/base/reader.h"
 #include "common/cluster/token.h"
 #include "server/machine/keyspace.h"
@@ -10,39 +11,35 @@
 
 enum {
     SCAN_COUNT_MAX = 10000, /* Rows that one call looks at, about. */
-    RANDOM_SPREAD = 128,    /* Keys of one token that it chooses among. */
 };
 
-/* A walk over the keys of one database in order of (token, length, bytes). */
+/* A walk over the keys of one database in the order of their spots. */
 struct walk {
     struct call *call;
     struct store_iter *iter;
-    uint64_t token;
+    uint64_t spot;
     struct slice key;
     struct row row;
     enum status status;
 };
 
-/* Where the walk goes on behind a row that is not a key's; false: nowhere. */
-static bool skip_part(struct slice row_key, uint8_t db, struct buf *seek)
+/* Where the walk goes on behind a row that is not a key of the database; false: nowhere. */
+static bool skip(const struct keyspace_prefix *at,
+                 struct slice row_key,
+                 uint8_t db,
+                 struct buf *seek)
 {
-    struct reader in = reader_of(row_key);
-    uint64_t token = reader_u64_be(&in);
-    uint8_t at = reader_u8(&in);
-    size_t len = __builtin_bswap32(reader_u32(&in));
-    assert(!in.failed);
-    if (len != UINT32_MAX) {
+    if (at->db == db && !at->element) {
         /* A chunk: its key's row was before it, so go behind the last version. */
-        len += KEYSPACE_PREFIX_SIZE;
-        buf_append(seek, row_key.data, len < row_key.len ? len : row_key.len);
+        buf_append(seek, row_key.data, at->size);
         buf_append_u64_be(seek, UINT64_MAX);
         return true;
     }
     /* Elements come behind all keys of their token and database. */
-    if (at >= db && token == UINT64_MAX) {
+    if (at->db >= db && at->token == UINT64_MAX) {
         return false;
     }
-    buf_append_u64_be(seek, at < db ? token : token + 1);
+    buf_append_u64_be(seek, at->db < db ? at->token : at->token + 1);
     buf_append_u8(seek, db);
     return true;
 }
@@ -54,54 +51,61 @@ static bool walk_settle(struct walk *walk)
     struct call *call = walk->call;
     while (iter_valid(walk->iter)) {
         struct slice row_key = iter_key(walk->iter);
-        struct buf *seek = txn_scratch(call->txn, SCRATCH_INDEX);
-        uint8_t db = 0;
-        if (row_key.len < KEYSPACE_PREFIX_SIZE) {
+        struct keyspace_prefix at;
+        if (!keyspace_parse_prefix(row_key, &at)) {
             walk->status = STATUS_CORRUPT;
             return false;
         }
-        if (!keyspace_parse_row_key(row_key, &walk->token, &db, &walk->key)) {
-            if (!skip_part(row_key, call->db, seek)) {
+        if (at.db != call->db || at.element || at.size != row_key.len) {
+            struct buf *seek = txn_scratch(call->txn, SCRATCH_INDEX);
+            if (!skip(&at, row_key, call->db, seek)) {
                 return false;
             }
-        } else if (db < call->db) {
-            buf_append_u64_be(seek, walk->token);
-            buf_append_u8(seek, call->db);
-        } else if (db > call->db && walk->token == UINT64_MAX) {
-            return false;
-        } else if (db > call->db) {
-            buf_append_u64_be(seek, walk->token + 1);
-            buf_append_u8(seek, call->db);
-        } else {
-            walk->status = keyspace_parse_row(iter_value(walk->iter), &walk->row);
-            if (walk->status != STATUS_OK) {
-                return false;
-            }
-            if (!keyspace_expired(&walk->row, call->now_ms)) {
-                return true;
-            }
-            iter_next(walk->iter);
+            iter_seek(walk->iter, buf_slice(seek));
             continue;
         }
-        iter_seek(walk->iter, buf_slice(seek));
+        walk->status = keyspace_parse_row(iter_value(walk->iter), &walk->row);
+        if (walk->status != STATUS_OK) {
+            return false;
+        }
+        if (!keyspace_expired(&walk->row, call->now_ms)) {
+            walk->spot = at.spot;
+            walk->key = at.key;
+            return true;
+        }
+        iter_next(walk->iter);
     }
     walk->status = iter_status(walk->iter);
     return false;
 }
 
-/* From the first key whose token is >= token. */
-static bool walk_open(struct walk *walk, struct call *call, uint64_t token)
+/* From the first key whose spot is >= spot. */
+static bool walk_open(struct walk *walk, struct call *call, uint64_t spot)
 {
     *walk = (struct walk){.call = call, .status = STATUS_OK};
-    uint64_t constant = call->db == 0 ? token : token_of(call->db, slice_of(NULL, 0));
     struct buf *from = txn_scratch(call->txn, SCRATCH_KEY_A);
     struct buf *to = txn_scratch(call->txn, SCRATCH_KEY_B);
-    buf_append_u64_be(from, constant > token ? constant : token);
-    buf_append_u8(from, call->db);
-    buf_append_u64_be(to, call->scope.last);
-    buf_append_u8(to, UINT8_MAX);
+    if (call->db == 0) {
+        buf_append_u64_be(from, spot);
+        buf_append_u8(from, 0);
+        buf_append_u64_be(to, call->scope.last);
+        buf_append_u8(to, UINT8_MAX);
+    } else {
+        uint64_t token = token_of(call->db, slice_of(NULL, 0));
+        buf_append_u64_be(from, token);
+        buf_append_u8(from, call->db);
+        buf_append_u64_be(from, spot);
+        buf_append_u64_be(to, token);
+        buf_append_u8(to, (uint8_t)(call->db + 1));
+    }
     walk->iter = iter_open(call->txn, STORE_DATA, buf_slice(from), buf_slice(to));
     return walk_settle(walk);
+}
+
+/* Where a walk over all keys begins. */
+static uint64_t first_spot(const struct call *call)
+{
+    return call->db == 0 ? call->scope.start : 0;
 }
 
 static bool walk_next(struct walk *walk)
@@ -133,7 +137,7 @@ enum status cmd_keys_read(struct call *call)
     struct buf *found = txn_scratch(call->txn, SCRATCH_WORK);
     size_t count = 0;
     struct walk walk;
-    bool more = walk_open(&walk, call, call->scope.start);
+    bool more = walk_open(&walk, call, first_spot(call));
     for (; more; more = walk_next(&walk)) {
         if (all || glob_match(pattern, walk.key)) {
             resp_write_bulk(found, walk.key);
@@ -156,7 +160,7 @@ static bool scan_takes(const struct scan_args *scan, const struct walk *walk)
     return !scan->has_type || command_word(scan->type, keyspace_type_name(walk->row.type));
 }
 
-/* The cursor is the next token to look at; all keys of a token are returned together. */
+/* The cursor is the next spot to look at; all keys of a spot are returned together. */
 enum status cmd_scan_read(struct call *call)
 {
     struct scan_args scan;
@@ -166,24 +170,26 @@ enum status cmd_scan_read(struct call *call)
         resp_write_error(call->reply, error);
         return STATUS_OK;
     }
-    if (scan.cursor > call->scope.last || (scan.cursor != 0 && scan.cursor < call->scope.start)) {
+    bool elsewhere =
+        scan.cursor > call->scope.last || (scan.cursor != 0 && scan.cursor < call->scope.start);
+    if (call->db == 0 && elsewhere) {
         return STATUS_NOT_OWNER;
     }
-    uint64_t from = scan.cursor > call->scope.start ? scan.cursor : call->scope.start;
+    uint64_t from = scan.cursor > first_spot(call) ? scan.cursor : first_spot(call);
     uint64_t limit = scan.count < SCAN_COUNT_MAX ? scan.count : SCAN_COUNT_MAX;
     struct buf *found = txn_scratch(call->txn, SCRATCH_WORK);
     size_t count = 0;
     uint64_t next = 0;
     uint64_t seen = 0;
-    uint64_t last_token = 0;
+    uint64_t last = 0;
     struct walk walk;
     bool more = walk_open(&walk, call, from);
     for (; more; more = walk_next(&walk)) {
-        if (seen >= limit && walk.token != last_token) {
-            next = last_token + 1;
+        if (seen >= limit && walk.spot != last) {
+            next = last + 1;
             break;
         }
-        last_token = walk.token;
+        last = walk.spot;
         seen++;
         if (scan_takes(&scan, &walk)) {
             resp_write_bulk(found, walk.key);
@@ -198,40 +204,30 @@ enum status cmd_scan_read(struct call *call)
     return STATUS_OK;
 }
 
-/* The first key at or behind the token; skips as many more as there are of the same token. */
-static enum status random_from(struct call *call, uint64_t token, uint64_t skip, bool *found)
+/* The first key at or behind the spot. */
+static enum status random_from(struct call *call, uint64_t spot, bool *found)
 {
     struct walk walk;
-    bool more = walk_open(&walk, call, token);
-    *found = more;
-    struct buf *key = txn_scratch(call->txn, SCRATCH_WORK);
-    for (uint64_t n = 0; more && n <= skip; n++) {
-        buf_clear(key);
-        buf_append_slice(key, walk.key);
-        more = n < skip && walk_next(&walk);
+    *found = walk_open(&walk, call, spot);
+    if (*found) {
+        resp_write_bulk(call->reply, walk.key);
     }
-    enum status status = walk_close(&walk);
-    if (status == STATUS_OK && *found) {
-        resp_write_bulk(call->reply, buf_slice(key));
-    }
-    return status;
+    return walk_close(&walk);
 }
 
 enum status cmd_randomkey_read(struct call *call)
 {
-    uint64_t keys = call->seen->keys[call->db];
     bool found = false;
-    if (keys == 0) {
+    if (call->seen->keys[call->db] == 0) {
         resp_write_null(call->reply);
         return STATUS_OK;
     }
-    uint64_t span = call->scope.last - call->scope.start;
+    uint64_t span = call->db == 0 ? call->scope.last - call->scope.start : INT64_MAX;
     uint64_t offset = span == UINT64_MAX ? call->seed : call->seed % (span + 1);
-    uint64_t skip = call->db == 0 ? 0 : call->seed % (keys < RANDOM_SPREAD ? keys : RANDOM_SPREAD);
-    uint64_t token = call->db == 0 ? call->scope.start + offset : call->scope.start;
-    enum status status = random_from(call, token, skip, &found);
-    if (status == STATUS_OK && !found && token != call->scope.start) {
-        status = random_from(call, call->scope.start, 0, &found);
+    uint64_t spot = first_spot(call) + offset;
+    enum status status = random_from(call, spot, &found);
+    if (status == STATUS_OK && !found && offset != 0) {
+        status = random_from(call, first_spot(call), &found);
     }
     if (status == STATUS_OK && !found) {
         resp_write_null(call->reply);

@@ -32,7 +32,8 @@ struct call {
     uint64_t session; /* apply only. */
     uint8_t db;
     uint64_t now_ms;
-    uint64_t seed; /* read only. */
+    uint64_t seed;                   /* read only. */
+    const struct machine_load *load; /* read only; may be NULL. */
     struct buf *reply;
     struct buf *events; /* NULL: nobody wants them. See event.h. */
 };

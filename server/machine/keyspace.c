@@ -1,6 +1,7 @@
 #include "server/machine/keyspace.h"
 
 #include "common/base/assert.h"
+#include "common/base/hash.h"
 #include "common/base/reader.h"
 #include "common/cluster/token.h"
 #include "server/machine/event.h"
@@ -24,24 +25,50 @@ static void append_u32_be(struct buf *buf, uint32_t value)
     buf_append_u32(buf, __builtin_bswap32(value));
 }
 
+uint64_t keyspace_spot(uint8_t db, struct slice key)
+{
+    return db == 0 ? token_of(db, key) : hash_bytes(key) >> 1;
+}
+
 void keyspace_row_key(uint8_t db, struct slice key, struct buf *out)
 {
     assert(db < MACHINE_DATABASES);
     assert(key.len <= UINT32_MAX);
     buf_append_u64_be(out, token_of(db, key));
     buf_append_u8(out, db);
+    if (db != 0) {
+        buf_append_u64_be(out, keyspace_spot(db, key));
+    }
     append_u32_be(out, (uint32_t)key.len);
     buf_append_slice(out, key);
 }
 
-bool keyspace_parse_row_key(struct slice row_key, uint64_t *token, uint8_t *db, struct slice *key)
+bool keyspace_parse_prefix(struct slice row_key, struct keyspace_prefix *prefix)
 {
     struct reader in = reader_of(row_key);
-    *token = reader_u64_be(&in);
-    *db = reader_u8(&in);
+    *prefix = (struct keyspace_prefix){.token = reader_u64_be(&in), .db = UINT8_MAX};
+    prefix->db = reader_u8(&in);
+    struct reader mark = in;
+    prefix->element = __builtin_bswap32(reader_u32(&mark)) == element_mark;
+    if (prefix->element) {
+        return !mark.failed;
+    }
+    prefix->spot = prefix->db == 0 ? prefix->token : reader_u64_be(&in);
     size_t len = __builtin_bswap32(reader_u32(&in));
-    *key = reader_raw(&in, len);
-    return reader_done(&in);
+    prefix->key = reader_raw(&in, len);
+    prefix->size = row_key.len - in.rest.len;
+    return !in.failed;
+}
+
+bool keyspace_parse_row_key(struct slice row_key, uint64_t *token, uint8_t *db, struct slice *key)
+{
+    struct keyspace_prefix prefix;
+    bool good =
+        keyspace_parse_prefix(row_key, &prefix) && !prefix.element && prefix.size == row_key.len;
+    *token = prefix.token;
+    *db = prefix.db;
+    *key = prefix.key;
+    return good;
 }
 
 enum status keyspace_parse_row(struct slice value, struct row *row)
@@ -99,6 +126,9 @@ static void move_expiry(struct call *call, const struct row *row, uint64_t expir
     if (old == expire_ms) {
         return;
     }
+    uint64_t *expires = &call->state->expires[row->db];
+    *expires += expire_ms != 0 ? 1 : 0;
+    *expires -= old != 0 && *expires > 0 ? 1 : 0;
     if (old != 0) {
         txn_delete(call->txn, STORE_LOCAL, expiry_key(call, old, row->row_key));
     }
@@ -175,8 +205,14 @@ static void note_row(struct call *call,
                      enum event_class class,
                      const char *name)
 {
-    struct slice key =
-        slice_of(row->row_key.data + KEYSPACE_PREFIX_SIZE, row->row_key.len - KEYSPACE_PREFIX_SIZE);
+    if (call->events == NULL) {
+        return;
+    }
+    uint64_t token = 0;
+    uint8_t db = 0;
+    struct slice key;
+    bool whole = keyspace_parse_row_key(row->row_key, &token, &db, &key);
+    assert(whole && db == row->db);
     event_note_in(call, row->db, class, name, key);
 }
 
@@ -650,6 +686,7 @@ void keyspace_flush(struct call *call, uint8_t db, bool all)
     if (all || others == 0) {
         delete_tokens(call, call->scope.start, 0, call->scope.last, UINT8_MAX);
         memset(state->keys, 0, sizeof(state->keys));
+        memset(state->expires, 0, sizeof(state->expires));
     } else if (db == 0) {
         flush_sharded(call);
     } else if (state->keys[db] > 0) {
@@ -657,6 +694,7 @@ void keyspace_flush(struct call *call, uint8_t db, bool all)
         delete_tokens(call, token, db, token, (uint8_t)(db + 1));
     }
     state->keys[db] = 0;
+    state->expires[db] = 0;
     if (!all && others > 0) {
         return; /* Index rows whose key is gone are dropped when their time comes. */
     }

@@ -21,7 +21,6 @@ enum {
     KEYSPACE_INLINE_SIZE_MAX = 256 * 1024,
     KEYSPACE_CHUNK_SIZE = 256 * 1024,
     KEYSPACE_FAST_READ_SIZE_MAX = 1024 * 1024, /* More of a value is read where it may take long. */
-    KEYSPACE_PREFIX_SIZE = 8 + 1 + 4,          /* Token, database, length of the key. */
 };
 
 enum keyspace_type {
@@ -60,8 +59,24 @@ struct row {
     struct slice value; /* The string unless chunked, or the body: in the slot's scratch. */
 };
 
+/* Keys of a database stand in the order of their spots: database 0 in that of its tokens, another,
+ * which has one token, in that of a hash with 63 bits. Equal spots: in the order of (length,
+ * bytes).
+ */
+uint64_t keyspace_spot(uint8_t db, struct slice key);
 /* Appends the metadata row's key. */
 void keyspace_row_key(uint8_t db, struct slice key, struct buf *out);
+/* What rows of STORE_DATA begin with. */
+struct keyspace_prefix {
+    uint64_t token;
+    uint8_t db;
+    bool element; /* Of a collection; then nothing of the following. */
+    uint64_t spot;
+    struct slice key;
+    size_t size; /* Up to the end of the key; more is behind it in a chunk's. */
+};
+/* False: it is no row's key. */
+bool keyspace_parse_prefix(struct slice row_key, struct keyspace_prefix *prefix);
 /* Takes a key of STORE_DATA apart. False: it is no metadata row's. */
 bool keyspace_parse_row_key(struct slice row_key, uint64_t *token, uint8_t *db, struct slice *key);
 /* Takes a metadata row's value apart; CORRUPT. */

@@ -10,7 +10,7 @@
 #include "server/machine/stage.h"
 
 enum {
-    STATE_FORMAT = 2, /* 1 had no garbage and no notify. */
+    STATE_FORMAT = 2, /* 1 had no garbage and what follows it. */
     ARGV_SMALL = 16,
     EXPIRE_COUNT = 64,   /* Expired keys that are removed per log entry, */
     GARBAGE_COUNT = 512, /* and elements of removed collections. */
@@ -47,6 +47,9 @@ void machine_state_encode(const struct machine_state *state, struct buf *out)
     buf_append_u64(out, state->sweep_session);
     buf_append_u64(out, state->garbage);
     buf_append_u32(out, state->notify);
+    for (size_t i = 0; i < MACHINE_DATABASES; i++) {
+        buf_append_u64(out, state->expires[i]);
+    }
 }
 
 bool machine_state_decode(struct reader *in, struct machine_state *state)
@@ -62,6 +65,9 @@ bool machine_state_decode(struct reader *in, struct machine_state *state)
     state->sweep_session = reader_u64(in);
     state->garbage = format >= STATE_FORMAT ? reader_u64(in) : 0;
     state->notify = format >= STATE_FORMAT ? reader_u32(in) : 0;
+    for (size_t i = 0; i < MACHINE_DATABASES; i++) {
+        state->expires[i] = format >= STATE_FORMAT ? reader_u64(in) : 0;
+    }
     return !in->failed && format >= 1 && format <= STATE_FORMAT;
 }
 
@@ -109,8 +115,21 @@ enum status machine_plan(const struct machine_plan_input *input,
     return status;
 }
 
+/* A command without keys is about all of its database: that of a co-located one lies elsewhere, or
+ * here. */
+static bool owns_database(const struct machine_scope *scope,
+                          const struct command *command,
+                          uint8_t db)
+{
+    bool whole = command->id == CMD_flushall || command->id == CMD_usage;
+    return db == 0 || whole || keyspace_owns(scope, db, slice_of(NULL, 0));
+}
+
 static bool owns_all(const struct call *call)
 {
+    if (call->key_count == 0 && !owns_database(&call->scope, call->command, call->db)) {
+        return false;
+    }
     for (size_t i = 0; i < call->key_count; i++) {
         if (!keyspace_owns(&call->scope, call->db, call->args.argv[i])) {
             return false;
@@ -239,7 +258,8 @@ static enum status check_keys(const struct machine_read_input *input, struct buf
     for (size_t n = 0;; n++) {
         size_t index = command_key_at(input->command, input->args, n);
         if (index == 0) {
-            return STATUS_OK;
+            bool owned = n > 0 || owns_database(&input->scope, input->command, input->db);
+            return owned ? STATUS_OK : STATUS_NOT_OWNER;
         }
         struct slice key = input->args.argv[index];
         if (!keyspace_owns(&input->scope, input->db, key)) {
@@ -273,6 +293,7 @@ enum status machine_read(struct txn *txn,
                         .db = input->db,
                         .now_ms = input->now_ms,
                         .seed = input->seed,
+                        .load = input->load,
                         .reply = reply};
     status = handlers[input->command->id].read(&call);
     if (status != STATUS_OK) {

@@ -38,6 +38,7 @@ struct machine_state {
     uint64_t sweep_session; /* Where that goes on; 0: at the first. */
     uint64_t garbage;       /* Removed collections whose elements are still there. */
     uint32_t notify;        /* Keyspace events that are published: common/proto/notify.h. */
+    uint64_t expires[MACHINE_DATABASES]; /* Of the keys, those with a time to live. */
 };
 
 void machine_state_encode(const struct machine_state *state, struct buf *out);
@@ -104,6 +105,11 @@ bool machine_advance_wanted(struct txn *txn,
                             struct machine_scope scope,
                             uint64_t now_ms);
 
+/* What a leader knows of its shard besides the state. */
+struct machine_load {
+    uint64_t ops_per_second[MACHINE_DATABASES];
+};
+
 struct machine_read_input {
     struct machine_scope scope;
     const struct command *command;
@@ -111,6 +117,7 @@ struct machine_read_input {
     uint8_t db;
     uint64_t now_ms; /* The shard's time: not before the newest entry's stamp. */
     uint64_t seed;
+    const struct machine_load *load; /* NULL: not known. */
 };
 
 /* AGAIN: the txn is cache-only and the disk is needed; *reply is as it was. NOT_OWNER. */

@@ -83,6 +83,7 @@ void shard_submit(struct shard *shard, struct op *op)
         shard_finish(op, STATUS_NOT_LEADER, slice_of(NULL, 0));
         return;
     }
+    shard->ops[op->db]++;
     if (shard->held_count + shard->reads_pending + shard->reads_slow >= WAITING_OPS_MAX) {
         shard_finish(op, STATUS_BUSY, slice_of(NULL, 0));
         return;
@@ -183,6 +184,7 @@ enum status shard_open(const struct shard_env *env,
     self->state = *state;
     self->wanted = state->desc;
     self->batch_next = 1;
+    self->ticked_ms = clock_now_ms();
     self->flush_index = state->group.index;
     list_init(&self->gathered);
     list_init(&self->held);
@@ -219,8 +221,25 @@ void shard_close(struct shard *shard)
     free(shard);
 }
 
+/* Operations per second, of the last second or so. */
+static void measure(struct shard *shard)
+{
+    uint64_t now_ms = clock_now_ms();
+    uint64_t spent_ms = now_ms - shard->ticked_ms;
+    if (spent_ms == 0) {
+        return;
+    }
+    for (size_t db = 0; db < MACHINE_DATABASES; db++) {
+        uint64_t ops = shard->ops[db];
+        shard->load.ops_per_second[db] = (ops * 1000 + spent_ms / 2) / spent_ms;
+        shard->ops[db] = 0;
+    }
+    shard->ticked_ms = now_ms;
+}
+
 void shard_tick(struct shard *shard, uint64_t now_ms)
 {
+    measure(shard);
     if (shard->role != GROUP_LEADER || shard->writes_pending > 0) {
         return; /* The entries under way do the work. */
     }

@@ -156,6 +156,7 @@ struct slow_read {
     struct machine_scope scope;
     struct machine_state state;
     const struct shard_machine *machine;
+    struct machine_load load;
     uint64_t now_ms;
     uint64_t seed;
     enum status status;

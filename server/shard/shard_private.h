@@ -66,6 +66,9 @@ struct shard {
     uint64_t flush_index;
     bool releasing;
     struct shard_stats stats;
+    uint64_t ops[MACHINE_DATABASES]; /* Since the last tick. */
+    uint64_t ticked_ms;
+    struct machine_load load; /* As of the last tick. */
 };
 
 void shard_finish(struct op *op, enum status status, struct slice reply);

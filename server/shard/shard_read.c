@@ -21,7 +21,8 @@ static struct machine_read_input input_of(struct shard *shard, const struct op *
         .command = op->command,
         .args = op->args,
         .db = op->db,
-        .now_ms = shard_now_ms(shard)};
+        .now_ms = shard_now_ms(shard),
+        .load = &shard->load};
 }
 
 /* The applied state is readable now. */
@@ -132,6 +133,7 @@ void shard_read_prepare(struct shard *shard, struct op *op, struct slow_read *re
                                .scope = input.scope,
                                .state = shard->state.machine,
                                .machine = shard->machine,
+                               .load = shard->load,
                                .now_ms = input.now_ms,
                                .seed = rand_u64(shard->env->rand),
                                .status = STATUS_AGAIN};
@@ -151,7 +153,8 @@ void shard_read_slow(struct slow_read *read)
                                        .args = read->op->args,
                                        .db = read->op->db,
                                        .now_ms = read->now_ms,
-                                       .seed = read->seed};
+                                       .seed = read->seed,
+                                       .load = &read->load};
     read->status = read->machine->read(read->view, &read->state, &input, &read->reply);
 }
 

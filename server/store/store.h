@@ -98,6 +98,11 @@ void txn_rollback(struct txn *txn);
 /* Keeps what was written. The mark is gone. */
 void txn_release(struct txn *txn);
 
+/* As store_size() of the txn's store: without what it has not committed. May wait for the disk. */
+uint64_t txn_size(const struct txn *txn,
+                  enum store_family family,
+                  struct slice from,
+                  struct slice to);
 /* True if there is nothing to commit. */
 bool txn_empty(const struct txn *txn);
 /* Rows, and bytes, that txn_commit() would write. A row written many times counts once, so that

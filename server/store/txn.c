@@ -199,6 +199,14 @@ void txn_release(struct txn *txn)
     overlay_release(&txn->overlay);
 }
 
+uint64_t txn_size(const struct txn *txn,
+                  enum store_family family,
+                  struct slice from,
+                  struct slice to)
+{
+    return store_size(txn->store, family, from, to);
+}
+
 bool txn_empty(const struct txn *txn)
 {
     return txn->batch == NULL || overlay_clean(&txn->overlay);

@@ -31,6 +31,15 @@ EXPLAIN = {"key": "user:1", "db": 0, "tag": "user:1", "token": "a1b2c3d4e5f60718
                         {"id": 5, "node": 2, "address": "127.0.0.1:7002"}]}
 
 
+DATABASES = [{"db": 0, "keys": 12, "expires": 1, "bytes": 4096, "ops_per_second": 9,
+              "colocated": False, "shards": 32, "shard": 0, "leader": 0, "leader_address": ""},
+             {"db": 1, "keys": 0, "expires": 0, "bytes": 0, "ops_per_second": 0,
+              "colocated": True, "shards": 1, "shard": 7, "leader": 2,
+              "leader_address": "127.0.0.1:7002"},
+             {"db": 2, "keys": 5, "expires": 0, "bytes": 70, "ops_per_second": 1,
+              "colocated": True, "shards": 1, "shard": 9, "leader": 0, "leader_address": ""}]
+
+
 def run(*words, connect=None, environment=None):
     command = [ADMIN, *(["--connect", connect] if connect else []), *words]
     env = {k: v for k, v in os.environ.items() if k != "SHERD_CONNECT"}
@@ -56,7 +65,7 @@ def serve(table):
 class Look(unittest.TestCase):
     def setUp(self):
         self.table = {"SHERD STATUS": dict(STATUS), "SHERD NODES": NODES, "SHERD SHARDS": SHARDS,
-                      "SHERD EXPLAIN user:1": EXPLAIN}
+                      "SHERD EXPLAIN user:1": EXPLAIN, "SHERD DATABASES": DATABASES}
         self.server = serve(self.table)
 
     def ask(self, *words):
@@ -112,6 +121,17 @@ class Look(unittest.TestCase):
         self.assertIn("none", lines[2])
         self.assertNotIn("*", lines[2])
         self.assertLessEqual(max(map(len, lines)), 80)
+
+    def test_databases_say_where_they_are(self):
+        lines = self.ask("db", "list").stdout.splitlines()
+        self.assertEqual(lines[0].split(), ["DB", "KEYS", "EXPIRES", "BYTES", "OPS/S", "SHARDS",
+                                            "SHARD", "LEADER"])
+        self.assertEqual(lines[1].split(), ["0", "12", "1", "4096", "9", "32", "-", "-"])
+        self.assertEqual(lines[2].split(), ["1", "0", "0", "0", "0", "1", "7", "2"])
+        self.assertEqual(lines[3].split()[-2:], ["9", "none"])
+        self.assertLessEqual(max(map(len, lines)), 80)
+        self.assertEqual(json.loads(self.ask("db", "list", "--json").stdout), DATABASES)
+        self.assertEqual(self.ask("db", "delete").returncode, 2)
 
     def test_explain_names_the_leader(self):
         done = self.ask("explain", "user:1")

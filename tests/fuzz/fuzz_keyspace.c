@@ -13,14 +13,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t db = 0;
     struct slice key;
     if (keyspace_parse_row_key(bytes, &token, &db, &key)) {
-        assert(key.len + KEYSPACE_PREFIX_SIZE == size);
+        assert(key.len < size);
         if (db < MACHINE_DATABASES) {
             struct buf again;
             buf_init(&again, size + 1);
             keyspace_row_key(db, key, &again);
             assert(again.len == size);
             bool alike = slice_equal(buf_slice(&again), bytes);
-            assert(alike == (token == token_of(db, key)));
+            struct keyspace_prefix prefix;
+            bool parsed = keyspace_parse_prefix(bytes, &prefix);
+            assert(parsed && prefix.size == size && !prefix.element);
+            bool own = token == token_of(db, key) && prefix.spot == keyspace_spot(db, key);
+            assert(alike == own);
             buf_deinit(&again);
         }
     }

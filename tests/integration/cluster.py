@@ -267,6 +267,9 @@ class Cluster:
         rows = [as_map(row) for row in self.ask("SHERD", "SHARDS")]
         return [row for row in rows if int(row["id"]) != META_SHARD]
 
+    def explain(self, key, db=0):
+        return as_map(self.ask("SHERD", "EXPLAIN", key, db))
+
     def node_rows(self):
         return [as_map(row) for row in self.ask("SHERD", "NODES")]
 

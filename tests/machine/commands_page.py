@@ -41,6 +41,8 @@ def page(rows):
         if kind == "NODE" or "CMD_INTERNAL" in words[3]:
             continue
         name, _, arity, flags, first, last, step, merge = words[:8]
+        if "CMD_INTERNAL" in flags:
+            continue
         where = {"READ": "shard, read", "WRITE": "shard, write", "FRONT": "front"}[kind]
         keys = "" if first == "0" else "%s, %s, %s" % (first, last, step)
         spread = merge.replace("MERGE_", "").lower().replace("_", " ")

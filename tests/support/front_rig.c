@@ -77,7 +77,7 @@ static bool keyspace(void *arg, unsigned loop, struct front_keyspace *keyspace)
 {
     (void)arg;
     (void)loop;
-    *keyspace = (struct front_keyspace){.keys = 5, .expires = 2};
+    *keyspace = (struct front_keyspace){.keys = {5, 0, 7}, .expires = {2}};
     return true;
 }
 

@@ -47,6 +47,7 @@ TEST(front_new, answers_errors_as_redis_does)
         {"select 1x", "-ERR value is not an integer or out of range"},
         {"select 16", "-ERR DB index is out of range"},
         {"select -1", "-ERR DB index is out of range"},
+        {"select 15", "+OK"},
         {"select 0", "+OK"},
         {"readonly", "-ERR This instance has cluster support disabled"},
         {"readwrite", "-ERR This instance has cluster support disabled"},
@@ -289,9 +290,13 @@ TEST(front_command, describes_the_table)
     struct front_rig rig;
     front_rig_start(&rig);
     char want[32];
-    (void)snprintf(want, sizeof(want), ":%d\r\n", CMD_COUNT);
+    int listed = 0;
+    for (size_t i = 0; i < CMD_COUNT; i++) {
+        listed += (command_at(i)->flags & CMD_INTERNAL) == 0;
+    }
+    (void)snprintf(want, sizeof(want), ":%d\r\n", listed);
     ASK(&rig, "COMMAND COUNT\r\n", want);
-    (void)snprintf(want, sizeof(want), "*%d\r\n*10\r\n", CMD_COUNT);
+    (void)snprintf(want, sizeof(want), "*%d\r\n*10\r\n", listed);
     HAS(&rig, "COMMAND\r\n", want);
     HAS(&rig, "COMMAND LIST\r\n", "$3\r\nget\r\n");
     HAS(&rig, "COMMAND DOCS\r\n", "$4\r\nmget\r\n");
@@ -307,8 +312,8 @@ TEST(front_config, gets_and_sets_as_redis_does)
         {"config get save", "*2\r\n$4\r\nsave\r\n$0\r\n"},
         {"config get APPENDONLY", "*2\r\n$10\r\nappendonly\r\n$3\r\nyes"},
         {"config get maxclient[s] data*",
-         "*6\r\n$4\r\ndata\r\n$0\r\n\r\n$10\r\nmaxclients\r\n$5\r\n10000\r\n$9\r\ndatabases\r\n$1"
-         "\r\n1"},
+         "*6\r\n$4\r\ndata\r\n$0\r\n\r\n$10\r\nmaxclients\r\n$5\r\n10000\r\n$9\r\ndatabases\r\n$2"
+         "\r\n16"},
         {"config set", "-ERR wrong number of arguments for 'config|set' command"},
         {"config set a", "-ERR wrong number of arguments for 'config|set' command"},
         {"config set a b c", "-ERR syntax error"},
@@ -329,7 +334,7 @@ TEST(front_config, gets_and_sets_as_redis_does)
          "parameter"},
         {"config set databases 3",
          "-ERR CONFIG SET failed (possibly related to argument 'databases') - argument must be "
-         "between 1 and 1 inclusive"},
+         "between 16 and 16 inclusive"},
         {"config set loops 3",
          "-ERR CONFIG SET failed (possibly related to argument 'loops') - "
          "can't set immutable config"},

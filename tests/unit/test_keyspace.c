@@ -195,7 +195,9 @@ TEST(keyspace_flush, leaves_the_other_databases)
     say(&world, "dbsize", ":0\r\n");
     say(&world, "randomkey", "$-1\r\n");
     world.player.db = 1;
-    say(&world, "keys *", "*2\r\n$1\r\na\r\n$1\r\nb\r\n");
+    say(&world, "dbsize", ":2\r\n");
+    say(&world, "keys a", "*1\r\n$1\r\na\r\n");
+    say(&world, "keys b", "*1\r\n$1\r\nb\r\n");
     say(&world, "flushdb", "+OK\r\n");
     say(&world, "exists a b", ":0\r\n");
     world.player.db = 2;

@@ -189,6 +189,44 @@ TEST(route_plan, copy_looks_at_the_other_database)
     bench_deinit(&bench);
 }
 
+TEST(route_plan, moves_a_key_only_between_databases_of_one_shard)
+{
+    struct bench bench;
+    bench_init(&bench);
+    uint64_t quarter = token_of(5, slice_str("")) >> 62;
+    bench.argv[2] = slice_str("5");
+    bench.argv[1] = key_on(&bench, 1, quarter, 0);
+    CHECK_EQ(plan(&bench, "move", 3, 0), STATUS_OK);
+    CHECK_EQ(bench.route.shard, quarter);
+    bench.argv[1] = key_on(&bench, 1, (quarter + 1) % SHARDS, 0);
+    CHECK_EQ(plan(&bench, "move", 3, 0), STATUS_CONFLICT);
+    CHECK(error_has(&bench, "of database 0 is on shard"));
+    CHECK(error_has(&bench, "of database 5 on shard"));
+    CHECK(error_has(&bench, bench.texts[1]));
+    bench.argv[2] = slice_str("x"); /* The machine's to refuse. */
+    CHECK_EQ(plan(&bench, "move", 3, 0), STATUS_OK);
+    bench_deinit(&bench);
+}
+
+TEST(route_plan, asks_a_colocated_database_on_its_shard)
+{
+    struct bench bench;
+    bench_init(&bench);
+    size_t home = (size_t)(token_of(7, slice_str("")) >> 62);
+    bench.argv[1] = slice_str("12345678901234567890");
+    static const char *const names[] = {"dbsize", "flushdb", "keys", "randomkey", "scan"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        CHECK_EQ(plan(&bench, names[i], 2, 7), STATUS_OK);
+        CHECK_EQ(bench.route.shape, ROUTE_ONE);
+        CHECK_EQ(bench.route.shard, home);
+    }
+    CHECK_EQ(plan(&bench, "flushall", 1, 7), STATUS_OK);
+    CHECK_EQ(bench.route.shape, ROUTE_EVERY);
+    CHECK_EQ(plan(&bench, "usage", 1, 7), STATUS_OK);
+    CHECK_EQ(bench.route.shape, ROUTE_EVERY);
+    bench_deinit(&bench);
+}
+
 TEST(route_plan, keeps_a_colocated_database_on_one_shard)
 {
     struct bench bench;
