@@ -17,14 +17,11 @@ struct coming {
     const char *word;
     size_t pending;
     bool failed;
+    struct topic **topics; /* Each once. */
+    size_t count;
 };
 
 static const char no_pubsub[] = "ERR Pub/Sub is served by routers: connect to a sherd-router";
-
-static struct session *listener(const struct request *request)
-{
-    return request->session;
-}
 
 static uint32_t *counter(struct session *session, enum topic_kind kind)
 {
@@ -110,47 +107,53 @@ void front_unsubscribe_all(struct session *session)
     }
 }
 
-static void settle(struct coming *coming)
+/* What the client is told, name by name. */
+static void confirm(struct coming *coming, struct buf *reply)
 {
     struct request *request = coming->request;
     struct front_part *part = request->part;
-    bool gone = request_abandoned(request);
-    struct buf *reply = front_reply(request);
+    struct session *session = request->session;
     for (size_t i = 1; i < request->args.argc; i++) {
         struct topic *topic = topics_find(&part->topics, coming->kind, request->args.argv[i]);
-        assert(topic != NULL && topic->coming > 0);
-        topic->coming--;
-        struct session *session = gone ? NULL : listener(request);
-        if (gone || coming->failed) {
-            announce(part, topic, ignore_done, NULL);
-        } else if (member_of(session, topic) == NULL) {
+        assert(topic != NULL);
+        if (member_of(session, topic) == NULL) {
             if (topic->count == 0) {
                 count_topic(part->front, topic->kind, true);
             }
             topics_add(topic, session, &session->members);
             (*counter(session, coming->kind))++;
         }
-        if (!gone && !coming->failed) {
-            write_change(reply, coming->word, &request->args.argv[i],
-                         shown_count(session, coming->kind));
-        }
+        write_change(reply, coming->word, &request->args.argv[i],
+                     shown_count(session, coming->kind));
     }
-    /* Behind the replies, as the names may stand in the request more than once. */
-    for (size_t i = 1; i < request->args.argc; i++) {
-        struct topic *topic = topics_find(&part->topics, coming->kind, request->args.argv[i]);
-        if (topic != NULL) {
-            topics_release(&part->topics, topic);
-        }
+}
+
+static void settle(struct coming *coming)
+{
+    struct request *request = coming->request;
+    struct front_part *part = request->part;
+    bool gone = request_abandoned(request);
+    bool joined = !gone && !coming->failed;
+    struct buf *reply = front_reply(request);
+    for (size_t i = 0; i < coming->count; i++) {
+        assert(coming->topics[i]->coming > 0);
+        coming->topics[i]->coming--;
     }
-    if (coming->failed) {
-        buf_clear(reply);
+    if (joined) {
+        confirm(coming, reply);
+    }
+    for (size_t i = 0; i < coming->count; i++) {
+        if (!joined) {
+            announce(part, coming->topics[i], ignore_done, NULL);
+        }
+        topics_release(&part->topics, coming->topics[i]);
+    }
+    if (!joined) {
         resp_write_error(reply,
                          "TRYAGAIN the home of a channel does not answer; it is subscribed "
                          "to nothing of this command");
     }
-    if (gone && reply->len == 0) {
-        resp_write_ok(reply);
-    }
+    free(coming->topics);
     free(coming);
     front_done(request);
 }
@@ -176,12 +179,20 @@ static void subscribe(struct request *request, enum topic_kind kind, const char 
     struct coming *coming = calloc(1, sizeof(*coming));
     assert(coming != NULL);
     *coming = (struct coming){.request = request, .kind = kind, .word = word, .pending = 1};
+    coming->topics = calloc(request->args.argc, sizeof(struct topic *));
+    assert(coming->topics != NULL);
     for (size_t i = 1; i < request->args.argc; i++) {
         struct topic *topic = topics_get(&part->topics, kind, request->args.argv[i]);
-        topic->coming++;
-        if (member_of(listener(request), topic) == NULL) {
+        if (topic->named != coming) {
+            topic->named = coming;
+            topic->coming++;
+            coming->topics[coming->count++] = topic;
+        }
+    }
+    for (size_t i = 0; i < coming->count; i++) {
+        if (member_of(request->session, coming->topics[i]) == NULL) {
             coming->pending++;
-            announce(part, topic, on_joined, coming);
+            announce(part, coming->topics[i], on_joined, coming);
         }
     }
     on_joined(coming, true); /* The one that kept it from ending while we were not through. */
@@ -192,7 +203,7 @@ static void unsubscribe_named(struct request *request,
                               const char *word,
                               struct buf *reply)
 {
-    struct session *session = listener(request);
+    struct session *session = request->session;
     for (size_t i = 1; i < request->args.argc; i++) {
         struct topic *topic = topics_find(&request->part->topics, kind, request->args.argv[i]);
         struct member *member = topic == NULL ? NULL : member_of(session, topic);
@@ -234,7 +245,7 @@ static void unsubscribe(struct request *request, enum topic_kind kind, const cha
     if (request->args.argc > 1) {
         unsubscribe_named(request, kind, word, reply);
     } else {
-        unsubscribe_every(listener(request), kind, word, reply);
+        unsubscribe_every(request->session, kind, word, reply);
     }
     front_done(request);
 }

@@ -53,6 +53,18 @@ TEST(front_subscribe, confirms_each_name_when_all_are_joined)
     stop(rig);
 }
 
+TEST(front_subscribe, counts_a_client_once)
+{
+    struct front_rig *rig = start();
+    say(rig, "subscribe a a\r\n",
+        "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
+    CHECK_EQ(rig->join_count, 1);
+    CHECK_EQ(rig->joins[0].count, 1);
+    say(rig, "unsubscribe a\r\n", "*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n");
+    CHECK_EQ(rig->joins[1].count, 0);
+    stop(rig);
+}
+
 TEST(front_subscribe, keeps_its_place_among_the_clients_requests)
 {
     struct front_rig *rig = start();
