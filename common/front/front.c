@@ -318,6 +318,7 @@ void front_free(struct front *front)
         assert(list_empty(&part->sessions));
         assert(!loop_timer_running(&part->tick));
         topics_deinit(&part->topics);
+        front_slowlog_free(part);
         buf_deinit(&part->reply);
         resp_parser_deinit(&part->parser);
         free(part);

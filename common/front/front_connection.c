@@ -227,6 +227,7 @@ void front_reset(struct request *request)
 {
     struct session *session = request->session;
     front_unsubscribe_all(session);
+    front_monitor_end(session);
     session->protocol = 2;
     session->db = 0;
     session->reply_mode = SESSION_REPLY_ON;

@@ -48,9 +48,11 @@ struct front {
     uint64_t started_ms;
     _Atomic uint64_t next_client;
     _Atomic uint64_t clients;
-    _Atomic uint64_t memory;   /* Of all sessions. */
-    _Atomic uint64_t channels; /* With listeners, counted per part; */
-    _Atomic uint64_t patterns; /* and patterns. */
+    _Atomic uint64_t memory;    /* Of all sessions. */
+    _Atomic uint64_t channels;  /* With listeners, counted per part; */
+    _Atomic uint64_t patterns;  /* and patterns. */
+    _Atomic uint64_t monitors;  /* Clients that said MONITOR. */
+    _Atomic uint64_t slow_next; /* Number of the next entry of the slow log. */
     _Atomic uint16_t tcp_port;
     struct front_counts *reset; /* Part 0's. */
     struct front_rate rate;     /* Part 0's. */
@@ -66,6 +68,19 @@ enum front_reason {
     FRONT_REASON_COUNT,
 };
 
+/* LATENCY: the worst of those seconds in which a reply took long. */
+enum { FRONT_LATENCY_EVENTS = 2, FRONT_LATENCY_SAMPLES = 160 };
+struct front_latency_sample {
+    uint64_t unix_s, ms; /* 0: none. */
+};
+struct front_latency {
+    struct front_latency_sample samples[FRONT_LATENCY_SAMPLES];
+    size_t next;
+    uint64_t max_ms;
+};
+
+struct slow_entry;
+
 struct front_part {
     struct front *front;
     unsigned index;
@@ -78,6 +93,10 @@ struct front_part {
     struct buf reply;          /* Of the front's own commands. */
     struct timer tick;
     struct topics topics;
+    struct slow_entry **slow; /* SLOWLOG, the newest first. */
+    size_t slow_count;
+    struct front_latency latency[FRONT_LATENCY_EVENTS];
+    uint64_t monitor_second, monitor_shown, monitor_left_out;
     size_t duration_labels[CMD_COUNT];
     size_t error_labels[CMD_COUNT];
     size_t rejected_labels[CMD_COUNT];
@@ -99,6 +118,7 @@ struct session {
     bool alone;   /* A large request is under way: nothing is started beside it. */
     bool no_evict;
     bool no_touch;
+    bool monitor;
     struct front_part *part;
     struct conn *conn; /* NULL in tests. */
     struct list in_part;
@@ -156,6 +176,14 @@ void session_run_held(struct request *request);
 void front_unsubscribe_all(struct session *session);
 /* A client of RESP2 that listens may do little else. False: the request was refused. */
 bool front_pubsub_allows(struct request *request);
+
+/* front_slowlog.c, front_latency.c: a command took so long. */
+void front_slowlog_note(const struct request *request, uint64_t spent_ns);
+void front_slowlog_free(struct front_part *part);
+void front_latency_note(const struct request *request, uint64_t spent_ns);
+/* front_monitor.c */
+void front_monitor_show(struct session *session, const struct command *command, struct args args);
+void front_monitor_end(struct session *session);
 
 /* front_client.c. False if the name has spaces or other special bytes. */
 extern const char front_client_bad_name[];

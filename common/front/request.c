@@ -121,6 +121,10 @@ static void count(const struct request *request, struct slice reply)
     uint64_t spent_ns = now_ns > request->started_ns ? now_ns - request->started_ns : 0;
     metrics_observe_label(part->metrics, METRIC_command_duration_seconds, part->duration_labels[id],
                           spent_ns);
+    if ((request->command->flags & (CMD_BLOCKING | CMD_PUBSUB)) == 0) {
+        front_slowlog_note(request, spent_ns);
+        front_latency_note(request, spent_ns);
+    }
     if (failed) {
         metrics_add_label(part->metrics, METRIC_command_errors_total, part->error_labels[id], 1);
     }

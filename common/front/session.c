@@ -311,6 +311,7 @@ static void start(struct session *session, struct args args, void *memory)
     }
     const struct command *command = find_command(args.argv[0]);
     session->last = command;
+    front_monitor_show(session, command, args);
     session->active_ms = front_now_ns(session->part) / 1000000;
     size_t before = session->requests_size;
     struct request *request = request_new(session, command, args, memory);
@@ -474,6 +475,7 @@ void session_free(struct session *session)
         request_abandon(list_entry(session->requests.next, struct request, order));
     }
     front_unsubscribe_all(session);
+    front_monitor_end(session);
     list_remove(&session->in_part);
     session->part->session_count--;
     atomic_fetch_sub_explicit(&front->clients, 1, memory_order_relaxed);
