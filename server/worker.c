@@ -341,6 +341,7 @@ void worker_tick(struct worker *worker)
     if (now_ms - worker->commit_ms >= COMMIT_MS) {
         worker->commit_ms = now_ms;
         worker->commit_due = !txn_empty(worker->txn) || !list_empty(&worker->touched);
+        txn_rest(worker->txn);
     }
     host_tick(worker->host);
     transfer_tick(worker->transfer);

@@ -21,6 +21,8 @@ uint64_t engine_row_cache_size(const struct store *store);
 struct engine_reader *engine_reader_new(struct store *store, bool snapshot);
 void engine_reader_free(struct engine_reader *reader);
 void engine_reader_set_cache_only(struct engine_reader *reader, bool cache_only);
+/* Gives back what is kept of the engine's memory and files between reads. */
+void engine_reader_rest(struct engine_reader *reader);
 MUST_USE enum status engine_get(struct engine_reader *reader,
                                 enum store_family family,
                                 struct slice key,
@@ -40,8 +42,8 @@ void engine_batch_delete_range(struct engine_batch *batch,
 /* Writes all of it or, with BUSY, nothing; the batch is empty afterwards. */
 MUST_USE enum status engine_batch_write(struct engine_batch *batch);
 
-/* The bounds are copied; nothing outside of them is looked at. Not positioned until a seek. A move
- * beyond a bound leaves it not valid, until the next seek. */
+/* Freed before its reader. The bounds are copied; nothing outside of them is looked at. Not
+ * positioned until a seek. A move beyond a bound leaves it not valid, until the next seek. */
 struct engine_iter *engine_iter_new(struct engine_reader *reader,
                                     enum store_family family,
                                     struct slice lower,

@@ -29,7 +29,7 @@ void overlay_init(struct overlay *overlay, size_t size_max)
 
 static size_t row_size(const struct overlay_row *row)
 {
-    return sizeof(*row) + row->key_len + row->value_size;
+    return offsetof(struct overlay_row, bytes) + row->key_len + row->value_size;
 }
 
 /* NULL if the list is empty. */
@@ -270,7 +270,9 @@ static struct overlay_row *add(struct overlay *overlay,
     if (overlay->count >= overlay->bucket_count) {
         grow(overlay);
     }
-    struct overlay_row *row = malloc(sizeof(*row) + key.len + value_size);
+    /* The struct ends in padding, which the key may use. */
+    size_t size = offsetof(struct overlay_row, bytes) + key.len + value_size;
+    struct overlay_row *row = malloc(size < sizeof(*row) ? sizeof(*row) : size);
     assert(row != NULL);
     *row = (struct overlay_row){.hash = hash,
                                 .family = (uint8_t)family,

@@ -22,23 +22,25 @@
  * After overlay_mark() a dirty row that is written to is saved as it is and written anew; rows
  * written since are told apart as touched. Thread: one owner. */
 
+/* What a search and the clock look at comes first. */
 struct overlay_row {
     struct overlay_row *chain;
+    uint32_t hash;
+    uint16_t priority; /* In the tree. */
+    uint8_t family;
+    bool present : 1; /* False: known to be absent, or deleted. */
+    bool referenced : 1;
+    bool dirty : 1;
+    bool ordered : 1; /* Dirty, and in the tree of its family. */
+    bool touched : 1; /* Dirty, and written since the mark. */
+    uint32_t key_len;
+    uint32_t value_size;
     struct list list; /* Of the clean rows, of those dirty ones that are alike, or of the saved. */
     union {
         struct row_node node; /* Ordered. */
         uint64_t stamp;       /* Clean: no range up to here covers the row. */
     };
-    uint32_t hash;
-    uint32_t key_len;
     uint32_t value_len;
-    uint32_t value_size;
-    uint8_t family;
-    bool present; /* False: known to be absent, or deleted. */
-    bool referenced;
-    bool dirty;
-    bool ordered;    /* Dirty, and in the tree of its family. */
-    bool touched;    /* Dirty, and written since the mark. */
     uint8_t bytes[]; /* Key, then room for the value. */
 };
 

@@ -4,12 +4,12 @@
 #include "server/store/overlay.h"
 
 /* Steele, Lea, Flood 2014 (splitmix64). */
-static uint32_t next_random(struct row_tree *tree)
+static uint16_t next_random(struct row_tree *tree)
 {
     uint64_t z = tree->random += UINT64_C(0x9e3779b97f4a7c15);
     z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (uint32_t)(z >> 32);
+    return (uint16_t)(z >> 48);
 }
 
 /* Where the tree points to the row. */
@@ -54,9 +54,10 @@ void row_tree_insert(struct row_tree *tree, struct overlay_row *row)
         assert(order != 0);
         at = order < 0 ? &parent->node.left : &parent->node.right;
     }
-    row->node = (struct row_node){.parent = parent, .priority = next_random(tree)};
+    row->node = (struct row_node){.parent = parent};
+    row->priority = next_random(tree);
     *at = row;
-    while (row->node.parent != NULL && row->node.parent->node.priority < row->node.priority) {
+    while (row->node.parent != NULL && row->node.parent->priority < row->priority) {
         rotate(tree, row->node.parent, row);
     }
 }
@@ -66,7 +67,7 @@ void row_tree_remove(struct row_tree *tree, struct overlay_row *row)
     while (row->node.left != NULL && row->node.right != NULL) {
         struct overlay_row *left = row->node.left;
         struct overlay_row *right = row->node.right;
-        rotate(tree, row, left->node.priority > right->node.priority ? left : right);
+        rotate(tree, row, left->priority > right->priority ? left : right);
     }
     struct overlay_row *child = row->node.left != NULL ? row->node.left : row->node.right;
     *place_of(tree, row) = child;

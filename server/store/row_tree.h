@@ -4,8 +4,8 @@
 #include "common/base/slice.h"
 
 /* Rows of an overlay in the order of their keys: a treap (Seidel, Aragon 1996), whose depth is
- * logarithmic whatever the keys are, for the priorities do not come from them. Intrusive, owns
- * nothing, allocates nothing; keys are unique. Thread: one owner. */
+ * logarithmic whatever the keys are, for the priorities do not come from them; none below a row has
+ * a higher one. Intrusive, owns nothing, allocates nothing; keys are unique. Thread: one owner. */
 
 struct overlay_row;
 
@@ -13,7 +13,6 @@ struct row_node {
     struct overlay_row *left;
     struct overlay_row *right;
     struct overlay_row *parent;
-    uint32_t priority; /* None below has a higher one. */
 };
 
 struct row_tree {

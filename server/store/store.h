@@ -62,6 +62,10 @@ struct txn *txn_new(struct store *store);
 struct txn *txn_view(struct store *store);
 void txn_free(struct txn *txn); /* What was not committed is dropped. */
 
+/* Gives back memory and files of the engine that the txn keeps for its next read: whoever keeps a
+ * txn calls this now and then, lest an idle one keeps what was compacted long ago. */
+void txn_rest(struct txn *txn);
+
 /* Room for the work of the txn's user, kept from call to call: n < TXN_SCRATCH_COUNT. Cleared. */
 enum { TXN_SCRATCH_COUNT = 20 };
 struct buf *txn_scratch(struct txn *txn, size_t n);

@@ -27,6 +27,8 @@ enum {
     READ_TIER_CACHE = 1,
     PATH_SIZE_MAX = 4096,
     BOUND_SIZE_MAX = 1 << 20, /* Of keys of a range that is measured. */
+    IDLE_MAX = 4,             /* Iterators that a reader keeps. */
+    BULK_READAHEAD = 1 << 20,
 };
 
 static const double memtable_filter_ratio = 0.02;
@@ -44,6 +46,7 @@ struct store {
     rocksdb_flushoptions_t *flush_options;
     uint64_t row_cache_size;
     atomic_uint_fast64_t generation;
+    atomic_uint_fast64_t changes; /* Batches and ingestions. */
     atomic_uint load_checks;
     atomic_bool overloaded;
 };
@@ -53,6 +56,9 @@ struct engine_reader {
     const rocksdb_snapshot_t *snapshot;
     rocksdb_readoptions_t *options;
     bool cache_only;
+    bool bulk; /* Iterators read much, once. */
+    struct engine_iter *idle;
+    size_t idle_count;
     struct buf key;
 };
 
@@ -64,11 +70,19 @@ struct engine_batch {
     struct buf key_to;
 };
 
+/* The engine takes several microseconds to make an iterator, and more if its memtable has deleted
+ * ranges: a reader keeps those that are closed for as long as nobody changes the store. The engine
+ * reads the bounds in the options anew at every seek (LevelIterator and BlockBasedTableIterator of
+ * 7.8 say so), so they may change while the iterator lives. */
 struct engine_iter {
+    struct engine_iter *next; /* Of the idle ones. */
+    struct engine_reader *reader;
     rocksdb_readoptions_t *options;
-    rocksdb_iterator_t *engine;
+    rocksdb_iterator_t *engine; /* NULL: given back. */
+    uint64_t changes;           /* What it sees. */
     enum store_family family;
     bool cache_only;
+    bool bulk;
     struct buf bounds; /* Both; the engine reads them while it lives. */
     struct buf key;
 };
@@ -357,8 +371,38 @@ struct engine_reader *engine_reader_new(struct store *store, bool snapshot)
     return reader;
 }
 
+/* Changes nothing about what may be read. */
+static void give_back(struct engine_iter *iter)
+{
+    if (iter->engine != NULL) {
+        rocksdb_iter_destroy(iter->engine);
+        iter->engine = NULL;
+    }
+}
+
+static void free_iter(struct engine_iter *iter)
+{
+    give_back(iter);
+    rocksdb_readoptions_destroy(iter->options);
+    buf_deinit(&iter->bounds);
+    buf_deinit(&iter->key);
+    free(iter);
+}
+
+void engine_reader_rest(struct engine_reader *reader)
+{
+    for (struct engine_iter *iter = reader->idle; iter != NULL; iter = iter->next) {
+        give_back(iter);
+    }
+}
+
 void engine_reader_free(struct engine_reader *reader)
 {
+    while (reader->idle != NULL) {
+        struct engine_iter *next = reader->idle->next;
+        free_iter(reader->idle);
+        reader->idle = next;
+    }
     rocksdb_readoptions_destroy(reader->options);
     if (reader->snapshot != NULL) {
         rocksdb_release_snapshot(reader->store->db, reader->snapshot);
@@ -456,6 +500,7 @@ enum status engine_batch_write(struct engine_batch *batch)
                   batch->batch, &error);
     rocksdb_writebatch_clear(batch->batch);
     batch->ranges = false;
+    atomic_fetch_add_explicit(&store->changes, 1, memory_order_release);
     if (is_incomplete(error)) {
         rocksdb_free(error);
         atomic_store_explicit(&store->overloaded, true, memory_order_relaxed);
@@ -464,40 +509,90 @@ enum status engine_batch_write(struct engine_batch *batch)
     return take_error("write", error);
 }
 
+static struct engine_iter *make_iter(struct engine_reader *reader)
+{
+    struct engine_iter *iter = calloc(1, sizeof(*iter));
+    assert(iter != NULL);
+    iter->reader = reader;
+    buf_init(&iter->key, SIZE_MAX / 2);
+    buf_init(&iter->bounds, SIZE_MAX / 2);
+    iter->options = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_snapshot(iter->options, reader->snapshot);
+    /* The last one to look at an old state would delete files and free memtables itself. */
+    rocksdb_readoptions_set_background_purge_on_iterator_cleanup(iter->options, 1);
+    return iter;
+}
+
+/* An idle one, best one that can be used as it is. */
+static struct engine_iter *take_iter(struct engine_reader *reader)
+{
+    struct engine_iter **best = &reader->idle;
+    for (struct engine_iter **at = best; *at != NULL; at = &(*at)->next) {
+        if ((*at)->engine != NULL && (*at)->cache_only == reader->cache_only) {
+            best = at;
+            break;
+        }
+    }
+    struct engine_iter *iter = *best;
+    if (iter == NULL) {
+        return make_iter(reader);
+    }
+    *best = iter->next;
+    reader->idle_count--;
+    return iter;
+}
+
+static void set_bounds(struct engine_iter *iter, struct slice lower, struct slice upper)
+{
+    buf_clear(&iter->bounds);
+    buf_append_u8(&iter->bounds, family_bytes[iter->family]);
+    buf_append_slice(&iter->bounds, lower);
+    buf_append_u8(&iter->bounds, family_bytes[iter->family]);
+    buf_append_slice(&iter->bounds, upper);
+    const char *low = text(iter->bounds.data);
+    const char *high = low + 1 + lower.len;
+    rocksdb_readoptions_set_iterate_lower_bound(iter->options, low, 1 + lower.len);
+    rocksdb_readoptions_set_iterate_upper_bound(iter->options, high, 1 + upper.len);
+}
+
 struct engine_iter *engine_iter_new(struct engine_reader *reader,
                                     enum store_family family,
                                     struct slice lower,
                                     struct slice upper)
 {
-    struct engine_iter *iter = calloc(1, sizeof(*iter));
-    assert(iter != NULL);
+    struct store *store = reader->store;
+    struct engine_iter *iter = take_iter(reader);
     iter->family = family;
+    set_bounds(iter, lower, upper);
+    /* Read before the iterator is made: it may see more than that, never less. */
+    uint64_t changes =
+        reader->snapshot != NULL ? 0 : atomic_load_explicit(&store->changes, memory_order_acquire);
+    if (iter->engine != NULL && iter->changes == changes &&
+        iter->cache_only == reader->cache_only && iter->bulk == reader->bulk) {
+        return iter;
+    }
+    give_back(iter);
+    iter->changes = changes;
     iter->cache_only = reader->cache_only;
-    buf_init(&iter->key, SIZE_MAX / 2);
-    buf_init(&iter->bounds, SIZE_MAX / 2);
-    buf_append_u8(&iter->bounds, family_bytes[family]);
-    buf_append_slice(&iter->bounds, lower);
-    buf_append_u8(&iter->bounds, family_bytes[family]);
-    buf_append_slice(&iter->bounds, upper);
-    const char *low = text(iter->bounds.data);
-    const char *high = low + 1 + lower.len;
-    iter->options = rocksdb_readoptions_create();
-    rocksdb_readoptions_set_snapshot(iter->options, reader->snapshot);
-    rocksdb_readoptions_set_iterate_lower_bound(iter->options, low, 1 + lower.len);
-    rocksdb_readoptions_set_iterate_upper_bound(iter->options, high, 1 + upper.len);
+    iter->bulk = reader->bulk;
     rocksdb_readoptions_set_read_tier(iter->options,
-                                      reader->cache_only ? READ_TIER_CACHE : READ_TIER_ALL);
-    iter->engine = rocksdb_create_iterator(reader->store->db, iter->options);
+                                      iter->cache_only ? READ_TIER_CACHE : READ_TIER_ALL);
+    rocksdb_readoptions_set_fill_cache(iter->options, !iter->bulk);
+    rocksdb_readoptions_set_readahead_size(iter->options, iter->bulk ? BULK_READAHEAD : 0);
+    iter->engine = rocksdb_create_iterator(store->db, iter->options);
     return iter;
 }
 
 void engine_iter_free(struct engine_iter *iter)
 {
-    rocksdb_iter_destroy(iter->engine);
-    rocksdb_readoptions_destroy(iter->options);
-    buf_deinit(&iter->bounds);
-    buf_deinit(&iter->key);
-    free(iter);
+    struct engine_reader *reader = iter->reader;
+    if (reader->idle_count == IDLE_MAX) {
+        free_iter(iter);
+        return;
+    }
+    iter->next = reader->idle;
+    reader->idle = iter;
+    reader->idle_count++;
 }
 
 void engine_iter_seek(struct engine_iter *iter, struct slice key)
@@ -625,7 +720,10 @@ enum status store_export(struct txn *view, const struct store_range_files *range
     buf_init(&export.key, SIZE_MAX / 2);
     set_key(&export.start, range->family, range->from);
     export.writer = rocksdb_sstfilewriter_create(env, store->options);
+    struct engine_reader *reader = engine_txn_reader(view);
+    reader->bulk = true; /* What is sent away once is not worth its place in the cache. */
     export.iter = iter_open(view, range->family, range->from, range->to);
+    reader->bulk = false;
     size_t files = 0;
     enum status status = STATUS_OK;
     do {
@@ -664,6 +762,7 @@ enum status store_ingest(struct store *store,
     rocksdb_ingest_external_file(store->db, paths, count, options, &error);
     rocksdb_ingestexternalfileoptions_destroy(options);
     status = take_error("ingest", error);
+    atomic_fetch_add_explicit(&store->changes, 1, memory_order_release);
     (void)engine_generation_advance(store);
     return status;
 }

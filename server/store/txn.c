@@ -61,6 +61,11 @@ void txn_free(struct txn *txn)
     free(txn);
 }
 
+void txn_rest(struct txn *txn)
+{
+    engine_reader_rest(txn->reader);
+}
+
 struct buf *txn_scratch(struct txn *txn, size_t n)
 {
     assert(n < TXN_SCRATCH_COUNT);
@@ -261,6 +266,7 @@ enum status txn_commit(struct txn *txn)
     }
     fill_batch(txn);
     enum status status = engine_batch_write(txn->batch);
+    engine_reader_rest(txn->reader);
     if (status != STATUS_OK) {
         return status;
     }

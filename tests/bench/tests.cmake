@@ -6,3 +6,8 @@ sherd_link(inject sherd_world)
 add_executable(queue ${CMAKE_CURRENT_LIST_DIR}/queue.c)
 set_target_properties(queue PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
 sherd_link(queue sherd_world)
+
+# The store alone: tests/bench/store_walk.c.
+add_executable(store_walk ${CMAKE_CURRENT_LIST_DIR}/store_walk.c)
+set_target_properties(store_walk PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+sherd_link(store_walk sherd_world)

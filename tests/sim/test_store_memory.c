@@ -15,6 +15,7 @@ TEST(store_memory, does_what_an_engine_does)
     engine_case_marks("/case/mark");
     engine_case_iterates("/case/iterate");
     engine_case_walks_backward("/case/backward");
+    engine_case_walks_anew("/case/anew");
     engine_case_views("/case/view");
     engine_case_exports_and_ingests("/case/export");
     for (uint64_t seed = 1; seed <= 20; seed++) {

@@ -327,6 +327,42 @@ void engine_case_walks_backward(const char *folder)
     store_close(store);
 }
 
+void engine_case_walks_anew(const char *folder)
+{
+    struct store *store = open_store(folder);
+    struct txn *txn = txn_new(store);
+    struct txn *other = txn_new(store);
+    put(txn, STORE_DATA, "a", "1");
+    put(txn, STORE_DATA, "b", "1");
+    put(txn, STORE_LOCAL, "b", "of the other family");
+    CHECK_EQ(txn_commit(txn), STATUS_OK);
+    check_rows(txn, "a", "z", "a=1 b=1 ");
+    check_rows(txn, "b", "z", "b=1 ");
+    check_rows(txn, "a", "b", "a=1 ");
+    struct store_iter *local = iter_open(txn, STORE_LOCAL, slice_str("a"), slice_str("z"));
+    CHECK_BYTES(iter_value(local), "of the other family");
+    check_rows(txn, "", "z", "a=1 b=1 ");
+    iter_next(local);
+    CHECK(!iter_valid(local));
+    iter_close(local);
+    /* Whoever commits: a walk that begins later sees it. */
+    check_rows(other, "a", "z", "a=1 b=1 ");
+    put(txn, STORE_DATA, "c", "1");
+    CHECK_EQ(txn_commit(txn), STATUS_OK);
+    check_rows(txn, "a", "z", "a=1 b=1 c=1 ");
+    check_rows(other, "a", "z", "a=1 b=1 c=1 ");
+    txn_delete_range(other, STORE_DATA, slice_str("a"), slice_str("c"));
+    CHECK_EQ(txn_commit(other), STATUS_OK);
+    check_rows(txn, "a", "z", "c=1 ");
+    txn_rest(txn);
+    check_rows(txn, "a", "z", "c=1 ");
+    CHECK_EQ(store_flush(store), STATUS_OK);
+    check_rows(txn, "a", "z", "c=1 ");
+    txn_free(other);
+    txn_free(txn);
+    store_close(store);
+}
+
 void engine_case_views(const char *folder)
 {
     struct store *store = open_store(folder);

@@ -12,6 +12,7 @@ void engine_case_deletes_ranges(const char *folder);
 void engine_case_marks(const char *folder);
 void engine_case_iterates(const char *folder);
 void engine_case_walks_backward(const char *folder);
+void engine_case_walks_anew(const char *folder);
 void engine_case_views(const char *folder);
 void engine_case_exports_and_ingests(const char *folder);
 

@@ -22,6 +22,7 @@ struct model {
     bool marked;
     int at_mark[STORE_FAMILY_COUNT][KEYS];
     size_t pending_at_mark[2]; /* Rows, bytes. */
+    int committed[STORE_FAMILY_COUNT][KEYS];
 };
 
 /* Places are counted in halves, so that there are some between the keys: 2 * n is key n. */
@@ -129,23 +130,28 @@ static void walk_step(struct walk *walk, int kind)
     }
 }
 
-static void check_walk(struct model *model, enum store_family family)
+static struct walk start_walk(struct model *model,
+                              struct txn *txn,
+                              enum store_family family,
+                              const int *value)
 {
     char lower[TEXT_SIZE];
     char upper[TEXT_SIZE];
-    struct walk walk = {.model = model, .value = model->value[family]};
+    struct walk walk = {.model = model, .value = value};
     walk.lower = pick(model, KEYS);
     walk.upper = walk.lower + pick(model, 2 * KEYS);
-    walk.iter =
-        iter_open(model->txn, family, place_key(walk.lower, lower), place_key(walk.upper, upper));
+    struct slice from = place_key(walk.lower, lower);
+    walk.iter = iter_open(txn, family, from, place_key(walk.upper, upper));
     walk.at = find(&walk, 0, 1);
     if (pick(model, 2) == 0) {
         walk_step(&walk, 8 + pick(model, 3));
     }
-    for (int step = 0; step < WALK_STEPS; step++) {
-        check_place(&walk);
-        walk_step(&walk, pick(model, 9));
-    }
+    return walk;
+}
+
+static void finish_walk(struct walk walk)
+{
+    struct model *model = walk.model;
     /* To the end, in the direction that a coin says. */
     int way = pick(model, 2) * 4;
     while (walk.at != NOWHERE) {
@@ -155,6 +161,30 @@ static void check_walk(struct model *model, enum store_family family)
     check_place(&walk);
     expect(model, iter_status(walk.iter) == STATUS_OK);
     iter_close(walk.iter);
+}
+
+/* Two at once, which have nothing to do with each other. */
+static void check_walks(struct model *model, struct txn *txn, int value[][KEYS])
+{
+    enum store_family family = pick_family(model);
+    struct walk one = start_walk(model, txn, family, value[family]);
+    family = pick_family(model);
+    struct walk two = start_walk(model, txn, family, value[family]);
+    for (int step = 0; step < WALK_STEPS; step++) {
+        struct walk *walk = pick(model, 2) == 0 ? &one : &two;
+        check_place(walk);
+        walk_step(walk, pick(model, 9));
+    }
+    finish_walk(one);
+    finish_walk(two);
+}
+
+static void check_view(struct model *model)
+{
+    struct txn *view = txn_view(model->store);
+    check_walks(model, view, model->committed);
+    check_walks(model, view, model->committed);
+    txn_free(view);
 }
 
 static void write_row(struct model *model, int step)
@@ -210,9 +240,14 @@ static void random_step(struct model *model, int step)
     if (!model->marked && pick(model, 10) == 0) {
         expect(model, txn_commit(model->txn) == STATUS_OK);
         expect(model, txn_empty(model->txn));
+        memcpy(model->committed, model->value, sizeof(model->value));
     }
     if (pick(model, 20) == 0) {
-        check_walk(model, pick_family(model));
+        check_walks(model, model->txn, model->value);
+    }
+    if (pick(model, 100) == 0) {
+        check_view(model);
+        txn_rest(model->txn);
     }
     if (pick(model, 500) == 0) {
         expect(model, store_flush(model->store) == STATUS_OK);
@@ -229,6 +264,7 @@ void engine_model_run(const char *folder, uint64_t seed)
     struct model model = {.seed = seed};
     rand_init(&model.rand, seed);
     memset(model.value, 0xFF, sizeof(model.value));
+    memset(model.committed, 0xFF, sizeof(model.committed));
     CHECK_EQ(store_open(folder, &options, &model.store), STATUS_OK);
     model.txn = txn_new(model.store);
     for (int step = 0; step < STEPS; step++) {

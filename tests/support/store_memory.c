@@ -296,6 +296,12 @@ void engine_reader_set_cache_only(struct engine_reader *reader, bool cache_only)
     (void)cache_only;
 }
 
+/* Nothing is kept. */
+void engine_reader_rest(struct engine_reader *reader)
+{
+    (void)reader;
+}
+
 /* NULL if the store is dead. */
 static struct pages *reader_pages(const struct engine_reader *reader)
 {

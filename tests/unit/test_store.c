@@ -51,6 +51,59 @@ TEST(store_iter, walks_backward_and_turns)
     run(engine_case_walks_backward);
 }
 
+TEST(store_iter, sees_the_newest_state_at_every_open)
+{
+    run(engine_case_walks_anew);
+}
+
+enum { COLD_ROWS = 4000 };
+
+static size_t count_rows(struct txn *txn, bool cache_only, enum status wanted)
+{
+    size_t count = 0;
+    txn_set_cache_only(txn, cache_only);
+    struct store_iter *iter = iter_open(txn, STORE_DATA, slice_str("k"), slice_str("l"));
+    for (; iter_valid(iter); iter_next(iter)) {
+        count++;
+    }
+    CHECK_EQ(iter_status(iter), wanted);
+    /* A later seek does not make it right. */
+    iter_seek_last(iter);
+    CHECK_EQ(iter_status(iter), wanted);
+    iter_close(iter);
+    return count;
+}
+
+static void cold_case(const char *folder)
+{
+    struct store_options options = {.cache_size = 8 << 20, .memtable_size = 8 << 20};
+    struct store *store = NULL;
+    CHECK_EQ(store_open(folder, &options, &store), STATUS_OK);
+    struct txn *txn = txn_new(store);
+    for (int n = 0; n < COLD_ROWS; n++) {
+        char key[16];
+        (void)snprintf(key, sizeof(key), "k%06d", n);
+        txn_put(txn, STORE_DATA, slice_str(key), slice_str("a value that takes some room"));
+    }
+    CHECK_EQ(txn_commit(txn), STATUS_OK);
+    CHECK_EQ(store_flush(store), STATUS_OK);
+    txn_free(txn);
+    store_close(store);
+    CHECK_EQ(store_open(folder, &options, &store), STATUS_OK);
+    txn = txn_new(store);
+    CHECK(count_rows(txn, true, STATUS_AGAIN) < COLD_ROWS);
+    CHECK(count_rows(txn, true, STATUS_AGAIN) < COLD_ROWS);
+    CHECK_EQ(count_rows(txn, false, STATUS_OK), COLD_ROWS);
+    CHECK_EQ(count_rows(txn, true, STATUS_OK), COLD_ROWS);
+    txn_free(txn);
+    store_close(store);
+}
+
+TEST(iter_status, tells_that_rows_are_not_in_memory)
+{
+    run(cold_case);
+}
+
 TEST(txn_view, sees_one_moment)
 {
     run(engine_case_views);
