@@ -72,6 +72,11 @@ enum status cmd_hscan_read(struct call *call)
     return scan_type(call, KEYSPACE_HASH);
 }
 
+enum status cmd_sscan_read(struct call *call)
+{
+    return scan_type(call, KEYSPACE_SET);
+}
+
 struct pick {
     uint64_t count;
     bool single; /* One element, not an array of one. */
@@ -167,4 +172,9 @@ static enum status pick_type(struct call *call, enum keyspace_type type)
 enum status cmd_hrandfield_read(struct call *call)
 {
     return pick_type(call, KEYSPACE_HASH);
+}
+
+enum status cmd_srandmember_read(struct call *call)
+{
+    return pick_type(call, KEYSPACE_SET);
 }

@@ -86,6 +86,21 @@ void collection_clear(struct collection *c)
     c->body = slice_of(NULL, 0);
 }
 
+enum status collection_overwrite(struct call *call,
+                                 struct slice key,
+                                 enum keyspace_type type,
+                                 struct collection *c,
+                                 bool *existed)
+{
+    *c = (struct collection){.call = call, .slot = SLOT_A, .type = type};
+    enum status status = keyspace_load(call, SLOT_A, call->db, key, &c->row);
+    if (status == STATUS_OK) {
+        *existed = c->row.found;
+        collection_clear(c);
+    }
+    return status;
+}
+
 /* The body, to be changed. */
 static struct buf *own_body(struct collection *c)
 {
@@ -392,6 +407,9 @@ enum status collection_may_walk(const struct collection *c, uint64_t count)
 
 enum status collection_may_reply(const struct call *call, uint64_t size)
 {
+    if (call->state != NULL) {
+        return STATUS_OK; /* A write, which cannot stop here: all replicas have it in their log. */
+    }
     if (size > COLLECTION_REPLY_SIZE_MAX) {
         return STATUS_TOO_BIG;
     }

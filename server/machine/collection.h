@@ -79,8 +79,14 @@ MUST_USE enum status collection_add(struct collection *collection,
 MUST_USE enum status collection_remove(struct collection *collection,
                                        struct slice field,
                                        bool *removed);
-/* Removes the key at once, whatever its type. It can be filled anew. */
+/* Removes the key at once, however much it has. */
 void collection_clear(struct collection *collection);
+/* Removes what is at the key, whatever its type, and opens an empty collection there; slot A. */
+MUST_USE enum status collection_overwrite(struct call *call,
+                                          struct slice key,
+                                          enum keyspace_type type,
+                                          struct collection *collection,
+                                          bool *existed);
 
 /* A walk in order: of insertion, of integers, or of the hashes of the fields. The collection is not
  * changed meanwhile; others may be looked into. One walk at a time. */
@@ -106,8 +112,8 @@ MUST_USE enum status collection_walk_close(struct collection_walk *walk);
 /* AGAIN if the txn is cache-only and looking at count elements, or at all there are if these are
  * fewer, may take long. */
 MUST_USE enum status collection_may_walk(const struct collection *collection, uint64_t count);
-/* AGAIN if a reply begun at reply_start is too long for cache-only mode, TOO_BIG if it is for any.
- */
+/* AGAIN if a reply of a read that is so long already is too long for cache-only mode, TOO_BIG if it
+ * is for any. */
 MUST_USE enum status collection_may_reply(const struct call *call, uint64_t size);
 
 /* Shows all elements. CORRUPT if there are not as many as there should be. */

@@ -304,8 +304,7 @@ enum status machine_read(struct txn *txn,
         status = STATUS_OK;
     }
     if (status == STATUS_TOO_BIG) {
-        resp_write_error(reply,
-                         "ERR the reply would be longer than 512 MB, ask for less at a time");
+        resp_write_error(reply, "ERR the reply would be too long, ask for less at a time");
         status = STATUS_OK;
     }
     assert(IMPLIES(status == STATUS_OK, reply->len > reply_len));

@@ -14,13 +14,12 @@ import tempfile
 import threading
 import time
 
+import mix_hash_set
 import mix_list
 
 FAR = 4102444800000  # 2100-01-01, ms
 TOLERANT_S = {b"TTL", b"EXPIRETIME"}
 TOLERANT_MS = {b"PTTL", b"PEXPIRETIME"}
-UNORDERED = {b"KEYS", b"HKEYS", b"HVALS", b"HRANDFIELD"}
-SCANS = {b"HSCAN"}
 
 
 def encode(args):
@@ -260,43 +259,6 @@ class Generator:
                     args.append(b"more")
         return args
 
-    def field(self):
-        return self.pick(b"f", b"g", b"h", b"", b"12", b"-7", b"9" * 65, b"x" * 64, b"\x00\r\n",
-                         b"%d" % self.rng.randrange(200), b"%d" % self.rng.randrange(200))
-
-    def fields(self, count_max):
-        """Rarely so many that the collection has to become a large one."""
-        count = self.rng.randrange(1, count_max)
-        if self.rng.randrange(20) == 0:
-            first = self.rng.randrange(100)
-            return [b"%d" % i for i in range(first, first + self.rng.choice([100, 130, 600]))]
-        return [self.field() for _ in range(count)]
-
-    def hash_args(self, name, key):
-        rng = self.rng
-        if name in (b"HSET", b"HMSET"):
-            args = [x for f in self.fields(5) for x in (f, self.value())]
-            return [key] + (args[:-1] if rng.randrange(20) == 0 else args)
-        if name == b"HSETNX":
-            return [key, self.field(), self.value()]
-        if name in (b"HMGET", b"HDEL"):
-            return [key] + self.fields(6)
-        if name in (b"HGET", b"HEXISTS", b"HSTRLEN"):
-            return [key, self.field()]
-        if name == b"HINCRBY":
-            return [key, self.field(), self.integer()]
-        if name == b"HINCRBYFLOAT":
-            return [key, self.field(), self.pick(self.integer(), self.value(), b"0.1", b"-1.25")]
-        if name == b"HSCAN":
-            return [key, self.pick(b"0", b"0", b"0", b"x")] + rng.choice(
-                [[b"COUNT", b"1000"], [b"COUNT", b"1000", b"MATCH", self.pattern()], [b"COUNT"],
-                 [b"COUNT", b"0"], [b"count", b"x"], [b"TYPE", b"hash"], [b"COUNT", b"9999"]])
-        if name == b"HRANDFIELD":
-            return [key] + rng.choice(
-                [[b"0"], [b"1000"], [b"1000", b"WITHVALUES"], [b"x"], [b"1", b"no"],
-                 [b"-9223372036854775808"], [b"9223372036854775807", b"WITHVALUES"]])
-        return [key]
-
     def command(self):
         rng = self.rng
         name = rng.choice(COMMANDS)
@@ -351,10 +313,10 @@ class Generator:
             args = [key] + self.bits_range()
         elif name == b"BITPOS":
             args = [key, self.pick(b"0", b"1", b"0", b"1", b"2", b"x")] + self.bits_range()
-        elif name.startswith(b"H"):
-            args = self.hash_args(name, key)
         elif name == b"KEYS":
             args = [self.pattern()]
+        elif name.decode() in mix_hash_set.NAMES:
+            args = mix_hash_set.arguments(self, name.decode())
         elif name.decode() in mix_list.NAMES:
             args = mix_list.arguments(self, name.decode())
         elif name in (b"FLUSHDB", b"FLUSHALL"):
@@ -372,27 +334,21 @@ COMMANDS = [name.encode() for name in (
     "INCRBYFLOAT DEL UNLINK EXISTS TOUCH TYPE EXPIRE EXPIRE PEXPIRE EXPIREAT PEXPIREAT TTL PTTL "
     "EXPIRETIME PEXPIRETIME PERSIST RENAME RENAMENX COPY COPY OBJECT OBJECT SETBIT SETBIT GETBIT "
     "BITCOUNT BITCOUNT BITPOS BITPOS BITPOS DBSIZE KEYS "
-    "HSET HSET HSET HSET HMSET HSETNX HGET HMGET HMGET HGETALL HKEYS HVALS HLEN HEXISTS HDEL HDEL "
-    "HSTRLEN HINCRBY HINCRBY HINCRBYFLOAT HSCAN HRANDFIELD").split() + mix_list.NAMES] + [b"FLUSHDB"]
+    "FLUSHDB").split() + mix_hash_set.NAMES * 2 + mix_list.NAMES]
 
 
 def number(value):
     return int(value[1]) if isinstance(value, tuple) and value[0] == b":" else None
 
 
-def pairs(flat):
-    return sorted(zip(flat[::2], flat[1::2]))
-
-
 def alike(command, a, b):
     name = command[0].upper()
     if isinstance(a, list) and isinstance(b, list):
-        if name in UNORDERED:
+        if name == b"KEYS":
             return sorted(a) == sorted(b)
-        if name in SCANS:  # Of one page, with all elements.
-            return a[0] == b[0] and pairs(a[1]) == pairs(b[1])
-        if name == b"HGETALL" or (name == b"HRANDFIELD" and len(command) == 4):
-            return pairs(a) == pairs(b)
+        verdict = mix_hash_set.alike(command, a, b)
+        if verdict is not None:
+            return verdict
     if name in TOLERANT_S | TOLERANT_MS:
         x, y = number(a), number(b)
         slack = 3 if name in TOLERANT_S else 3000
