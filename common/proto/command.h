@@ -31,7 +31,7 @@ enum command_flag {
     CMD_LARGE = 1 << 7,    /* A read that may take long: runs on the pool, never on a loop. */
     CMD_STREAMS = 1 << 8,  /* Keys are the first half of what follows the word STREAMS. */
     CMD_STORE = 1 << 9,    /* Another key follows the word STORE or STOREDIST: SORT, GEORADIUS. */
-    CMD_ANY_KEY = 1 << 10, /* Touches keys that it does not name: EVAL. */
+    CMD_ANY_KEY = 1 << 10, /* Touches keys that it does not name: EVAL, SORT_RO. */
     CMD_BLOCKING = 1 << 11,
     CMD_PUBSUB = 1 << 12,
     CMD_NO_SCRIPT = 1 << 13, /* Refused in scripts. */

@@ -21,9 +21,11 @@ uint64_t shard_now_ms(struct shard *shard)
     return shard->stamp_ms;
 }
 
+/* Its keys do not tell what it conflicts with. */
 static bool keyless(const struct op *op)
 {
-    return op->command == NULL || !command_has_keys(op->command);
+    return op->command == NULL || !command_has_keys(op->command) ||
+           (!op->write && (op->command->flags & CMD_ANY_KEY) != 0);
 }
 
 static size_t slot_at(const struct op *op, size_t nth)
