@@ -54,8 +54,18 @@ enum call_scratch {
     SCRATCH_BODY,    /* The body of a metadata row that is being composed. */
     SCRATCH_FROM,    /* Bounds of an iterator. */
     SCRATCH_TO,
-    SCRATCH_RESULT, /* Elements of a reply whose count is not known yet. */
-    SCRATCH_BODY_B, /* The body of a second metadata row. */
+    SCRATCH_RESULT,    /* Elements of a reply whose count is not known yet. */
+    SCRATCH_BODY_B,    /* The body of a second metadata row. */
+    SCRATCH_RANK_KEY,  /* rank_index.h: the key of a node, */
+    SCRATCH_RANK_FROM, /* bounds of its iterators, */
+    SCRATCH_RANK_TO,
+    SCRATCH_RANK_NAMES, /* names on the way to a node, */
+    SCRATCH_RANK_ROW,   /* a name or sub-keys that are looked at, */
+    SCRATCH_RANK_BOUND, /* and a key behind another. */
+    SCRATCH_ZSET_FROM,  /* zset.h: ends of an interval of sub-keys, */
+    SCRATCH_ZSET_TO,
+    SCRATCH_ZSET_SUB,  /* a sub-key, */
+    SCRATCH_ZSET_KEYS, /* and those of elements that are removed. */
 };
 
 #define READ_COMMAND(id, ...) MUST_USE enum status cmd_##id##_read(struct call *call);

@@ -67,7 +67,7 @@ void txn_free(struct txn *txn); /* What was not committed is dropped. */
 void txn_rest(struct txn *txn);
 
 /* Room for the work of the txn's user, kept from call to call: n < TXN_SCRATCH_COUNT. Cleared. */
-enum { TXN_SCRATCH_COUNT = 20 };
+enum { TXN_SCRATCH_COUNT = 32 };
 struct buf *txn_scratch(struct txn *txn, size_t n);
 
 /* In cache-only mode a read that would touch the disk returns AGAIN instead (read_tier). */
