@@ -16,10 +16,13 @@ import time
 
 import mix_hash_set
 import mix_list
+import mix_zset
 
 FAR = 4102444800000  # 2100-01-01, ms
 TOLERANT_S = {b"TTL", b"EXPIRETIME"}
 TOLERANT_MS = {b"PTTL", b"PEXPIRETIME"}
+UNORDERED = {b"ZRANDMEMBER"}
+SCANS = {b"ZSCAN"}
 
 
 def encode(args):
@@ -137,6 +140,7 @@ class Generator:
     def __init__(self, rng):
         self.rng = rng
         self.steps = set()
+        self.commands = rng.choice(FOCUS)
         self.keys = [b"k%d" % i for i in range(8)] + [b"{tag}%d" % i for i in range(3)]
         self.keys += [b"", b"with space", b"\x00\xff\r\n", b"x" * 300]
 
@@ -261,7 +265,7 @@ class Generator:
 
     def command(self):
         rng = self.rng
-        name = rng.choice(COMMANDS)
+        name = rng.choice(self.commands)
         key = self.key()
         if name in (b"GET", b"STRLEN", b"TYPE", b"TTL", b"PTTL", b"EXPIRETIME", b"PEXPIRETIME",
                     b"INCR", b"DECR", b"PERSIST", b"GETDEL"):
@@ -313,6 +317,8 @@ class Generator:
             args = [key] + self.bits_range()
         elif name == b"BITPOS":
             args = [key, self.pick(b"0", b"1", b"0", b"1", b"2", b"x")] + self.bits_range()
+        elif name in mix_zset.COMMANDS:
+            args = mix_zset.arguments(self, name, key)
         elif name == b"KEYS":
             args = [self.pattern()]
         elif name.decode() in mix_hash_set.NAMES:
@@ -335,16 +341,31 @@ COMMANDS = [name.encode() for name in (
     "EXPIRETIME PEXPIRETIME PERSIST RENAME RENAMENX COPY COPY OBJECT OBJECT SETBIT SETBIT GETBIT "
     "BITCOUNT BITCOUNT BITPOS BITPOS BITPOS DBSIZE KEYS "
     "FLUSHDB").split() + mix_hash_set.NAMES * 2 + mix_list.NAMES]
+COMMANDS += mix_zset.COMMANDS
+# A seed has one of these, so that collections also live long enough to grow.
+FOCUS = [COMMANDS, mix_zset.COMMANDS * 3 + mix_zset.AROUND]
 
 
 def number(value):
     return int(value[1]) if isinstance(value, tuple) and value[0] == b":" else None
 
 
+def pairs(flat):
+    return sorted(zip(flat[::2], flat[1::2]))
+
+
 def alike(command, a, b):
     name = command[0].upper()
+    if name == b"ZRANDMEMBER" and len(command) == 2 and not isinstance(a, tuple):
+        return (a is None) == (b is None)
     if isinstance(a, list) and isinstance(b, list):
         if name == b"KEYS":
+            return sorted(a) == sorted(b)
+        if name in SCANS:  # Of one page, with all elements.
+            return a[0] == b[0] and pairs(a[1]) == pairs(b[1])
+        if name == b"ZRANDMEMBER" and len(command) == 4:
+            return pairs(a) == pairs(b)
+        if name in UNORDERED:
             return sorted(a) == sorted(b)
         verdict = mix_hash_set.alike(command, a, b)
         if verdict is not None:
