@@ -4,7 +4,7 @@ COMMANDS = [name.encode() for name in (
     "ZADD ZADD ZADD ZADD ZADD ZINCRBY ZREM ZREM ZCARD ZSCORE ZMSCORE ZRANK ZREVRANK ZRANGE ZRANGE "
     "ZRANGE ZRANGESTORE ZRANGEBYSCORE ZREVRANGE ZREVRANGEBYSCORE ZRANGEBYLEX ZREVRANGEBYLEX ZCOUNT "
     "ZLEXCOUNT ZREMRANGEBYRANK ZREMRANGEBYSCORE ZREMRANGEBYLEX ZPOPMIN ZPOPMAX ZMPOP ZRANDMEMBER "
-    "ZSCAN").split()]
+    "ZSCAN ZUNION ZINTER ZDIFF ZINTERCARD ZUNIONSTORE ZINTERSTORE ZDIFFSTORE").split()]
 # What else is worth doing to them.
 AROUND = [name.encode() for name in "DEL TYPE OBJECT OBJECT RENAME COPY SET PERSIST EXPIRE".split()]
 
@@ -95,6 +95,28 @@ def add_args(gen, key):
     return [key] + words + (args[:-1] if rng.randrange(30) == 0 else args)
 
 
+def algebra_args(gen, name):
+    keys = gen.keys_of(4)
+    count = gen.pick(b"%d" % len(keys), b"%d" % len(keys), b"%d" % len(keys), b"%d" % len(keys), b"0",
+                     b"x", b"-1", b"9") if gen.rng.randrange(4) == 0 else b"%d" % len(keys)
+    words = []
+    odd = gen.rng.randrange(15) == 0
+    if odd or (gen.rng.randrange(2) and b"DIFF" not in name and name != b"ZINTERCARD"):
+        # None that makes a -0 of a 0, which large sets do not keep.
+        weights = [gen.pick(b"1", b"2", b"3e5", b"0.1", b"0", b"inf", b"-inf", b"x" if odd else b"7")
+                   for _ in keys]
+        words.append([gen.case(b"WEIGHTS")] + (weights[:-1] if gen.rng.randrange(20) == 0 else weights))
+    if odd or (gen.rng.randrange(2) and b"DIFF" not in name and name != b"ZINTERCARD"):
+        words.append([gen.case(b"AGGREGATE"), gen.case(gen.pick(b"SUM", b"MIN", b"MAX", b"MIN", b"AVG"
+                      if odd else b"MAX"))])
+    if odd or (gen.rng.randrange(2) and name in (b"ZUNION", b"ZINTER", b"ZDIFF")):
+        words.append([gen.case(b"WITHSCORES")])
+    if name == b"ZINTERCARD" and gen.rng.randrange(2):
+        words.append([b"LIMIT", gen.pick(b"0", b"1", b"5", b"-1", b"x")])
+    gen.rng.shuffle(words)
+    return [count] + keys + [word for group in words for word in group]
+
+
 def arguments(gen, name, key):
     rng = gen.rng
     if name in (b"ZREM", b"ZRANK", b"ZPOPMAX", b"ZREVRANGE", b"ZSCAN", b"ZREMRANGEBYRANK"):
@@ -134,6 +156,10 @@ def arguments(gen, name, key):
             [gen.case(gen.pick(b"MIN", b"MAX", b"MIN", b"MAX", b"MID"))] + \
             gen.pick([], [], [b"COUNT", b"3"], [b"COUNT", b"200"], [b"COUNT", b"0"], [b"COUNT"],
                      [b"COUNT", b"1", b"COUNT", b"2"], [b"NOPE", b"1"])
+    if name in (b"ZUNION", b"ZINTER", b"ZDIFF", b"ZINTERCARD"):
+        return algebra_args(gen, name)
+    if name in (b"ZUNIONSTORE", b"ZINTERSTORE", b"ZDIFFSTORE"):
+        return [gen.key()] + algebra_args(gen, name)
     if name == b"ZRANDMEMBER":
         return [key] + rng.choice(
             [[b"0"], [b"9999"], [b"9999", b"WITHSCORES"], [b"x"], [b"1", b"no"], [b"0", b"withscores"],
