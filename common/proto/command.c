@@ -159,17 +159,27 @@ static size_t counted_at(const struct command *command, struct args args, size_t
     return nth < keys ? at + 1 + nth : 0;
 }
 
+/* How many arguments an option of XREAD and XREADGROUP has: a group may be called "streams". */
+static size_t stream_option_args(struct slice word)
+{
+    if (command_word(word, "group")) {
+        return 2;
+    }
+    return command_word(word, "count") || command_word(word, "block") ? 1 : 0;
+}
+
 /* STREAMS key ... id ... */
 static size_t stream_at(struct args args, size_t nth)
 {
-    for (size_t i = 1; i < args.argc; i++) {
-        if (!command_word(args.argv[i], "streams")) {
-            continue;
-        }
-        size_t keys = (args.argc - i - 1) / 2;
-        return nth < keys ? i + 1 + nth : 0;
+    size_t i = 1;
+    while (i < args.argc && !command_word(args.argv[i], "streams")) {
+        i += 1 + stream_option_args(args.argv[i]);
     }
-    return 0;
+    if (i >= args.argc) {
+        return 0;
+    }
+    size_t keys = (args.argc - i - 1) / 2;
+    return nth < keys ? i + 1 + nth : 0;
 }
 
 /* The last STORE counts, as in Redis 7.0 db.c georadiusGetKeys(), sortGetKeys(). */

@@ -13,6 +13,8 @@ static void write_resp2(const struct resp_value *value, struct slice raw, struct
     case '=': resp_write_bulk(out, value->bytes); break;
     case '%':
     case '~':
+    case '<':
+    case ';':
     case '>': resp_write_array(out, (size_t)value->number); break;
     case '^': resp_write_array(out, (size_t)value->number * 2); break;
     case '&': break;
@@ -26,7 +28,9 @@ static void write_resp3(const struct resp_value *value, struct slice raw, struct
         buf_append(out, "_\r\n", 3);
     } else if (value->type == '^' || value->type == '&') {
         resp_write_array(out, (size_t)value->number);
-    } else {
+    } else if (value->type == '<') {
+        resp_write_map(out, (size_t)value->number);
+    } else if (value->type != ';') {
         buf_append_slice(out, raw);
     }
 }

@@ -5,13 +5,12 @@ enum { TAG_SIZE = 4 /* "txt:" of a verbatim string */ };
 
 static bool is_aggregate(uint8_t type)
 {
-    return type == '*' || type == '%' || type == '~' || type == '>' || type == '|' || type == '^' ||
-           type == '&';
+    return type != 0 && strchr("*%~>|^&<;", type) != NULL;
 }
 
 static bool has_known_type(uint8_t type)
 {
-    return type != 0 && strchr("+-:$*%~>|#,=(_!^&", type) != NULL;
+    return type != 0 && strchr("+-:$*%~>|#,=(_!^&<;", type) != NULL;
 }
 
 /* The text between the type byte and CRLF. */

@@ -144,6 +144,38 @@ void resp_write_push(struct buf *out, size_t count)
     write_line(out, '>', (int64_t)count);
 }
 
+void resp_write_entries(struct buf *out, size_t count)
+{
+    write_line(out, '<', (int64_t)count);
+}
+
+void resp_write_entry(struct buf *out)
+{
+    buf_append(out, ";2\r\n", 4);
+}
+
+static void insert(struct buf *out, size_t at, char mark, size_t count)
+{
+    assert(at <= out->len);
+    size_t end = out->len;
+    write_line(out, mark, (int64_t)count);
+    size_t size = out->len - end;
+    uint8_t line[NUMBER_I64_SIZE_MAX + 3];
+    memcpy(line, out->data + end, size);
+    memmove(out->data + at + size, out->data + at, end - at);
+    memcpy(out->data + at, line, size);
+}
+
+void resp_insert_array(struct buf *out, size_t at, size_t count)
+{
+    insert(out, at, '*', count);
+}
+
+void resp_insert_entries(struct buf *out, size_t at, size_t count)
+{
+    insert(out, at, '<', count);
+}
+
 void resp_write_request(struct buf *out, struct args args)
 {
     assert(args.argc > 0);

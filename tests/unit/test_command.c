@@ -120,6 +120,8 @@ TEST(command_key_at, finds_keys_behind_words)
     CHECK_EQ(key_of(xread, "xread count 2 streams a b 0 0", 1), 5);
     CHECK_EQ(key_of(xread, "xread count 2 streams a b 0 0", 2), 0);
     CHECK_EQ(key_of(xread, "xread count 2", 0), 0);
+    CHECK_EQ(key_of(xread, "xreadgroup group streams streams noack STREAMS a >", 0), 6);
+    CHECK_EQ(key_of(xread, "xreadgroup group streams", 0), 0);
     CHECK_EQ(key_of(xread, "xread STREAMS", 0), 0);
     struct command sort = {.flags = CMD_STORE, .key_first = 1, .key_last = 1, .key_step = 1};
     CHECK_EQ(key_of(sort, "sort a by b store c", 0), 1);

@@ -27,6 +27,8 @@ TEST(resp_convert, makes_resp2)
     check_convert("^2\r\n&2\r\n+a\r\n,1\r\n&2\r\n+b\r\n_\r\n", 2,
                   "*4\r\n+a\r\n$1\r\n1\r\n+b\r\n$-1\r\n");
     check_convert("^0\r\n", 2, "*0\r\n");
+    check_convert("<2\r\n;2\r\n+a\r\n%1\r\n:1\r\n:2\r\n;2\r\n+b\r\n*-1\r\n", 2,
+                  "*2\r\n*2\r\n+a\r\n*2\r\n:1\r\n:2\r\n*2\r\n+b\r\n*-1\r\n");
 }
 
 TEST(resp_convert, makes_resp3)
@@ -37,6 +39,22 @@ TEST(resp_convert, makes_resp3)
     check_convert("$1\r\na\r\n", 3, "$1\r\na\r\n");
     check_convert("^2\r\n&2\r\n+a\r\n,1\r\n&2\r\n+b\r\n_\r\n", 3,
                   "*2\r\n*2\r\n+a\r\n,1\r\n*2\r\n+b\r\n_\r\n");
+    check_convert("<2\r\n;2\r\n+a\r\n%1\r\n:1\r\n:2\r\n;2\r\n+b\r\n*-1\r\n", 3,
+                  "%2\r\n+a\r\n%1\r\n:1\r\n:2\r\n+b\r\n_\r\n");
+}
+
+TEST(resp_insert_array, goes_before_what_was_written)
+{
+    struct buf out;
+    buf_init(&out, 1 << 16);
+    resp_write_int(&out, 7);
+    size_t at = out.len;
+    resp_write_text(&out, "a");
+    resp_write_text(&out, "b");
+    resp_insert_array(&out, at, 2);
+    resp_insert_entries(&out, out.len, 0);
+    CHECK_BYTES(buf_slice(&out), ":7\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n<0\r\n");
+    buf_deinit(&out);
 }
 
 TEST(resp_value_size, wants_the_whole_value)
@@ -53,6 +71,7 @@ TEST(resp_value_size, wants_the_whole_value)
                                          "_\r\n",
                                          "=7\r\ntxt:abc\r\n",
                                          "|1\r\n+k\r\n+v\r\n:5\r\n",
+                                         "<1\r\n;2\r\n+a\r\n:1\r\n",
                                          "(123\r\n",
                                          "^1\r\n&2\r\n+a\r\n+b\r\n",
                                          "#f\r\n"};
