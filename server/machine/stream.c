@@ -64,7 +64,7 @@ bool stream_decode(struct slice body, struct stream *stream)
 
 enum status stream_load(struct call *call, struct slice key, struct stream *stream)
 {
-    *stream = (struct stream){0};
+    *stream = (struct stream){.key = key};
     enum status status = keyspace_load_type(call, SLOT_A, key, KEYSPACE_STREAM, &stream->row);
     if (status != STATUS_OK || !stream->row.found) {
         return status;

@@ -35,6 +35,7 @@ struct stream_segment {
 };
 
 struct stream {
+    struct slice key; /* The caller's. */
     struct row row;
     uint64_t rows; /* About so many element rows. */
     uint64_t length;

@@ -194,6 +194,20 @@ void stream_args_refuse(struct buf *reply, const struct slice *pieces, size_t co
     buf_append(reply, "\r\n", 2);
 }
 
+void stream_args_refuse_group(struct buf *reply,
+                              struct slice key,
+                              struct slice group,
+                              const char *end)
+{
+    const struct slice pieces[] = {slice_str("NOGROUP No such key '"),
+                                   key,
+                                   slice_str("' or consumer group '"),
+                                   group,
+                                   slice_str("'"),
+                                   slice_str(end)};
+    stream_args_refuse(reply, pieces, sizeof(pieces) / sizeof(pieces[0]));
+}
+
 static struct slice shown(struct slice text)
 {
     return slice_of(text.data, text.len < SHOWN_SIZE_MAX ? text.len : SHOWN_SIZE_MAX);

@@ -42,6 +42,11 @@ bool stream_args_take_id(struct slice arg, struct stream_id *id);
 
 /* An error made of pieces; those that clients sent are shown up to their first NUL. */
 void stream_args_refuse(struct buf *reply, const struct slice *pieces, size_t count);
+/* NOGROUP for a key or a group that is not there; behind both stands the end of the text. */
+void stream_args_refuse_group(struct buf *reply,
+                              struct slice key,
+                              struct slice group,
+                              const char *end);
 /* The sub-commands of a container, such as XGROUP. */
 struct stream_args_sub {
     const char *name;
