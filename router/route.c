@@ -126,7 +126,10 @@ static enum status one_shard(const struct command *command,
                              size_t found[2])
 {
     size_t index = command_key_at(command, *args, 0);
-    found[0] = index == 0 ? 0 : position_of(map, token_at(command, args, db, 0, index));
+    /* Without a key any shard will do, in a co-located database only its own. */
+    uint64_t anywhere = db == 0 ? 0 : token_of(db, (struct slice){0});
+    uint64_t place = index == 0 ? anywhere : token_at(command, args, db, 0, index);
+    found[0] = position_of(map, place);
     const struct shard_desc *shard = &map->shards[found[0]];
     for (size_t nth = 1; index != 0; nth++) {
         index = command_key_at(command, *args, nth);
