@@ -151,6 +151,9 @@ enum status cmd_hdel_apply(struct call *call)
         status = collection_remove(&hash, args.argv[i], &removed);
         count += removed ? 1 : 0;
     }
+    if (status == STATUS_OK) {
+        status = collection_renew(&hash);
+    }
     if (status != STATUS_OK) {
         return status;
     }

@@ -91,6 +91,9 @@ enum status cmd_srem_apply(struct call *call)
         status = collection_remove(&set, args.argv[i], &removed);
         count += removed ? 1 : 0;
     }
+    if (status == STATUS_OK) {
+        status = collection_renew(&set);
+    }
     if (status != STATUS_OK) {
         return status;
     }
@@ -146,14 +149,12 @@ static enum status pop(struct collection *set, uint64_t count)
                                     : collection_pick_run(set, &rand, count, note_member, members);
     struct reader in = reader_of(buf_slice(members));
     while (status == STATUS_OK && in.rest.len > 0) {
-        bool removed = false;
         struct slice member = reader_bytes(&in, UINT32_MAX);
         assert(!in.failed);
         resp_write_bulk(call->reply, member);
-        status = collection_remove(set, member, &removed);
-        assert(IMPLIES(status == STATUS_OK, removed));
+        status = collection_drop(set, member);
     }
-    return status;
+    return status == STATUS_OK ? collection_renew(set) : status;
 }
 
 enum status cmd_spop_apply(struct call *call)

@@ -3,10 +3,16 @@
 #include "common/base/assert.h"
 #include "common/base/hash.h"
 #include "common/base/reader.h"
+#include "server/machine/garbage.h"
 
 enum {
     ELEMENT_PLAIN = 0, /* First byte of an element row's value. */
     BODY_TIGHT = 1,
+    BODY_SIZE = 1 + 8,        /* Of a collection in rows. */
+    RENEW_COUNT_MAX = 8192,   /* More elements would hold the loop up for too long. */
+    RENEW_SIZE_MAX = 1 << 20, /* Bytes. */
+    RENEW_DEAD_SHARE = 16,    /* Dead elements for each that is left. */
+    RENEW_DEAD_MIN = 1024,
     LISTPACK_COUNT_MAX = 512, /* hash-max-listpack-entries */
     PAGE_SIZE_MAX = 1 << 20,  /* Bytes of a page of a scan, about. */
 };
@@ -57,11 +63,11 @@ enum status collection_open(struct call *call,
         c->body = c->row.value;
         return c->row.size > 0 && c->row.size <= PACKED_INTEGERS_MAX ? STATUS_OK : STATUS_CORRUPT;
     }
-    if (c->row.value.len != 1 || c->row.value.data[0] > BODY_TIGHT || c->row.size == 0) {
-        return STATUS_CORRUPT;
-    }
-    c->tight = c->row.value.data[0] == BODY_TIGHT;
-    return STATUS_OK;
+    struct reader in = reader_of(c->row.value);
+    uint8_t tight = reader_u8(&in);
+    c->tight = tight == BODY_TIGHT;
+    c->dead = reader_u64(&in);
+    return reader_done(&in) && tight <= BODY_TIGHT && c->row.size > 0 ? STATUS_OK : STATUS_CORRUPT;
 }
 
 void collection_close(struct collection *c)
@@ -69,8 +75,14 @@ void collection_close(struct collection *c)
     if (!c->changed) {
         return;
     }
-    uint8_t tight = c->tight ? BODY_TIGHT : 0;
-    keyspace_put(c->call, &c->row, c->row.size, is_packed(c) ? c->body : slice_of(&tight, 1));
+    struct slice body = c->body;
+    if (!is_packed(c)) {
+        struct buf *out = txn_scratch(c->call->txn, SCRATCH_FIELD);
+        buf_append_u8(out, c->tight ? BODY_TIGHT : 0);
+        buf_append_u64(out, c->dead);
+        body = buf_slice(out);
+    }
+    keyspace_put(c->call, &c->row, c->row.size, body);
     c->there = c->row.found;
     c->changed = false;
 }
@@ -120,6 +132,7 @@ static void begin(struct collection *c, struct slice field)
     }
     c->there = true;
     c->tight = c->type == KEYSPACE_HASH;
+    c->dead = 0;
 }
 
 static struct slice element_key(const struct collection *c, struct slice field)
@@ -296,6 +309,14 @@ enum status collection_add(struct collection *c, struct slice field, struct slic
     return STATUS_OK;
 }
 
+static void drop_row(struct collection *c, struct slice field)
+{
+    c->row.size--;
+    c->dead++;
+    c->changed = true;
+    txn_delete(c->call->txn, STORE_DATA, element_key(c, field));
+}
+
 enum status collection_remove(struct collection *c, struct slice field, bool *removed)
 {
     *removed = false;
@@ -313,13 +334,63 @@ enum status collection_remove(struct collection *c, struct slice field, bool *re
     if (c->row.size == 0) {
         return STATUS_CORRUPT;
     }
+    if (!is_packed(c)) {
+        drop_row(c, field);
+        return STATUS_OK;
+    }
     c->row.size--;
     c->changed = true;
+    packed_remove(own_body(c), &entry);
+    c->body = buf_slice(c->own);
+    return STATUS_OK;
+}
+
+enum status collection_drop(struct collection *c, struct slice field)
+{
     if (is_packed(c)) {
-        packed_remove(own_body(c), &entry);
-        c->body = buf_slice(c->own);
-    } else {
-        txn_delete(c->call->txn, STORE_DATA, element_key(c, field));
+        bool removed = false;
+        enum status status = collection_remove(c, field, &removed);
+        assert(IMPLIES(status == STATUS_OK, removed));
+        return status;
+    }
+    assert(c->row.size > 0);
+    drop_row(c, field);
+    return STATUS_OK;
+}
+
+/* Appends what all element keys have behind the prefix, and the values. */
+static enum status collect(struct collection *c, struct buf *out)
+{
+    struct collection_walk walk;
+    bool more = collection_walk_open(&walk, c, 0);
+    for (; more && out->len <= RENEW_SIZE_MAX; more = collection_walk_next(&walk)) {
+        buf_append_bytes(out, walk.entry.field);
+        buf_append_bytes(out, walk.entry.value);
+    }
+    return collection_walk_close(&walk);
+}
+
+enum status collection_renew(struct collection *c)
+{
+    if (!c->there || is_packed(c) || c->row.size == 0 || c->row.size > RENEW_COUNT_MAX ||
+        c->dead < c->row.size * RENEW_DEAD_SHARE + RENEW_DEAD_MIN) {
+        return STATUS_OK;
+    }
+    struct buf *elements = txn_scratch(c->call->txn, SCRATCH_RESULT);
+    enum status status = collect(c, elements);
+    c->dead = 0; /* Also if it is too much: then it is looked at again much later. */
+    c->changed = true;
+    if (status != STATUS_OK || elements->len > RENEW_SIZE_MAX) {
+        return status;
+    }
+    garbage_add(c->call, &c->row);
+    c->row.born = c->call->state->version;
+    struct reader in = reader_of(buf_slice(elements));
+    while (in.rest.len > 0) {
+        struct slice field = reader_bytes(&in, UINT32_MAX);
+        struct slice value = reader_bytes(&in, UINT32_MAX);
+        assert(!in.failed);
+        put_row(c, field, value);
     }
     return STATUS_OK;
 }
@@ -358,13 +429,20 @@ bool collection_walk_open(struct collection_walk *walk, struct collection *c, ui
         walk->packed = (struct packed_walk){.form = form_of(&c->row), .body = c->body};
         return settle(walk);
     }
+    collection_walk_begin(walk, c);
+    return hash == 0 ? settle(walk) : collection_walk_seek(walk, hash);
+}
+
+void collection_walk_begin(struct collection_walk *walk, struct collection *c)
+{
+    assert(c->there && !is_packed(c));
+    *walk = (struct collection_walk){.collection = c, .status = STATUS_OK};
     struct buf *from = txn_scratch(c->call->txn, SCRATCH_FROM);
     struct buf *to = txn_scratch(c->call->txn, SCRATCH_TO);
     keyspace_element_key(&c->row, from);
     keyspace_element_end(&c->row, to);
     walk->prefix = from->len;
     walk->iter = iter_open(c->call->txn, STORE_DATA, buf_slice(from), buf_slice(to));
-    return hash == 0 ? settle(walk) : collection_walk_seek(walk, hash);
 }
 
 bool collection_walk_next(struct collection_walk *walk)
@@ -480,6 +558,6 @@ const char *collection_encoding(const struct row *row)
         return packed && (row->flags & KEYSPACE_INTEGERS) != 0 ? "intset" : "hashtable";
     }
     assert(row->type == KEYSPACE_HASH);
-    bool tight = !packed && row->value.len == 1 && row->value.data[0] == BODY_TIGHT;
+    bool tight = !packed && row->value.len > 0 && row->value.data[0] == BODY_TIGHT;
     return packed || tight ? "listpack" : "hashtable";
 }

@@ -10,9 +10,11 @@
  * and does not become packed again:
  *   element key   ... | XXH3 of the field (8 BE) | field
  *   its value     u8 0, value; of a set: nothing
- *   body          u8: 1 while OBJECT ENCODING of a hash is still listpack
+ *   body          u8: 1 while OBJECT ENCODING of a hash is still listpack | u64 dead
  * in an order that has nothing to do with the fields, so a place in it is a cursor that stays good
- * while elements come and go, and a random place finds a random element. Pure.
+ * while elements come and go, and a random place finds a random element. Dead is how many elements
+ * were removed from these rows: an LSM tree walks over what is left of them for a while, so a
+ * collection that was drained gets new rows (collection_renew()). Pure.
  *
  * Open it, look and change, close it: then the metadata row is written, if anything changed. One
  * collection per slot at a time. What goes wrong is IO or CORRUPT; AGAIN in cache-only mode. */
@@ -34,6 +36,7 @@ struct collection {
     bool there;        /* Found, or come to be since. */
     bool changed;      /* Since it was opened. */
     bool tight;        /* Redis would hold it as a listpack. */
+    uint64_t dead;     /* Elements that were removed from its rows. */
     struct buf *own;   /* The packed body if it was changed. */
     struct slice body; /* The packed body. */
 };
@@ -79,6 +82,11 @@ MUST_USE enum status collection_add(struct collection *collection,
 MUST_USE enum status collection_remove(struct collection *collection,
                                        struct slice field,
                                        bool *removed);
+/* The same for a field that is known to be there. */
+MUST_USE enum status collection_drop(struct collection *collection, struct slice field);
+/* After removals, before the close: gives a collection in rows that was drained new ones. Only
+ * for commands that make no collection of the same token: its version has to be unique there. */
+MUST_USE enum status collection_renew(struct collection *collection);
 /* Removes the key at once, however much it has. */
 void collection_clear(struct collection *collection);
 /* Removes what is at the key, whatever its type, and opens an empty collection there; slot A. */
@@ -103,6 +111,8 @@ struct collection_walk {
 bool collection_walk_open(struct collection_walk *walk,
                           struct collection *collection,
                           uint64_t hash);
+/* Of a collection in rows, to be sought first. */
+void collection_walk_begin(struct collection_walk *walk, struct collection *collection);
 bool collection_walk_next(struct collection_walk *walk);
 /* To the first element at or behind a place. */
 bool collection_walk_seek(struct collection_walk *walk, uint64_t hash);

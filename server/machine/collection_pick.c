@@ -7,6 +7,7 @@
 
 enum {
     SKIP_MAX = 64, /* Steps behind a random place: evens out the gaps between hashes. */
+    SKIP_MIN = 8,  /* They are fewer if each walks over many dead elements. */
     SHARE = 3,     /* One in so many wanted: look at all, instead of choosing again and again. */
 };
 
@@ -21,12 +22,19 @@ static bool is_small(const struct collection *c)
     return c->row.size <= 2 * SKIP_MAX;
 }
 
+static uint64_t skip_bound(const struct collection *c)
+{
+    uint64_t share = c->dead / c->row.size + 1;
+    uint64_t bound = SKIP_MAX / share;
+    return bound < SKIP_MIN ? SKIP_MIN : bound;
+}
+
 /* To a random element of a collection in rows; false only if the walk failed. */
 static bool land(struct collection_walk *walk, struct rand *rand)
 {
     uint64_t size = walk->collection->row.size;
     bool small = is_small(walk->collection);
-    uint64_t skip = rand_below(rand, small ? size : SKIP_MAX);
+    uint64_t skip = rand_below(rand, small ? size : skip_bound(walk->collection));
     bool more = collection_walk_seek(walk, small ? 0 : rand_u64(rand));
     while (true) {
         if (!more) {
@@ -86,7 +94,7 @@ enum status collection_pick(
         return status;
     }
     struct collection_walk walk;
-    (void)collection_walk_open(&walk, c, 0);
+    collection_walk_begin(&walk, c);
     for (uint64_t i = 0; i < count && status == STATUS_OK; i++) {
         if (!land(&walk, rand)) {
             status = walk.status == STATUS_OK ? STATUS_CORRUPT : walk.status;
@@ -169,7 +177,7 @@ enum status collection_pick_run(
     }
     struct collection_walk walk;
     enum status status = STATUS_OK;
-    (void)collection_walk_open(&walk, c, 0);
+    collection_walk_begin(&walk, c);
     bool more = count > 0 && land(&walk, rand);
     for (uint64_t i = 0; i < count && status == STATUS_OK; i++) {
         if (!more) {

@@ -329,7 +329,7 @@ class Generator:
             args = rng.choice([[], [b"ASYNC"], [b"sync"], [b"NOW"], [b"ASYNC", b"SYNC"]])
         else:
             args = []
-        if rng.randrange(60) == 0:
+        if rng.randrange(60) == 0 and name not in mix_hash_set.RANDOM:
             args = args[:rng.randrange(len(args) + 1)]
         return [self.case(name)] + args
 

@@ -408,6 +408,43 @@ TEST(collection_each, refuses_a_damaged_body)
     end(&world);
 }
 
+TEST(collection_renew, gives_what_is_left_of_a_drained_one_new_rows)
+{
+    enum { COUNT = 20000, LEFT = 50 };
+    struct world world;
+    begin(&world);
+    fill(&world, KEYSPACE_HASH, 0, COUNT);
+    struct collection c;
+    open_key(&world, KEYSPACE_HASH, &c);
+    uint64_t born = c.row.born;
+    size_t renewed = 0;
+    for (size_t i = LEFT; i < COUNT; i++) {
+        char text[32];
+        bool removed = false;
+        open_key(&world, KEYSPACE_HASH, &c);
+        CHECK_EQ(collection_remove(&c, name_of(i, text), &removed), STATUS_OK);
+        CHECK_EQ(collection_renew(&c), STATUS_OK);
+        collection_close(&c);
+        renewed += c.row.born != born ? 1 : 0;
+        born = c.row.born;
+        CHECK(c.dead <= 16 * c.row.size + 1024);
+    }
+    CHECK(renewed >= 1 && renewed <= 4);
+    while (world.state.garbage > 0) {
+        CHECK_EQ(garbage_sweep(&world.call, 1000), STATUS_OK);
+    }
+    CHECK_EQ(count_rows(&world, STORE_DATA), 1 + LEFT);
+    for (size_t i = 0; i < LEFT; i++) {
+        char text[32];
+        struct slice name = name_of(i, text);
+        struct slice value;
+        bool found = false;
+        CHECK_EQ(collection_get(&c, name, &value, &found), STATUS_OK);
+        CHECK(found && slice_equal(value, name));
+    }
+    end(&world);
+}
+
 /* What a collection should have: the value's number of each field, 0 if it is not there. */
 enum { MODEL_FIELDS = 700 };
 struct model {
