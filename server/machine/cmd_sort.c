@@ -14,6 +14,7 @@
 #include "server/machine/event.h"
 #include "server/machine/planned.h"
 #include "server/machine/sequence.h"
+#include "server/machine/zset_cursor.h"
 
 #define ERR_FOREIGN                                                                          \
     "CROSSSLOT BY or GET of SORT names a key of another shard: give all keys one hash tag, " \
@@ -187,6 +188,24 @@ static enum status load_list(struct sort *sort, struct slice key)
     return sequence_walk_close(&walk);
 }
 
+static enum status load_zset(struct sort *sort, struct slice key)
+{
+    enum { SCORE_SIZE = 8 }; /* Before the member. */
+    struct zset zset;
+    enum status status = zset_load(sort->call, SLOT_A, key, &zset);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct zset_cursor cursor;
+    struct slice sub_key;
+    zset_cursor_open(&cursor, &zset, zset_range_all(), false, 0);
+    while (zset_cursor_next(&cursor, &sub_key)) {
+        assert(sub_key.len >= SCORE_SIZE);
+        add_element(sort, slice_of(sub_key.data + SCORE_SIZE, sub_key.len - SCORE_SIZE));
+    }
+    return zset_cursor_close(&cursor);
+}
+
 /* All elements in the order in which the type has them. */
 static enum status load(struct sort *sort, struct slice key)
 {
@@ -202,6 +221,9 @@ static enum status load(struct sort *sort, struct slice key)
     }
     if (row.type == KEYSPACE_SET) {
         return load_set(sort, key);
+    }
+    if (row.type == KEYSPACE_ZSET) {
+        return load_zset(sort, key);
     }
     return row.type == KEYSPACE_LIST ? load_list(sort, key) : STATUS_WRONG_TYPE;
 }
