@@ -1,5 +1,7 @@
 #include "common/proto/command.h"
 
+#include <stdlib.h>
+
 #include "common/base/assert.h"
 #include "common/base/number.h"
 
@@ -182,11 +184,12 @@ static size_t stream_at(struct args args, size_t nth)
     return nth < keys ? i + 1 + nth : 0;
 }
 
-/* The last STORE counts, as in Redis 7.0 db.c georadiusGetKeys(), sortGetKeys(). */
-static size_t stored_at(struct args args, size_t nth)
+/* The last STORE counts, as in Redis 7.0 db.c georadiusGetKeys(), sortGetKeys(). What cannot be
+ * left out is no option: a place may be called so. */
+static size_t stored_at(const struct command *command, struct args args, size_t nth)
 {
     size_t found = 0;
-    for (size_t i = 2; i + 1 < args.argc && nth == 0; i++) {
+    for (size_t i = (size_t)abs(command->arity); i + 1 < args.argc && nth == 0; i++) {
         bool store = command_word(args.argv[i], "store") || command_word(args.argv[i], "storedist");
         found = store ? i + 1 : found;
     }
@@ -204,6 +207,6 @@ size_t command_key_at(const struct command *command, struct args args, size_t nt
     if ((command->flags & CMD_STREAMS) != 0) {
         return stream_at(args, nth);
     }
-    return (command->flags & CMD_STORE) != 0 ? stored_at(args, nth)
+    return (command->flags & CMD_STORE) != 0 ? stored_at(command, args, nth)
                                              : counted_at(command, args, nth);
 }

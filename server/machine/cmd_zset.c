@@ -7,26 +7,7 @@
 #include "server/machine/event.h"
 #include "server/machine/planned.h"
 #include "server/machine/score.h"
-#include "server/machine/zset.h"
-
-enum zadd_flag {
-    ZADD_NX = 1 << 0,
-    ZADD_XX = 1 << 1,
-    ZADD_GT = 1 << 2,
-    ZADD_LT = 1 << 3,
-    ZADD_INCR = 1 << 4,
-    ZADD_CH = 1 << 5, /* Counts what was changed, not only what was added. */
-};
-
-/* A planned ZADD: key, u64 flags, pairs of u64 score (as IEEE 754 has it) and member. */
-enum { ZADD_KEY, ZADD_FLAGS, ZADD_PAIRS };
-
-static uint64_t bits_of(double score)
-{
-    uint64_t bits = 0;
-    memcpy(&bits, &score, sizeof(bits));
-    return bits;
-}
+#include "server/machine/zset_add.h"
 
 static double score_at(struct slice arg)
 {
@@ -86,14 +67,11 @@ static enum status plan_zadd(const struct machine_plan_input *input,
             return planned_refuse(plan, ERR_MEMBER_SIZE);
         }
     }
-    planned_begin(plan, CMD_zadd, input->db, 1, ZADD_PAIRS + pairs.argc);
-    planned_bytes(plan, input->args.argv[1]);
-    planned_u64(plan, flags);
+    zset_add_begin(plan, input, flags, pairs.argc / 2);
     for (size_t i = 0; i < pairs.argc; i += 2) {
         bool fits = score_parse(pairs.argv[i], &score);
         assert(fits);
-        planned_u64(plan, bits_of(score));
-        planned_bytes(plan, pairs.argv[i + 1]);
+        zset_add_pair(plan, score, pairs.argv[i + 1]);
     }
     return STATUS_OK;
 }

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 
+import mix_geo
 import mix_hash_set
 import mix_list
 import mix_zset
@@ -319,6 +320,8 @@ class Generator:
             args = [key, self.pick(b"0", b"1", b"0", b"1", b"2", b"x")] + self.bits_range()
         elif name in mix_zset.COMMANDS:
             args = mix_zset.arguments(self, name, key)
+        elif name in mix_geo.COMMANDS:
+            args = mix_geo.arguments(self, name, key)
         elif name == b"KEYS":
             args = [self.pattern()]
         elif name.decode() in mix_hash_set.NAMES:
@@ -341,9 +344,10 @@ COMMANDS = [name.encode() for name in (
     "EXPIRETIME PEXPIRETIME PERSIST RENAME RENAMENX COPY COPY OBJECT OBJECT SETBIT SETBIT GETBIT "
     "BITCOUNT BITCOUNT BITPOS BITPOS BITPOS DBSIZE KEYS "
     "FLUSHDB").split() + mix_hash_set.NAMES * 2 + mix_list.NAMES]
-COMMANDS += mix_zset.COMMANDS
+COMMANDS += mix_zset.COMMANDS + mix_geo.COMMANDS
 # A seed has one of these, so that collections also live long enough to grow.
-FOCUS = [COMMANDS, mix_zset.COMMANDS * 3 + mix_zset.AROUND]
+FOCUS = [COMMANDS, mix_zset.COMMANDS * 3 + mix_zset.AROUND,
+         mix_geo.COMMANDS * 2 + mix_geo.AROUND]
 
 
 def number(value):
