@@ -1,13 +1,19 @@
-/* LMOVE, RPOPLPUSH, LMPOP. Semantics: Redis 7.0 t_list.c. */
+/* LMOVE, RPOPLPUSH, LMPOP, and those that wait: BLPOP, BRPOP, BLMOVE, BRPOPLPUSH, BLMPOP.
+ * Semantics: Redis 7.0 t_list.c. */
 
-#include "common/base/assert.h"
 #include "common/base/number.h"
+#include "common/proto/block.h"
 #include "server/machine/event.h"
 #include "server/machine/planned.h"
 #include "server/machine/take.h"
 
-/* A planned LMOVE: from, to, u64 end to take from, u64 end to push to. */
-enum { MOVE_FROM, MOVE_TO, MOVE_TAKE, MOVE_PUSH, MOVE_ARGC };
+/* A planned LMOVE: from, to, u64 end to take from, u64 end to push to, u64 how it waits. */
+enum { MOVE_FROM, MOVE_TO, MOVE_TAKE, MOVE_PUSH, MOVE_WAIT, MOVE_ARGC };
+
+static enum sequence_end end_of(struct slice arg)
+{
+    return planned_number(arg) == 0 ? SEQUENCE_LEFT : SEQUENCE_RIGHT;
+}
 
 static enum status plan_move(const struct machine_plan_input *input,
                              struct plan *plan,
@@ -19,7 +25,23 @@ static enum status plan_move(const struct machine_plan_input *input,
     planned_bytes(plan, input->args.argv[2]);
     planned_u64(plan, take);
     planned_u64(plan, push);
+    planned_u64(plan, input->wait);
     return STATUS_OK;
+}
+
+/* The list at a key of a command that may wait. One that waits already passes over other types. */
+static enum status load_to_take(struct call *call,
+                                enum keyspace_slot slot,
+                                struct slice key,
+                                uint64_t wait,
+                                struct sequence *list)
+{
+    enum status status = sequence_load(call, slot, key, list);
+    if (status == STATUS_WRONG_TYPE && wait == MACHINE_WAIT_AGAIN) {
+        list->row.found = false;
+        status = STATUS_OK;
+    }
+    return status;
 }
 
 enum status cmd_lmove_plan(const struct machine_plan_input *input, struct plan *plan)
@@ -72,15 +94,17 @@ enum status cmd_lmove_apply(struct call *call)
     if (call->args.argc != MOVE_ARGC || call->key_count != 2) {
         return STATUS_CORRUPT;
     }
-    enum sequence_end take = planned_number(argv[MOVE_TAKE]) == 0 ? SEQUENCE_LEFT : SEQUENCE_RIGHT;
-    enum sequence_end push = planned_number(argv[MOVE_PUSH]) == 0 ? SEQUENCE_LEFT : SEQUENCE_RIGHT;
+    enum sequence_end take = end_of(argv[MOVE_TAKE]);
+    enum sequence_end push = end_of(argv[MOVE_PUSH]);
+    uint64_t wait = planned_number(argv[MOVE_WAIT]);
     struct sequence from;
-    enum status status = sequence_load(call, SLOT_A, argv[MOVE_FROM], &from);
+    enum status status = load_to_take(call, SLOT_A, argv[MOVE_FROM], wait, &from);
     if (status != STATUS_OK) {
         return status;
     }
     if (!from.row.found) {
         resp_write_null(call->reply);
+        call->nothing = wait != MACHINE_WAIT_NEVER;
         return STATUS_OK;
     }
     if (slice_equal(argv[MOVE_FROM], argv[MOVE_TO])) {
@@ -110,7 +134,46 @@ enum status cmd_rpoplpush_apply(struct call *call)
     return STATUS_CORRUPT; /* It is planned as LMOVE. */
 }
 
-/* A planned LMPOP: keys, u64 end, u64 count. */
+static enum status plan_blocking_move(const struct machine_plan_input *input,
+                                      struct plan *plan,
+                                      enum sequence_end take,
+                                      enum sequence_end push)
+{
+    uint64_t timeout_ms = 0;
+    const char *error = block_seconds(input->args.argv[input->args.argc - 1], &timeout_ms);
+    return error != NULL ? planned_refuse(plan, error) : plan_move(input, plan, take, push);
+}
+
+enum status cmd_blmove_plan(const struct machine_plan_input *input, struct plan *plan)
+{
+    enum sequence_end take;
+    enum sequence_end push;
+    if (!take_end(input->args.argv[3], &take) || !take_end(input->args.argv[4], &push)) {
+        return planned_refuse(plan, ERR_SYNTAX);
+    }
+    return plan_blocking_move(input, plan, take, push);
+}
+
+enum status cmd_blmove_apply(struct call *call)
+{
+    (void)call;
+    return STATUS_CORRUPT; /* It is planned as LMOVE. */
+}
+
+enum status cmd_brpoplpush_plan(const struct machine_plan_input *input, struct plan *plan)
+{
+    return plan_blocking_move(input, plan, SEQUENCE_RIGHT, SEQUENCE_LEFT);
+}
+
+enum status cmd_brpoplpush_apply(struct call *call)
+{
+    (void)call;
+    return STATUS_CORRUPT; /* It is planned as LMOVE. */
+}
+
+/* A planned LMPOP: keys, u64 end, u64 count, u64 how it waits. */
+enum { MPOP_END, MPOP_COUNT, MPOP_WAIT, MPOP_ARGC };
+
 static const char *parse_mpop(
     struct args args, size_t at, size_t *keys, enum sequence_end *end, int64_t *count)
 {
@@ -145,15 +208,20 @@ static enum status plan_mpop(const struct machine_plan_input *input, struct plan
     int64_t count = 0;
     enum sequence_end end;
     const char *error = parse_mpop(input->args, at, &keys, &end, &count);
+    uint64_t timeout_ms = 0;
+    if (error == NULL && at == 2) {
+        error = block_seconds(input->args.argv[1], &timeout_ms);
+    }
     if (error != NULL) {
         return planned_refuse(plan, error);
     }
-    planned_begin(plan, CMD_lmpop, input->db, keys, keys + 2);
+    planned_begin(plan, CMD_lmpop, input->db, keys, keys + MPOP_ARGC);
     for (size_t i = 0; i < keys; i++) {
         planned_bytes(plan, input->args.argv[at + 1 + i]);
     }
     planned_u64(plan, end);
     planned_u64(plan, (uint64_t)count);
+    planned_u64(plan, input->wait);
     return STATUS_OK;
 }
 
@@ -162,27 +230,102 @@ enum status cmd_lmpop_plan(const struct machine_plan_input *input, struct plan *
     return plan_mpop(input, plan, 1);
 }
 
+enum status cmd_blmpop_plan(const struct machine_plan_input *input, struct plan *plan)
+{
+    return plan_mpop(input, plan, 2);
+}
+
+enum status cmd_blmpop_apply(struct call *call)
+{
+    (void)call;
+    return STATUS_CORRUPT; /* It is planned as LMPOP. */
+}
+
 enum status cmd_lmpop_apply(struct call *call)
 {
     const struct slice *argv = call->args.argv;
     size_t keys = call->key_count;
-    if (keys == 0 || call->args.argc != keys + 2) {
+    if (keys == 0 || call->args.argc != keys + MPOP_ARGC) {
         return STATUS_CORRUPT;
     }
-    enum sequence_end end = planned_number(argv[keys]) == 0 ? SEQUENCE_LEFT : SEQUENCE_RIGHT;
-    uint64_t count = planned_number(argv[keys + 1]);
+    uint64_t count = planned_number(argv[keys + MPOP_COUNT]);
+    uint64_t wait = planned_number(argv[keys + MPOP_WAIT]);
     for (size_t i = 0; i < keys; i++) {
         struct sequence list;
-        enum status status = sequence_load(call, SLOT_A, argv[i], &list);
+        enum status status = load_to_take(call, SLOT_A, argv[i], wait, &list);
         if (status != STATUS_OK) {
             return status;
         }
         if (list.row.found) {
             resp_write_array(call->reply, 2);
             resp_write_bulk(call->reply, argv[i]);
-            return take_pop(&list, argv[i], end, count, false);
+            return take_pop(&list, argv[i], end_of(argv[keys + MPOP_END]), count, false);
         }
     }
     resp_write_null_array(call->reply);
+    call->nothing = wait != MACHINE_WAIT_NEVER;
     return STATUS_OK;
+}
+
+/* A planned BLPOP: keys, u64 end, u64 how it waits. */
+enum { BPOP_END, BPOP_WAIT, BPOP_ARGC };
+
+static enum status plan_bpop(const struct machine_plan_input *input,
+                             struct plan *plan,
+                             enum sequence_end end)
+{
+    size_t keys = input->args.argc - 2;
+    uint64_t timeout_ms = 0;
+    const char *error = block_seconds(input->args.argv[keys + 1], &timeout_ms);
+    if (error != NULL) {
+        return planned_refuse(plan, error);
+    }
+    planned_begin(plan, CMD_blpop, input->db, keys, keys + BPOP_ARGC);
+    for (size_t i = 1; i <= keys; i++) {
+        planned_bytes(plan, input->args.argv[i]);
+    }
+    planned_u64(plan, end);
+    planned_u64(plan, input->wait);
+    return STATUS_OK;
+}
+
+enum status cmd_blpop_plan(const struct machine_plan_input *input, struct plan *plan)
+{
+    return plan_bpop(input, plan, SEQUENCE_LEFT);
+}
+
+enum status cmd_blpop_apply(struct call *call)
+{
+    const struct slice *argv = call->args.argv;
+    size_t keys = call->key_count;
+    if (keys == 0 || call->args.argc != keys + BPOP_ARGC) {
+        return STATUS_CORRUPT;
+    }
+    uint64_t wait = planned_number(argv[keys + BPOP_WAIT]);
+    for (size_t i = 0; i < keys; i++) {
+        struct sequence list;
+        enum status status = load_to_take(call, SLOT_A, argv[i], wait, &list);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (list.row.found) {
+            resp_write_array(call->reply, 2);
+            resp_write_bulk(call->reply, argv[i]);
+            return take_pop(&list, argv[i], end_of(argv[keys + BPOP_END]), 1, true);
+        }
+    }
+    resp_write_null_array(call->reply);
+    call->nothing = wait != MACHINE_WAIT_NEVER;
+    return STATUS_OK;
+}
+
+enum status cmd_brpop_plan(const struct machine_plan_input *input, struct plan *plan)
+{
+    return plan_bpop(input, plan, SEQUENCE_RIGHT);
+}
+
+enum status cmd_brpop_apply(struct call *call)
+{
+    (void)call;
+    return STATUS_CORRUPT; /* It is planned as BLPOP. */
 }

@@ -36,6 +36,8 @@ struct call {
     const struct machine_load *load; /* read only; may be NULL. */
     struct buf *reply;
     struct buf *events; /* NULL: nobody wants them. See event.h. */
+    struct buf *ready;  /* NULL: nobody wants it. See struct machine_apply_input. */
+    bool nothing;       /* Set by a command that waits: it found nothing, and its reply says so. */
 };
 
 /* The txn's scratch buffers, by use. */

@@ -289,6 +289,12 @@ static void put_row(struct call *call, const struct row *row, struct slice value
     append_header(row, bytes);
     buf_append_slice(bytes, value);
     txn_put(call->txn, STORE_DATA, row->row_key, buf_slice(bytes));
+    bool awaited =
+        row->type == KEYSPACE_LIST || row->type == KEYSPACE_ZSET || row->type == KEYSPACE_STREAM;
+    if (awaited && call->ready != NULL) {
+        buf_append_u8(call->ready, row->type);
+        buf_append_bytes(call->ready, row->row_key);
+    }
 }
 
 /* A key comes to be, if it is not there yet. */

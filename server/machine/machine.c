@@ -164,7 +164,11 @@ static enum status apply_once(struct call *call, const struct machine_apply_inpu
         return status;
     }
     assert(call->reply->len > reply_len);
-    if (input->session == 0) {
+    if (input->nothing != NULL) {
+        *input->nothing = call->nothing;
+    }
+    /* It may be applied again, with a reply that is worth keeping. */
+    if (input->session == 0 || call->nothing) {
         return STATUS_OK;
     }
     struct slice reply = slice_of(call->reply->data + reply_len, call->reply->len - reply_len);
@@ -199,7 +203,8 @@ enum status machine_apply(struct txn *txn,
                         .db = planned.db,
                         .now_ms = input->now_ms,
                         .reply = reply,
-                        .events = input->events};
+                        .events = input->events,
+                        .ready = input->ready};
     return apply_once(&call, input);
 }
 
@@ -308,6 +313,9 @@ enum status machine_read(struct txn *txn,
         status = STATUS_OK;
     }
     assert(IMPLIES(status == STATUS_OK, reply->len > reply_len));
+    if (input->nothing != NULL) {
+        *input->nothing = status == STATUS_OK && call.nothing;
+    }
     return status;
 }
 

@@ -55,10 +55,18 @@ struct machine_stage {
     bool piece;
 };
 
+/* How a command that may wait (CMD_BLOCKING) is to behave when there is nothing for it to take. */
+enum machine_wait {
+    MACHINE_WAIT_NEVER, /* As if its time were over: in transactions and scripts. */
+    MACHINE_WAIT_FIRST, /* Nothing is recorded, so that it may be applied again. */
+    MACHINE_WAIT_AGAIN, /* It waits already: besides, keys of other types are passed over. */
+};
+
 struct machine_plan_input {
     const struct command *command;
     struct args args;
     uint8_t db;
+    enum machine_wait wait;
     uint64_t now_ms;                   /* The shard's time. */
     uint64_t seed;                     /* For commands that choose at random. */
     const struct machine_stage *stage; /* NULL: the value stands among the arguments. */
@@ -78,6 +86,10 @@ struct machine_apply_input {
     uint64_t seq;
     uint64_t first_unacked;
     struct buf *events; /* Where keyspace events go (event.h); NULL: nowhere. */
+    /* What others may be waiting for: lists, sorted sets and streams that this wrote, each u8 type
+     * | u32 length, key of the metadata row. NULL: nobody asks. */
+    struct buf *ready;
+    bool *nothing; /* Set if it waits, and found nothing. NULL: nobody asks. */
 };
 
 /* Appends exactly one RESP value to *reply. A (session, seq) that was applied before changes
@@ -118,6 +130,7 @@ struct machine_read_input {
     uint64_t now_ms; /* The shard's time: not before the newest entry's stamp. */
     uint64_t seed;
     const struct machine_load *load; /* NULL: not known. */
+    bool *nothing; /* Set if it waits, and found nothing. NULL: nobody asks. */
 };
 
 /* AGAIN: the txn is cache-only and the disk is needed; *reply is as it was. NOT_OWNER. */
@@ -125,6 +138,27 @@ MUST_USE enum status machine_read(struct txn *txn,
                                   const struct machine_state *state,
                                   const struct machine_read_input *input,
                                   struct buf *reply);
+
+/* Whether a command that may wait, as it was sent, would find something now: for *count of its kind
+ * there is; UINT64_MAX: for this one, others are to be asked for themselves. first: an error that
+ * it would get counts too, as it does before it waits. AGAIN, IO, CORRUPT. */
+MUST_USE enum status machine_ready(struct txn *txn,
+                                   const struct machine_state *state,
+                                   const struct machine_read_input *input,
+                                   bool first,
+                                   uint64_t *count);
+/* What it waits for: the type of value, and the nth key of it; 0: no more. */
+struct machine_want {
+    uint8_t type;
+    size_t index; /* Of the argument. */
+};
+bool machine_wants(const struct command *command,
+                   struct args args,
+                   size_t nth,
+                   struct machine_want *want);
+/* How many that wait for the nth key of a planned command it may be something for: about, and at
+ * most a few if it cannot be known. */
+size_t machine_feeds(const struct command *command, size_t arg_count, size_t nth);
 
 /* The rows of a shard besides its state row: from <= key < to in each family. For export. */
 void machine_range(struct machine_scope scope,
