@@ -210,6 +210,8 @@ static enum status open_port(struct server *server,
 
 static void make_worker(struct server *server, struct lane *lane)
 {
+    size_t waiters_max = (size_t)config_number(server->config, CONFIG_blocked_clients_max);
+    waiters_max = (waiters_max + server->loops - 1) / server->loops;
     struct worker_options options = {
         .node = server->identity.node,
         .loop = lane->index,
@@ -224,6 +226,7 @@ static void make_worker(struct server *server, struct lane *lane)
         .election_ms = (uint32_t)config_number(server->config, CONFIG_election_timeout_ms),
         .heartbeat_ms = (uint32_t)config_number(server->config, CONFIG_heartbeat_ms),
         .quiesce_ms = (uint32_t)config_number(server->config, CONFIG_quiesce_ms),
+        .waiters_max = waiters_max,
         .lease_reads = strcmp(config_text(server->config, CONFIG_read_mode), "lease") == 0};
     struct worker_env env = {.ctx = lane,
                              .out_node = server_out_node,

@@ -83,6 +83,7 @@ void server_metrics_sample(struct lane *lane)
     struct worker_stats *seen = &lane->seen;
     metrics_set(part, METRIC_shards, (int64_t)now.shards);
     metrics_set(part, METRIC_shards_led, (int64_t)now.leaders);
+    metrics_set(part, METRIC_shard_waiting, (int64_t)now.waiting);
     metrics_set(part, METRIC_node_shards_short, (int64_t)now.shards_short);
     metrics_set(part, METRIC_shards_quiesced, (int64_t)now.host.quiesced);
     metrics_set(part, METRIC_snapshots_sending, (int64_t)now.transfer.sending);

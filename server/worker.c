@@ -123,37 +123,43 @@ struct worker *worker_new(const struct worker_options *options, const struct wor
     map_init(&worker->refusals);
     hub_init(&worker->hub);
     map_init(&worker->gates);
+    map_init(&worker->waits);
     map_init(&worker->heard);
     map_init(&worker->leavers);
     shard_map_init(&worker->map);
     struct list *lists[] = {&worker->woken,       &worker->touched,     &worker->slow_waiting,
                             &worker->births,      &worker->installs,    &worker->removals,
                             &worker->subscribers, &worker->ops_free,    &worker->wanted,
-                            &worker->drops,       &worker->slow_queues, &worker->outgoing};
+                            &worker->drops,       &worker->slow_queues, &worker->outgoing,
+                            &worker->waiting};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         list_init(lists[i]);
     }
     make_host(worker);
     make_transfer(worker);
     worker->txn = txn_new(options->store);
-    worker->shard_env = (struct shard_env){.ctx = worker,
-                                           .host = worker->host,
-                                           .txn = worker->txn,
-                                           .entry = &worker->entry,
-                                           .planned = &worker->planned,
-                                           .reply = &worker->reply,
-                                           .events = &worker->events,
-                                           .happened = worker_hub_happened,
-                                           .rand = &worker->rand,
-                                           .wake = on_wake,
-                                           .touched = on_touched,
-                                           .on_role = board_role,
-                                           .read_slow = slow_begin,
-                                           .crowded = slow_crowded,
-                                           .refuse_writes = on_refuse_writes,
-                                           .snapshot_wanted = snapshot_wanted,
-                                           .snapshot_install = snapshot_install,
-                                           .snapshot_ready = snapshot_ready};
+    worker->shard_env = (struct shard_env){
+        .ctx = worker,
+        .host = worker->host,
+        .txn = worker->txn,
+        .entry = &worker->entry,
+        .planned = &worker->planned,
+        .reply = &worker->reply,
+        .events = &worker->events,
+        .happened = worker_hub_happened,
+        .rand = &worker->rand,
+        .wake = on_wake,
+        .touched = on_touched,
+        .on_role = board_role,
+        .read_slow = slow_begin,
+        .crowded = slow_crowded,
+        .parked = op_parked,
+        .waiters = &worker->waiters,
+        .waiters_max = options->waiters_max == 0 ? SIZE_MAX : options->waiters_max,
+        .refuse_writes = on_refuse_writes,
+        .snapshot_wanted = snapshot_wanted,
+        .snapshot_install = snapshot_install,
+        .snapshot_ready = snapshot_ready};
     return worker;
 }
 
@@ -333,6 +339,19 @@ void worker_turn(struct worker *worker)
     }
 }
 
+static void tick_waiting(struct worker *worker, uint64_t now_ms)
+{
+    struct list *next = NULL;
+    for (struct list *at = worker->waiting.next; at != &worker->waiting; at = next) {
+        next = at->next;
+        struct slot *slot = list_entry(at, struct slot, waiting);
+        shard_wait_tick(slot->shard, now_ms);
+        if (shard_waiting(slot->shard) == 0) {
+            list_remove(&slot->waiting);
+        }
+    }
+}
+
 void worker_tick(struct worker *worker)
 {
     uint64_t now_ms = clock_now_ms();
@@ -343,6 +362,7 @@ void worker_tick(struct worker *worker)
         worker->commit_due = !txn_empty(worker->txn) || !list_empty(&worker->touched);
         txn_rest(worker->txn);
     }
+    tick_waiting(worker, now_ms);
     host_tick(worker->host);
     transfer_tick(worker->transfer);
     slow_tick(worker);
@@ -478,6 +498,7 @@ enum status worker_frame(struct worker *worker,
     struct reader in = reader_of(frame->body);
     switch (frame->type) {
     case FRAME_REQUEST: return op_request(worker, link, frame->body);
+    case FRAME_CANCEL: return op_cancel(worker, link, frame->body);
     case FRAME_SUBSCRIBE: {
         uint64_t version = reader_u64(&in);
         if (!reader_done(&in)) {
@@ -493,6 +514,7 @@ enum status worker_frame(struct worker *worker,
     case FRAME_REPLY:
     case FRAME_PART:
     case FRAME_MESSAGE:
+    case FRAME_PARKED:
     case FRAME_MAP:
     case FRAME_LEADERS:
     case FRAME_TYPE_COUNT: break;
@@ -537,5 +559,6 @@ void worker_stats(struct worker *worker, struct worker_stats *stats)
         stats->shard.entries += shard->entries;
         stats->shard.not_leader += shard->not_leader;
         stats->shard.refused += shard->refused;
+        stats->waiting += shard_waiting(slot->shard);
     }
 }

@@ -64,6 +64,7 @@ struct worker_options {
     uint32_t quiesce_ms;
     bool lease_reads;
     uint64_t snapshot_bytes_per_second;
+    size_t waiters_max; /* Ops that may wait for elements on this loop; 0: any number. */
 };
 
 enum { WORKER_TICK_MS = HOST_TICK_MS };
@@ -75,7 +76,7 @@ struct worker_op {
     struct worker *origin;
     uint64_t shard;
     uint64_t link;       /* Of a frame: where to answer. */
-    uint64_t request_id; /* Of a frame. */
+    uint64_t request_id; /* Of a frame, or of a client's own that may wait: not 0, unique. */
     struct gate *gate;   /* Of a frame: bounds what its connection is owed. */
     bool conf;           /* GROUP.CONF. */
     bool first;          /* REQUEST_FIRST. */
@@ -116,6 +117,10 @@ MUST_USE enum status worker_frame(struct worker *worker,
 /* Sends op->op (command, args, db, write, session.. filled in) to op->shard on whichever loop has
  * it. */
 void worker_submit(struct worker *worker, struct worker_op *op);
+
+/* An op of this loop that may wait, submitted with link 0, waits no longer; it may be done already.
+ */
+void worker_cancel(struct worker *worker, uint64_t shard, uint64_t request_id);
 
 /* The newest map, borrowed until the next call. Tells subscribers of this loop. */
 void worker_set_map(struct worker *worker, const struct shard_map *map, struct slice encoded);
@@ -162,6 +167,7 @@ struct worker_stats {
     uint64_t shards_short; /* Of those led: with fewer voters than wanted. */
     uint64_t requests, commits, commit_stalls, slow_reads;
     uint64_t messages_published, messages_delivered, messages_dropped;
+    uint64_t waiting; /* Ops that wait for elements, now. */
 };
 void worker_stats(struct worker *worker, struct worker_stats *stats);
 

@@ -3,6 +3,8 @@
 #include "common/base/assert.h"
 #include "common/base/clock.h"
 #include "common/base/hash.h"
+#include "common/base/reader.h"
+#include "common/proto/block.h"
 #include "common/proto/resp.h"
 #include "server/control/agent.h"
 #include "server/control/meta_machine.h"
@@ -88,8 +90,101 @@ static void drop_refusal(struct worker *worker, struct refusal *refusal)
     free(refusal);
 }
 
+static uint64_t wait_key(unsigned loop, uint64_t link, uint64_t request_id)
+{
+    uint64_t parts[] = {loop, link, request_id};
+    return hash_bytes(slice_of(parts, sizeof(parts)));
+}
+
+/* On the shard's loop. What meets another in 64 bits cannot be cancelled. */
+static void begin_wait(struct worker *worker, struct worker_op *op)
+{
+    uint64_t key = wait_key(op->origin->options.loop, op->link, op->request_id);
+    if (map_get(&worker->waits, key) == NULL) {
+        (void)map_put(&worker->waits, key, op);
+    }
+}
+
+static void end_wait(struct worker *worker, struct worker_op *op)
+{
+    uint64_t key = wait_key(op->origin->options.loop, op->link, op->request_id);
+    if (map_get(&worker->waits, key) == op) {
+        (void)map_remove(&worker->waits, key);
+    }
+}
+
+static void cancel_here(struct worker *worker, unsigned loop, uint64_t link, uint64_t request_id)
+{
+    struct worker_op *op = map_get(&worker->waits, wait_key(loop, link, request_id));
+    if (op != NULL && op->request_id == request_id && op->link == link) {
+        shard_cancel(op->op.shard, &op->op);
+    }
+}
+
+static void run_cancel(struct worker *to, struct worker_mail *mail)
+{
+    struct bytes_mail *bytes = list_entry(mail, struct bytes_mail, mail);
+    struct reader in = reader_of(slice_of(bytes->bytes, bytes->len));
+    uint64_t link = reader_u64(&in);
+    uint64_t request_id = reader_u64(&in);
+    assert(reader_done(&in));
+    cancel_here(to, (unsigned)bytes->node, link, request_id);
+    free(bytes);
+}
+
+static void cancel(struct worker *worker, uint64_t shard, uint64_t link, uint64_t request_id)
+{
+    unsigned loop = worker_loop_of(worker, shard);
+    if (loop == worker->options.loop) {
+        cancel_here(worker, loop, link, request_id);
+        return;
+    }
+    struct buf bytes;
+    buf_init(&bytes, 16);
+    buf_append_u64(&bytes, link);
+    buf_append_u64(&bytes, request_id);
+    worker_post_bytes(worker, loop, worker->options.loop, buf_slice(&bytes), run_cancel);
+    buf_deinit(&bytes);
+}
+
+void worker_cancel(struct worker *worker, uint64_t shard, uint64_t request_id)
+{
+    cancel(worker, shard, 0, request_id);
+}
+
+enum status op_cancel(struct worker *worker, uint64_t link, struct slice body)
+{
+    struct frame_ref ref;
+    enum status status = frame_read_ref(body, &ref);
+    if (status == STATUS_OK && link != 0) {
+        cancel(worker, ref.shard, link, ref.id);
+    }
+    return status;
+}
+
+void op_parked(void *ctx, struct shard *shard)
+{
+    struct worker *worker = ctx;
+    struct slot *slot = worker_slot_of(worker, shard);
+    if (list_empty(&slot->waiting)) {
+        list_push_back(&worker->waiting, &slot->waiting);
+    }
+}
+
+/* Whoever sent them is gone: what they would take nobody would get. */
+static void cancel_all(struct worker *worker, unsigned loop, uint64_t link)
+{
+    size_t at = 0;
+    for (struct worker_op *op; (op = map_next(&worker->waits, &at)) != NULL;) {
+        if (op->link == link && op->origin->options.loop == loop) {
+            shard_cancel(op->op.shard, &op->op);
+        }
+    }
+}
+
 void op_forget(struct worker *worker, unsigned loop, uint64_t link)
 {
+    cancel_all(worker, loop, link);
     size_t at = 0;
     for (struct refusal *refusal; (refusal = map_next(&worker->refusals, &at)) != NULL;) {
         if (refusal->connection == link && refusal->loop == loop) {
@@ -108,6 +203,8 @@ void op_free_waiting(struct worker *worker)
         drop_refusal(worker, refusal);
     }
     map_deinit(&worker->refusals);
+    assert(worker->waits.count == 0);
+    map_deinit(&worker->waits);
 }
 
 /* On the origin's loop. */
@@ -144,7 +241,11 @@ static void finish(struct worker *worker,
                    struct slice reply)
 {
     uint8_t hint_bytes[LEADER_HINT_SIZE];
-    if (op->link != 0 && op->op.command != NULL && is_refusal(status)) {
+    if (op->op.wait.wanted) {
+        end_wait(worker, op);
+    }
+    /* One that was parked is behind nothing and before nothing. */
+    if (op->link != 0 && op->op.command != NULL && is_refusal(status) && !op->op.wait.told) {
         note_refusal(worker, op, status);
     }
     if (status == STATUS_NOT_LEADER && op->op.shard != NULL) {
@@ -237,6 +338,10 @@ static void submit_here(struct worker *worker, struct worker_op *op)
     } else if (op->op.command != NULL && (op->op.command->flags & CMD_NODE) != 0) {
         submit_node(worker, op, slot->shard);
     } else {
+        if (op->op.wait.wanted) {
+            op->op.shard = slot->shard;
+            begin_wait(worker, op);
+        }
         shard_submit(slot->shard, &op->op);
     }
 }
@@ -267,6 +372,9 @@ static enum status classify(struct worker_op *op)
 {
     struct slice name = op->op.args.argv[0];
     op->conf = agent_is_conf_request(op->op.args);
+    if (op->conf || op->shard == SHARD_META) {
+        op->op.wait.wanted = false;
+    }
     if (op->conf) {
         return STATUS_OK;
     }
@@ -281,6 +389,9 @@ static enum status classify(struct worker_op *op)
     }
     op->op.command = command;
     op->op.write = (command->flags & CMD_WRITE) != 0;
+    if (op->op.wait.wanted && block_timeout(command, op->op.args) == 0) {
+        return STATUS_BAD_ARGUMENT;
+    }
     return command_check(command, op->op.args.argc);
 }
 
@@ -304,6 +415,68 @@ static bool take_stage(struct worker_op *op, uint8_t flags)
     return true;
 }
 
+/* On the origin's loop. */
+static void tell_parked(struct worker *worker, uint64_t link, const struct frame_ref *ref)
+{
+    struct buf *out = worker->env.out_link(worker->env.ctx, link);
+    if (out != NULL) {
+        frame_write_ref(out, FRAME_PARKED, ref);
+    }
+}
+
+static void run_parked(struct worker *to, struct worker_mail *mail)
+{
+    struct bytes_mail *bytes = list_entry(mail, struct bytes_mail, mail);
+    struct reader in = reader_of(slice_of(bytes->bytes, bytes->len));
+    uint64_t link = reader_u64(&in);
+    struct frame_ref ref = {.shard = reader_u64(&in)};
+    ref.id = reader_u64(&in);
+    assert(reader_done(&in));
+    tell_parked(to, link, &ref);
+    free(bytes);
+}
+
+/* On the shard's loop. */
+static void on_parked(struct op *op)
+{
+    struct worker_op *self = list_entry(op, struct worker_op, op);
+    struct worker *worker = self->mail.to;
+    struct frame_ref ref = {.shard = self->shard, .id = self->request_id};
+    if (self->origin == worker) {
+        tell_parked(worker, self->link, &ref);
+        return;
+    }
+    struct buf bytes;
+    buf_init(&bytes, 24);
+    buf_append_u64(&bytes, self->link);
+    buf_append_u64(&bytes, ref.shard);
+    buf_append_u64(&bytes, ref.id);
+    worker_post_bytes(worker, self->origin->options.loop, 0, buf_slice(&bytes), run_parked);
+    buf_deinit(&bytes);
+}
+
+/* Takes the last argument off if the command may wait. */
+static bool take_wait(struct worker_op *op, uint8_t flags)
+{
+    if ((flags & REQUEST_WAIT) == 0) {
+        return true;
+    }
+    struct wait_ref ref;
+    struct args *args = &op->op.args;
+    if (args->argc < 2 || !wait_ref_decode(args->argv[args->argc - 1], &ref)) {
+        return false;
+    }
+    args->argc--;
+    uint64_t now_ms = clock_now_ms();
+    bool ever = ref.left_ms == 0 || ref.left_ms > UINT64_MAX - now_ms;
+    op->op.wait = (struct op_wait){.wanted = true,
+                                   .retry = (flags & REQUEST_RETRY) != 0,
+                                   .parked = ref.parked,
+                                   .until_ms = ever ? UINT64_MAX : now_ms + ref.left_ms,
+                                   .on_parked = on_parked};
+    return true;
+}
+
 enum status op_request(struct worker *worker, uint64_t link, struct slice body)
 {
     size_t argc = frame_request_argc(body);
@@ -318,7 +491,9 @@ enum status op_request(struct worker *worker, uint64_t link, struct slice body)
     struct frame_request request;
     enum status status = frame_read_request(slice_of(copy, body.len), &request, argv, argc);
     op->op.args = request.args;
-    if (status != STATUS_OK || request.db >= MACHINE_DATABASES || !take_stage(op, request.flags)) {
+    bool good = status == STATUS_OK && request.db < MACHINE_DATABASES &&
+                take_stage(op, request.flags) && take_wait(op, request.flags);
+    if (!good) {
         op_free(op);
         return STATUS_PROTOCOL;
     }

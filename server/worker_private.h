@@ -17,6 +17,7 @@ struct slot {
     struct shard *shard;
     struct list woken;             /* shard_turn() is due. */
     struct list touched;           /* Its state row is due. */
+    struct list waiting;           /* Ops wait at it. */
     const struct shard_desc *desc; /* In worker->map; NULL: it is not in there. */
     struct leader_hint told;
     struct reconcile_state reconcile;
@@ -65,6 +66,9 @@ struct worker {
     struct map slots; /* shard id -> struct slot */
     struct list woken;
     struct list touched;
+    struct list waiting; /* Shards where ops wait, */
+    size_t waiters;      /* and how many. */
+    struct map waits; /* struct worker_op from frames and clients that may wait, by who sent it. */
     struct list slow_waiting; /* For the next commit: then a view shows what they may read. */
     struct list slow_queues;  /* Have their view, and wait until their gate is less crowded. */
     struct list outgoing;     /* Large replies that leave in parts. */
@@ -140,6 +144,9 @@ enum status op_request(struct worker *worker, uint64_t link, struct slice body);
 /* The connection is gone, with everything that was refused on it. */
 void op_forget(struct worker *worker, unsigned loop, uint64_t link);
 void op_free_waiting(struct worker *worker);
+/* FRAME_CANCEL. */
+enum status op_cancel(struct worker *worker, uint64_t link, struct slice body);
+void op_parked(void *ctx, struct shard *shard);
 
 /* worker_hub.c. A NODE_COMMAND at its shard, op->op.shard: appends one reply. NOT_LEADER,
  * BAD_ARGUMENT. */

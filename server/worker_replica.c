@@ -44,7 +44,8 @@ static const struct shard_machine data_machine = {.plan = data_plan,
                                                   .apply = machine_apply,
                                                   .advance = machine_advance,
                                                   .advance_wanted = machine_advance_wanted,
-                                                  .read = machine_read};
+                                                  .read = machine_read,
+                                                  .ready = machine_ready};
 
 static enum status meta_plan(const struct machine_plan_input *input,
                              struct buf *planned,
@@ -126,6 +127,7 @@ void replica_open(struct worker *worker, const struct shard_state *state, bool c
     slot->step.on_done = on_step;
     list_init(&slot->woken);
     list_init(&slot->touched);
+    list_init(&slot->waiting);
     struct slot *before = map_put(&worker->slots, id, slot);
     assert(before == NULL);
     const struct shard_machine *machine = id == SHARD_META ? &meta_machine : &data_machine;
@@ -359,6 +361,7 @@ void replica_drop(struct worker *worker, struct slot *slot)
     shard_close(slot->shard);
     list_remove(&slot->woken);
     list_remove(&slot->touched);
+    list_remove(&slot->waiting);
     (void)map_remove(&worker->slots, id);
     free(slot);
 }

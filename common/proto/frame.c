@@ -244,3 +244,35 @@ enum status frame_read_message(struct slice body, struct frame_message *message)
     message->payload = reader_bytes(&in, UINT32_MAX);
     return reader_done(&in) ? STATUS_OK : STATUS_PROTOCOL;
 }
+
+void wait_ref_encode(const struct wait_ref *ref, uint8_t out[WAIT_REF_SIZE])
+{
+    struct buf bytes = {.data = out, .size = WAIT_REF_SIZE, .size_max = WAIT_REF_SIZE};
+    buf_append_u64(&bytes, ref->left_ms);
+    buf_append_u8(&bytes, ref->parked ? 1 : 0);
+}
+
+bool wait_ref_decode(struct slice bytes, struct wait_ref *ref)
+{
+    struct reader in = reader_of(bytes);
+    ref->left_ms = reader_u64(&in);
+    uint8_t parked = reader_u8(&in);
+    ref->parked = parked == 1;
+    return reader_done(&in) && parked <= 1;
+}
+
+void frame_write_ref(struct buf *out, enum frame_type type, const struct frame_ref *ref)
+{
+    size_t offset = frame_begin(out, type, 0);
+    buf_append_u64(out, ref->shard);
+    buf_append_u64(out, ref->id);
+    frame_end(out, offset);
+}
+
+enum status frame_read_ref(struct slice body, struct frame_ref *ref)
+{
+    struct reader in = reader_of(body);
+    ref->shard = reader_u64(&in);
+    ref->id = reader_u64(&in);
+    return reader_done(&in) ? STATUS_OK : STATUS_PROTOCOL;
+}

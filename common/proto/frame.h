@@ -34,6 +34,8 @@ enum frame_type {
     FRAME_BULK,      /* node <-> node: snapshot transfer, see server/shard/transfer.h */
     FRAME_PART,      /* node -> router: struct frame_part, of a large reply */
     FRAME_MESSAGE,   /* node -> router: struct frame_message, of a channel */
+    FRAME_PARKED, /* node -> router: struct frame_ref: the request waits there, see REQUEST_WAIT */
+    FRAME_CANCEL, /* router -> node: struct frame_ref: the request waits no longer */
     FRAME_TYPE_COUNT,
 };
 
@@ -60,7 +62,21 @@ enum {
      */
     REQUEST_PIECE = 1 << 2,
     REQUEST_STAGED = 1 << 3,
+    /* The command waits until there is something for it to take; the last argument is a wait_ref. A
+     * node that lets it wait says PARKED, and need not be asked again as long as it is connected
+     * and leads. A session has one such request under way at a time: a newer one takes its place.
+     */
+    REQUEST_WAIT = 1 << 4,
 };
+
+struct wait_ref {
+    uint64_t left_ms; /* How long it may wait from now on; 0: for ever. */
+    bool parked;      /* It has waited before. */
+};
+enum { WAIT_REF_SIZE = 8 + 1 };
+void wait_ref_encode(const struct wait_ref *ref, uint8_t out[WAIT_REF_SIZE]);
+/* False unless it is one. */
+bool wait_ref_decode(struct slice bytes, struct wait_ref *ref);
 
 struct stage_ref {
     uint64_t id; /* Chosen by the sender, unique in its session. */
@@ -113,6 +129,13 @@ struct frame_message {
     struct slice payload;
 };
 
+/* A request that a node has. CANCEL: it is answered as if its time were over, unless it has taken
+ * something by then. */
+struct frame_ref {
+    uint64_t shard;
+    uint64_t id; /* Of the request. */
+};
+
 struct frame {
     enum frame_type type;
     uint8_t loop;
@@ -149,5 +172,7 @@ void frame_write_part(struct buf *out, const struct frame_part *part);
 /* PROTOCOL also if the piece does not lie within the body. */
 MUST_USE enum status frame_read_part(struct slice body, struct frame_part *part);
 MUST_USE enum status frame_read_reply(struct slice body, struct frame_reply *reply);
+void frame_write_ref(struct buf *out, enum frame_type type, const struct frame_ref *ref);
+MUST_USE enum status frame_read_ref(struct slice body, struct frame_ref *ref);
 
 #endif

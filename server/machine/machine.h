@@ -130,7 +130,7 @@ struct machine_read_input {
     uint64_t now_ms; /* The shard's time: not before the newest entry's stamp. */
     uint64_t seed;
     const struct machine_load *load; /* NULL: not known. */
-    bool *nothing; /* Set if it waits, and found nothing. NULL: nobody asks. */
+    bool *nothing;                   /* Set if it waits, and found nothing. NULL: nobody asks. */
 };
 
 /* AGAIN: the txn is cache-only and the disk is needed; *reply is as it was. NOT_OWNER. */

@@ -10,6 +10,9 @@
 void shard_finish(struct op *op, enum status status, struct slice reply)
 {
     assert(op->on_done != NULL);
+    if (op->wait.wanted && op->shard != NULL) {
+        shard_wait_end(op->shard, op);
+    }
     op->on_done(op, status, reply);
 }
 
@@ -36,6 +39,9 @@ static size_t slot_at(const struct op *op, size_t nth)
 
 void shard_count(struct shard *shard, const struct op *op, int sign)
 {
+    if (op->write && op->wait.wanted) {
+        return; /* Its sender sends nothing more before it is answered. */
+    }
     uint32_t *slots = op->write ? shard->writing : shard->reading;
     if (keyless(op)) {
         size_t *count = op->write ? &shard->writes_keyless : &shard->reads_keyless;
@@ -59,6 +65,19 @@ bool shard_conflicts(const struct shard *shard, const struct op *op)
     }
     for (size_t nth = 0, slot = 0; (slot = slot_at(op, nth)) < TOKEN_SLOTS; nth++) {
         if (slots[slot] > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool shard_write_pending(const struct shard *shard, const struct op *op)
+{
+    if (shard->writes_keyless > 0) {
+        return true;
+    }
+    for (size_t nth = 0, slot = 0; (slot = slot_at(op, nth)) < TOKEN_SLOTS; nth++) {
+        if (shard->writing[slot] > 0) {
             return true;
         }
     }
@@ -89,6 +108,9 @@ void shard_submit(struct shard *shard, struct op *op)
     if (shard->held_count + shard->reads_pending + shard->reads_slow >= WAITING_OPS_MAX) {
         shard_finish(op, STATUS_BUSY, slice_of(NULL, 0));
         return;
+    }
+    if (op->wait.wanted) {
+        shard_wait_begin(shard, op);
     }
     if (!list_empty(&shard->held) || (op->write && shard_conflicts(shard, op))) {
         list_push_back(&shard->held, &op->link);
@@ -139,6 +161,7 @@ static void on_role(void *ctx, enum group_role role, uint64_t term, uint64_t lea
         shard_write_fail(shard, STATUS_NOT_LEADER);
         shard_read_fail(shard, STATUS_NOT_LEADER);
         fail_held(shard, STATUS_NOT_LEADER);
+        shard_wait_fail(shard, STATUS_NOT_LEADER);
     }
     shard->env->on_role(shard->env->ctx, shard);
 }
@@ -172,6 +195,16 @@ static const struct group_machine group_machine = {
     .snapshot_ready = snapshot_ready,
 };
 
+static void release(struct shard *shard)
+{
+    waiting_deinit(&shard->waiting);
+    map_deinit(&shard->waits);
+    buf_deinit(&shard->ready);
+    buf_deinit(&shard->keys);
+    shard->magic = 0;
+    free(shard);
+}
+
 enum status shard_open(const struct shard_env *env,
                        const struct shard_machine *machine,
                        const struct shard_state *state,
@@ -192,6 +225,11 @@ enum status shard_open(const struct shard_env *env,
     list_init(&self->held);
     list_init(&self->blocked);
     list_init(&self->batches);
+    list_init(&self->rereads);
+    waiting_init(&self->waiting);
+    map_init(&self->waits);
+    buf_init(&self->ready, SIZE_MAX / 2);
+    buf_init(&self->keys, SIZE_MAX / 2);
     struct group_options options = {.id = state->desc.id,
                                     .replica = state->replica,
                                     .ctx = self,
@@ -200,7 +238,7 @@ enum status shard_open(const struct shard_env *env,
                                     .campaign = campaign};
     enum status status = group_open(env->host, &options, &self->group);
     if (status != STATUS_OK) {
-        free(self);
+        release(self);
         return status;
     }
     *shard = self;
@@ -216,11 +254,12 @@ void shard_close(struct shard *shard)
     shard_write_fail(shard, STATUS_CLOSED);
     shard_read_fail(shard, STATUS_CLOSED);
     fail_held(shard, STATUS_CLOSED);
+    shard_wait_fail(shard, STATUS_CLOSED);
     assert(list_empty(&shard->batches));
     assert(shard->writes_pending == 0);
     assert(shard->reads_pending == 0);
-    shard->magic = 0;
-    free(shard);
+    assert(shard->confirming == 0 && shard->waits.count == 0);
+    release(shard);
 }
 
 /* Operations per second, of the last second or so. */
@@ -324,7 +363,7 @@ void shard_want(struct shard *shard, const struct shard_desc *desc)
 bool shard_quiet(const struct shard *shard)
 {
     return shard->writes_pending == 0 && shard->reads_pending == 0 && shard->reads_slow == 0 &&
-           list_empty(&shard->held);
+           list_empty(&shard->held) && shard->confirming == 0;
 }
 
 const struct shard_stats *shard_stats(const struct shard *shard)

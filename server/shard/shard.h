@@ -42,6 +42,29 @@ struct shard_machine {
                         const struct machine_state *,
                         const struct machine_read_input *,
                         struct buf *reply);
+    /* Of machines that have commands that wait. */
+    enum status (*ready)(struct txn *,
+                         const struct machine_state *,
+                         const struct machine_read_input *,
+                         bool first,
+                         uint64_t *count);
+};
+
+/* What an op needs that may wait until there is something for it to take. */
+struct op_wait {
+    bool wanted;       /* It may; else there is nothing more in here. */
+    bool retry;        /* An earlier try may have been applied: its record is asked first. */
+    bool parked;       /* It has waited, here or elsewhere. */
+    uint64_t until_ms; /* clock_now_ms(); UINT64_MAX: for ever. Then it is answered with nothing. */
+    /* It waits now, for the first time here. May be NULL. */
+    void (*on_parked)(struct op *op);
+
+    /* The shard's own. */
+    bool told;
+    bool cancelled;
+    bool replaced; /* The same request came again. */
+    bool nothing;
+    struct waiter *waiter;
 };
 
 /* One command on its way. Embedded by whoever sent it; everything it points to lives until
@@ -65,6 +88,7 @@ struct op {
     bool staged;                          /* Its value comes, or came, in pieces: */
     struct machine_stage stage;
     uint64_t expires_ms; /* clock_now_ms() after which nobody waits: not started any more. */
+    struct op_wait wait;
     void (*on_done)(struct op *op, enum status status, struct slice reply);
 };
 
@@ -90,6 +114,10 @@ struct shard_env {
     /* Who sent op is owed much already: a large reply to it is not made now, but by read_slow. May
      * be NULL: nobody ever is. */
     bool (*crowded)(void *ctx, struct op *op);
+    /* An op waits: shard_wait_tick() is wanted. */
+    void (*parked)(void *ctx, struct shard *shard);
+    size_t *waiters; /* Ops of the loop that wait or have waited, */
+    size_t waiters_max;
     /* True while nothing (or, second, nothing that grows) may be written: too little disk. */
     bool (*refuse_writes)(void *ctx, bool grows);
     /* Keyspace events (server/machine/event.h) of a shard that is led here: an entry was applied.
@@ -141,6 +169,14 @@ void shard_turn(struct shard *shard);
 /* About once a second, leaders: proposes an empty entry if expired keys wait for one. */
 void shard_tick(struct shard *shard, uint64_t now_ms);
 
+/* An op that may wait is done waiting: answered with nothing, unless it has taken something. Ends
+ * it now or soon. */
+void shard_cancel(struct shard *shard, struct op *op);
+/* At every tick: those whose time is over. */
+void shard_wait_tick(struct shard *shard, uint64_t now_ms);
+/* How many wait. */
+size_t shard_waiting(const struct shard *shard);
+
 /* Puts the state row into the loop's txn. */
 void shard_store_state(struct shard *shard);
 /* The store is durable up to the shard's state as of the mark. */
@@ -160,6 +196,7 @@ struct slow_read {
     uint64_t now_ms;
     uint64_t seed;
     enum status status;
+    bool nothing;
     struct buf reply;
 };
 void shard_read_prepare(struct shard *shard, struct op *op, struct slow_read *read);

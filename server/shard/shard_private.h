@@ -2,12 +2,15 @@
 #define SERVER_SHARD_SHARD_PRIVATE_H
 
 #include "server/shard/shard.h"
+#include "server/shard/waiting.h"
 
 /* What shard.c, shard_write.c and shard_read.c share. Private to them.
  *
  * The life of a write:  submit -> gathered -> (turn) batch in flight -> applied -> done
  * The life of a read:   submit -> [blocked behind a batch] -> read point -> read -> done
- * Either may first be held, in order of arrival, behind reads that are still waiting. */
+ * Either may first be held, in order of arrival, behind reads that are still waiting.
+ * One that may wait:    gathered -> [parked -> gathered] -> batch in flight -> applied -> done, or
+ *                       parked again if there was nothing for it */
 
 enum {
     SHARD_MAGIC = 0x53484152,
@@ -62,6 +65,13 @@ struct shard {
     uint32_t writing[TOKEN_SLOTS]; /* Pending writes per slot of their keys' tokens. */
     uint32_t reading[TOKEN_SLOTS];
 
+    struct waiting waiting;
+    struct map waits;    /* Session -> struct op: those that may wait, until they are done. */
+    struct list rereads; /* Reads that may find something now. */
+    struct buf ready;    /* What an entry wrote that others wait for. */
+    struct buf keys;     /* Scratch. */
+    size_t confirming;   /* Their time is over; it is being asked whether we still lead. */
+
     uint64_t stamp_ms; /* The latest time that was used here. */
     uint64_t flush_index;
     bool releasing;
@@ -80,6 +90,27 @@ void shard_count(struct shard *shard, const struct op *op, int sign);
 bool shard_conflicts(const struct shard *shard, const struct op *op);
 /* Takes what was held as far as it may go now. */
 void shard_release(struct shard *shard);
+
+/* shard_wait.c */
+/* It comes, it goes. */
+void shard_wait_begin(struct shard *shard, struct op *op);
+void shard_wait_end(struct shard *shard, struct op *op);
+/* Was planned, and may be proposed: false if there is nothing for it; then it is parked, or done.
+ */
+bool shard_wait_try(struct shard *shard, struct op *op);
+/* Gathers, next of all, those that the planned write may be something for. */
+void shard_wait_attach(struct shard *shard, struct slice planned);
+/* It was applied, or read, and found nothing. */
+void shard_wait_return(struct shard *shard, struct op *op);
+/* After an entry: gathers those that shard->ready may be something for. */
+void shard_wait_wake(struct shard *shard);
+void shard_wait_reread(struct shard *shard);
+void shard_wait_fail(struct shard *shard, enum status status);
+
+/* Puts an op that may wait in front of what was gathered. */
+void shard_write_regather(struct shard *shard, struct op *op);
+/* A write on one of the op's keys, other than by those that wait, is gathered or in flight. */
+bool shard_write_pending(const struct shard *shard, const struct op *op);
 
 /* False: BUSY. */
 bool shard_write_fits(const struct shard *shard);

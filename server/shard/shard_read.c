@@ -13,6 +13,24 @@ static void finish_read(struct shard *shard, struct op *op, enum status status, 
     shard_finish(op, status, reply);
 }
 
+/* Was read: done, or parked if it found nothing and may wait. */
+static void end_read(
+    struct shard *shard, struct op *op, enum status status, bool nothing, struct slice reply)
+{
+    bool waits = op->wait.wanted && nothing && op->wait.until_ms > clock_now_ms();
+    if (!waits || op->wait.cancelled || shard->role != GROUP_LEADER) {
+        finish_read(shard, op, status, reply);
+        return;
+    }
+    if (op->counted) {
+        assert(shard->reads_pending > 0);
+        shard_count(shard, op, -1);
+        op->counted = false;
+        shard->reads_pending--;
+    }
+    shard_wait_return(shard, op);
+}
+
 static struct machine_read_input input_of(struct shard *shard, const struct op *op)
 {
     const struct shard_desc *desc = &shard->state.desc;
@@ -30,9 +48,11 @@ static void read_now(struct shard *shard, struct op *op)
 {
     const struct shard_env *env = shard->env;
     bool large = op->command != NULL && (op->command->flags & CMD_LARGE) != 0;
+    bool nothing = false;
     enum status status = STATUS_AGAIN;
     if (!large) {
         struct machine_read_input input = input_of(shard, op);
+        input.nothing = &nothing;
         input.seed = rand_u64(env->rand);
         txn_set_cache_only(env->txn, true);
         status = shard->machine->read(env->txn, &shard->state.machine, &input, env->reply);
@@ -49,7 +69,7 @@ static void read_now(struct shard *shard, struct op *op)
         env->read_slow(env->ctx, shard, op);
         return;
     }
-    finish_read(shard, op, status, buf_slice(env->reply));
+    end_read(shard, op, status, nothing, buf_slice(env->reply));
     buf_clear(env->reply);
 }
 
@@ -154,7 +174,8 @@ void shard_read_slow(struct slow_read *read)
                                        .db = read->op->db,
                                        .now_ms = read->now_ms,
                                        .seed = read->seed,
-                                       .load = &read->load};
+                                       .load = &read->load,
+                                       .nothing = &read->nothing};
     read->status = read->machine->read(read->view, &read->state, &input, &read->reply);
 }
 
@@ -163,7 +184,7 @@ void shard_read_done(struct slow_read *read)
     struct shard *shard = read->shard;
     assert(shard->reads_slow > 0);
     shard->reads_slow--;
-    finish_read(shard, read->op, read->status, buf_slice(&read->reply));
+    end_read(shard, read->op, read->status, read->nothing, buf_slice(&read->reply));
     buf_deinit(&read->reply);
     shard_release(shard);
 }

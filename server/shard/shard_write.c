@@ -57,6 +57,25 @@ void shard_write_submit(struct shard *shard, struct op *op)
     shard->env->wake(shard->env->ctx, shard);
 }
 
+void shard_write_regather(struct shard *shard, struct op *op)
+{
+    assert(op->write && op->wait.wanted && !op->counted);
+    op->counted = true;
+    shard->writes_pending++;
+    shard->gathered_count++;
+    shard->gathered_size += op_size(op);
+    list_push_back(shard->gathered.next, &op->link); /* Before the first. */
+    shard->env->wake(shard->env->ctx, shard);
+}
+
+/* An op that may wait is no longer among the writes. */
+static void unpend(struct shard *shard, struct op *op)
+{
+    assert(op->counted && shard->writes_pending > 0);
+    op->counted = false;
+    shard->writes_pending--;
+}
+
 static void finish_write(struct shard *shard, struct op *op, enum status status, struct slice reply)
 {
     assert(op->counted);
@@ -125,6 +144,11 @@ static void on_proposed(struct proposal *proposal, enum status status)
         assert(op->reply_end >= at);
         struct slice reply = slice_of(batch->replies.data + at, op->reply_end - at);
         at = op->reply_end;
+        if (op->wait.nothing && op->status == STATUS_OK) {
+            unpend(shard, op);
+            shard_wait_return(shard, op);
+            continue;
+        }
         finish_write(shard, op, op->status, reply);
     }
     batch->finished = true;
@@ -150,6 +174,14 @@ static struct shard_batch *batch_new(struct shard *shard)
     return batch;
 }
 
+static enum machine_wait wait_of(const struct op *op)
+{
+    if (!op->wait.wanted) {
+        return MACHINE_WAIT_NEVER;
+    }
+    return op->wait.parked ? MACHINE_WAIT_AGAIN : MACHINE_WAIT_FIRST;
+}
+
 /* Plans one op into the entry; an op that fails here is done. */
 static void plan(struct shard *shard, struct shard_batch *batch, struct op *op)
 {
@@ -157,10 +189,15 @@ static void plan(struct shard *shard, struct shard_batch *batch, struct op *op)
     struct machine_plan_input input = {.command = op->command,
                                        .args = op->args,
                                        .db = op->db,
+                                       .wait = wait_of(op),
                                        .now_ms = shard->stamp_ms,
                                        .seed = rand_u64(env->rand),
                                        .stage = op->staged ? &op->stage : NULL};
     enum status status = shard->machine->plan(&input, env->planned, env->reply);
+    if (status == STATUS_OK && op->wait.wanted && !shard_wait_try(shard, op)) {
+        buf_clear(env->planned); /* Well-formed, and nothing is there for it. */
+        return;
+    }
     if (status == STATUS_OK) {
         struct entry_command command = {.session = op->session,
                                         .seq = op->seq,
@@ -168,6 +205,9 @@ static void plan(struct shard *shard, struct shard_batch *batch, struct op *op)
                                         .planned = buf_slice(env->planned)};
         entry_add(env->entry, &command);
         list_push_back(&batch->ops, &op->link);
+        if (shard->waiting.count > 0) {
+            shard_wait_attach(shard, command.planned);
+        }
     } else {
         assert(status == STATUS_BAD_ARGUMENT);
         finish_write(shard, op, STATUS_OK, buf_slice(env->reply));
@@ -209,6 +249,7 @@ static void propose(struct shard *shard)
 void shard_turn(struct shard *shard)
 {
     assert(shard->magic == SHARD_MAGIC);
+    shard_wait_reread(shard);
     while (!list_empty(&shard->gathered) && shard->role == GROUP_LEADER &&
            group_can_propose(shard->group)) {
         propose(shard);
@@ -261,6 +302,9 @@ static void apply_command(struct shard *shard,
         .seq = command->seq,
         .first_unacked = command->first_unacked,
         .events = events_wanted(shard)};
+    bool nothing = false;
+    input.nothing = &nothing;
+    input.ready = shard->waiting.count > 0 ? &shard->ready : NULL;
     enum status status =
         shard->machine->apply(shard->env->txn, &shard->state.machine, &input, replies);
     if (status != STATUS_OK && status != STATUS_NOT_OWNER) {
@@ -269,6 +313,7 @@ static void apply_command(struct shard *shard,
     if (op != NULL) {
         op->status = status;
         op->reply_end = replies->len;
+        op->wait.nothing = nothing;
     }
     shard->stats.writes++;
 }
@@ -318,6 +363,7 @@ void shard_apply(void *ctx,
             mine == NULL ? NULL : list_entry(mine, struct shard_batch, proposal);
         assert(IMPLIES(batch != NULL, batch->magic == BATCH_MAGIC));
         apply_entry(shard, entry, batch);
+        shard_wait_wake(shard);
     }
     if (shard->env->happened != NULL && shard->env->events->len > 0) {
         shard->env->happened(shard->env->ctx, shard, buf_slice(shard->env->events));

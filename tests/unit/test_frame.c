@@ -154,6 +154,37 @@ TEST(frame_part, comes_back_as_it_was_written)
     buf_deinit(&out);
 }
 
+TEST(frame_ref, comes_back_as_it_was_written)
+{
+    struct buf out;
+    buf_init(&out, 4096);
+    struct frame_ref ref = {.shard = 3, .id = UINT64_MAX};
+    frame_write_ref(&out, FRAME_CANCEL, &ref);
+    struct frame frame;
+    size_t used = 0;
+    CHECK_EQ(frame_parse(buf_slice(&out), 4096, &frame, &used), STATUS_OK);
+    CHECK_EQ(frame.type, FRAME_CANCEL);
+    struct frame_ref got;
+    CHECK_EQ(frame_read_ref(frame.body, &got), STATUS_OK);
+    CHECK(got.shard == 3 && got.id == UINT64_MAX);
+    CHECK_EQ(frame_read_ref(slice_of(frame.body.data, 15), &got), STATUS_PROTOCOL);
+    buf_deinit(&out);
+}
+
+TEST(wait_ref, comes_back_as_it_was_written)
+{
+    struct wait_ref ref = {.left_ms = UINT64_MAX, .parked = true};
+    uint8_t bytes[WAIT_REF_SIZE + 1] = {0};
+    wait_ref_encode(&ref, bytes);
+    struct wait_ref got;
+    CHECK(wait_ref_decode(slice_of(bytes, WAIT_REF_SIZE), &got));
+    CHECK(got.left_ms == UINT64_MAX && got.parked);
+    CHECK(!wait_ref_decode(slice_of(bytes, WAIT_REF_SIZE - 1), &got));
+    CHECK(!wait_ref_decode(slice_of(bytes, WAIT_REF_SIZE + 1), &got));
+    bytes[WAIT_REF_SIZE - 1] = 2;
+    CHECK(!wait_ref_decode(slice_of(bytes, WAIT_REF_SIZE), &got));
+}
+
 TEST(stage_ref, comes_back_as_it_was_written)
 {
     struct stage_ref ref = {.id = 1, .size = UINT64_MAX, .offset = 3};
