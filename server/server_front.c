@@ -60,6 +60,7 @@ static void fail(struct client_op *self, enum status status)
 static void deliver(struct worker_op *op, enum status status, struct slice reply)
 {
     struct client_op *self = list_entry(op, struct client_op, op);
+    self->request->user = NULL;
     if (status == STATUS_OK) {
         request_finish(self->request, reply);
     } else if (status == STATUS_NOT_LEADER && reply.len > 0) {
@@ -134,9 +135,27 @@ static void execute(void *arg, struct request *request)
     self->op.op.write = (request->command->flags & CMD_WRITE) != 0;
     self->op.op.db = request->db;
     self->op.op.args = request->args;
+    if (request->wait_ms != 0) {
+        uint64_t now_ms = clock_now_ms();
+        bool ever = request->wait_ms > UINT64_MAX - now_ms;
+        self->op.op.wait.wanted = true;
+        self->op.op.wait.until_ms = ever ? UINT64_MAX : now_ms + request->wait_ms;
+        self->op.request_id = ++lane->waits;
+        request->user = self;
+    }
     self->op.op.expires_ms =
         clock_now_ms() + (uint64_t)config_number(server->config, CONFIG_request_deadline_ms);
     worker_submit(lane->worker, &self->op);
+}
+
+static void cancel(void *arg, struct request *request)
+{
+    struct server *server = arg;
+    struct lane *lane = &server->lanes[request->loop];
+    const struct client_op *self = request->user;
+    if (self != NULL && lane->worker != NULL) {
+        worker_cancel(lane->worker, self->op.shard, self->op.request_id);
+    }
 }
 
 static bool view_leader(void *ctx, uint64_t shard, struct leader_hint *hint)
@@ -236,6 +255,7 @@ static bool loading(void *arg)
 }
 
 const struct front_env server_front_env = {.execute = execute,
+                                           .cancel = cancel,
                                            .sherd = sherd,
                                            .info = info,
                                            .keyspace = keyspace,

@@ -35,6 +35,7 @@ struct lane {
     struct mail wake;
     atomic_bool waking;
     atomic_size_t led; /* While leaving: shards still to be given away. */
+    uint64_t waits;    /* Commands of clients that may wait, ever: their numbers. */
     uint64_t sampled_ms;
     struct worker_stats seen; /* As of the last sample. */
 };

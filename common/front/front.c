@@ -162,6 +162,7 @@ void front_refresh(struct front_part *part)
 {
     struct metrics_part *metrics = part->metrics;
     metrics_set(metrics, METRIC_clients, (int64_t)part->session_count);
+    metrics_set(metrics, METRIC_blocked_clients, (int64_t)part->blocked);
     metrics_set(metrics, METRIC_requests_in_flight, (int64_t)part->in_flight);
     uint64_t memory = atomic_load_explicit(&part->front->memory, memory_order_relaxed);
     metrics_set(metrics, METRIC_clients_memory_bytes, part->index == 0 ? (int64_t)memory : 0);

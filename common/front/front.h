@@ -52,6 +52,10 @@ struct front_env {
     /* NULL, both: there is no pub/sub here. */
     void (*ask)(void *arg, unsigned loop, struct front_ask *ask);
     void (*join)(void *arg, unsigned loop, const struct front_join *join);
+    /* A command that waits (request->wait_ms) is to wait no longer: its client has gone, or someone
+     * says so. request_finish() comes at once or soon, if it is not under way already. May be NULL.
+     */
+    void (*cancel)(void *arg, struct request *request);
     /* SHERD <subcommand> ...: the same. NULL: every subcommand is unknown. */
     void (*sherd)(void *arg, struct request *request);
     /* Appends "name:value\r\n" lines of INFO's section "sherd". May be NULL. */

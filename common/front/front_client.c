@@ -164,6 +164,75 @@ static void get_tracking(struct request *request)
     front_done(request);
 }
 
+/* UNBLOCK. */
+
+struct unblock {
+    struct front_tour tour;
+    uint64_t id;
+    bool error;
+    int64_t found;
+};
+
+static void visit_blocked(struct front_tour *tour, struct front_part *part)
+{
+    struct unblock *unblock = list_entry(tour, struct unblock, tour);
+    const struct front_options *options = &part->front->options;
+    for (struct list *node = part->sessions.next; node != &part->sessions; node = node->next) {
+        struct session *session = list_entry(node, struct session, in_part);
+        bool waits = session->blocking != NULL && !session->blocking->done;
+        if (session->id != unblock->id || !waits) {
+            continue;
+        }
+        unblock->found = 1;
+        session->blocking->unblocked = unblock->error;
+        if (options->env->cancel != NULL) {
+            options->env->cancel(options->arg, session->blocking);
+        }
+        return;
+    }
+}
+
+static void come_home_unblocked(struct front_tour *tour)
+{
+    struct unblock *unblock = list_entry(tour, struct unblock, tour);
+    struct request *request = tour->request;
+    resp_write_int(front_reply(request), unblock->found);
+    free(unblock);
+    front_done(request);
+}
+
+static void unblock_client(struct request *request)
+{
+    const struct slice *argv = request->args.argv;
+    size_t argc = request->args.argc;
+    bool error = argc == 4 && command_word(argv[3], "error");
+    if (argc > 4) {
+        struct buf *reply = front_reply(request);
+        resp_write_errorf(reply,
+                          "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try "
+                          "CLIENT HELP.",
+                          (int)argv[1].len, (const char *)argv[1].data);
+        front_done(request);
+        return;
+    }
+    if (argc == 4 && !error && !command_word(argv[3], "timeout")) {
+        request_fail(request, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+        return;
+    }
+    int64_t id = 0;
+    if (!number_parse_i64(argv[2], &id)) {
+        request_fail(request, "ERR value is not an integer or out of range");
+        return;
+    }
+    struct unblock *unblock = calloc(1, sizeof(*unblock));
+    assert(unblock != NULL);
+    unblock->id = (uint64_t)id;
+    unblock->error = error;
+    unblock->tour.visit = visit_blocked;
+    unblock->tour.home = come_home_unblocked;
+    front_tour_start(&unblock->tour, request, UINT32_MAX);
+}
+
 static void unpause(struct request *request)
 {
     front_ok(request); /* Nothing is ever paused. */
@@ -429,6 +498,61 @@ static void kill_clients(struct request *request)
     search_all(search, request);
 }
 
+static const char *const help[] = {
+    "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "GETREDIR",
+    "    Return the client ID we are redirecting to when tracking is enabled.",
+    "GETNAME",
+    "    Return the name of the current connection.",
+    "ID",
+    "    Return the ID of the current connection.",
+    "INFO",
+    "    Return information about the current client connection.",
+    "KILL <ip:port>",
+    "    Kill connection made from <ip:port>.",
+    "KILL <option> <value> [<option> <value> [...]]",
+    "    Kill connections. Options are:",
+    "    * ADDR <ip:port>",
+    "      Kill connections made from the specified address",
+    "    * LADDR <ip:port>",
+    "      Kill connections made to specified local address",
+    "    * ID <client-id>",
+    "      Kill the connection with that ID.",
+    "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+    "      Kill connections by type.",
+    "    * USER <username>",
+    "      Kill connections authenticated by <username>.",
+    "    * MAXAGE <seconds>",
+    "      Kill connections that are at least so old.",
+    "    * SKIPME (YES|NO)",
+    "      Skip killing current connection (default: yes).",
+    "LIST [options ...]",
+    "    Return information about client connections. Options:",
+    "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+    "      Return clients of specified type.",
+    "    * ID <client-id> [<client-id> ...]",
+    "      Return clients of specified IDs.",
+    "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+    "    Unblock the specified blocked client.",
+    "UNPAUSE",
+    "    Stop the current client pause, resuming traffic.",
+    "REPLY (ON|OFF|SKIP)",
+    "    Control the replies sent to the current connection.",
+    "SETNAME <name>",
+    "    Assign the name <name> to the current connection.",
+    "SETINFO <option> <value>",
+    "    Set client meta attributes: LIB-NAME, LIB-VER.",
+    "TRACKINGINFO",
+    "    Report tracking status for the current connection.",
+    "NO-EVICT (ON|OFF)",
+    "    Protect current client connection from eviction.",
+    "NO-TOUCH (ON|OFF)",
+    "    Accepted for clients that send it.",
+    "HELP",
+    "    Prints this help.",
+    NULL,
+};
+
 void front_client(struct request *request)
 {
     static const struct front_subcommand table[] = {
@@ -444,59 +568,8 @@ void front_client(struct request *request)
         {"setinfo", 4, set_info},
         {"setname", 3, set_name},
         {"trackinginfo", 2, get_tracking},
+        {"unblock", -3, unblock_client},
         {"unpause", 2, unpause},
-    };
-    static const char *const help[] = {
-        "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "GETREDIR",
-        "    Return the client ID we are redirecting to when tracking is enabled.",
-        "GETNAME",
-        "    Return the name of the current connection.",
-        "ID",
-        "    Return the ID of the current connection.",
-        "INFO",
-        "    Return information about the current client connection.",
-        "KILL <ip:port>",
-        "    Kill connection made from <ip:port>.",
-        "KILL <option> <value> [<option> <value> [...]]",
-        "    Kill connections. Options are:",
-        "    * ADDR <ip:port>",
-        "      Kill connections made from the specified address",
-        "    * LADDR <ip:port>",
-        "      Kill connections made to specified local address",
-        "    * ID <client-id>",
-        "      Kill the connection with that ID.",
-        "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
-        "      Kill connections by type.",
-        "    * USER <username>",
-        "      Kill connections authenticated by <username>.",
-        "    * MAXAGE <seconds>",
-        "      Kill connections that are at least so old.",
-        "    * SKIPME (YES|NO)",
-        "      Skip killing current connection (default: yes).",
-        "LIST [options ...]",
-        "    Return information about client connections. Options:",
-        "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
-        "      Return clients of specified type.",
-        "    * ID <client-id> [<client-id> ...]",
-        "      Return clients of specified IDs.",
-        "UNPAUSE",
-        "    Stop the current client pause, resuming traffic.",
-        "REPLY (ON|OFF|SKIP)",
-        "    Control the replies sent to the current connection.",
-        "SETNAME <name>",
-        "    Assign the name <name> to the current connection.",
-        "SETINFO <option> <value>",
-        "    Set client meta attributes: LIB-NAME, LIB-VER.",
-        "TRACKINGINFO",
-        "    Report tracking status for the current connection.",
-        "NO-EVICT (ON|OFF)",
-        "    Protect current client connection from eviction.",
-        "NO-TOUCH (ON|OFF)",
-        "    Accepted for clients that send it.",
-        "HELP",
-        "    Prints this help.",
-        NULL,
     };
     front_run_subcommand(request, table, sizeof(table) / sizeof(table[0]), help);
 }

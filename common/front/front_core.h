@@ -23,6 +23,7 @@ enum {
     FRONT_WINDOW_MIN = 16,        /* Requests in flight of a client nothing is known of. */
     FRONT_FLIGHT_SIZE = 4 << 20,  /* Requests in flight, and replies to be expected, in bytes. */
     FRONT_PENDING_SIZE = 1 << 20, /* Output that waits: above it nothing is parsed. */
+    FRONT_AHEAD_SIZE = 1 << 20,   /* Input behind a command that waits: above it nothing is read. */
     FRONT_STRANGER_ARGC_MAX = 10, /* Before AUTH, as in Redis. */
     FRONT_STRANGER_BULK_SIZE_MAX = 16384,
 };
@@ -48,6 +49,7 @@ struct front {
     uint64_t started_ms;
     _Atomic uint64_t next_client;
     _Atomic uint64_t clients;
+    _Atomic uint64_t blocked;   /* Of these: wait for elements. */
     _Atomic uint64_t memory;    /* Of all sessions. */
     _Atomic uint64_t channels;  /* With listeners, counted per part; */
     _Atomic uint64_t patterns;  /* and patterns. */
@@ -89,6 +91,7 @@ struct front_part {
     struct list sessions;
     size_t session_count;
     size_t in_flight;
+    size_t blocked;
     struct resp_parser parser; /* For requests that come whole. */
     struct buf reply;          /* Of the front's own commands. */
     struct timer tick;
@@ -122,8 +125,9 @@ struct session {
     struct front_part *part;
     struct conn *conn; /* NULL in tests. */
     struct list in_part;
-    struct list requests; /* In the order of their replies. */
-    struct list members;  /* What it listens to: struct member. */
+    struct list requests;     /* In the order of their replies. */
+    struct request *blocking; /* The last of these, if it waits: nothing is started behind it. */
+    struct list members;      /* What it listens to: struct member. */
     uint32_t channels, patterns, shard_channels;
     size_t in_flight;
     size_t requests_size; /* Memory of requests and of replies that wait for their turn. */
@@ -158,6 +162,9 @@ struct request *request_new(struct session *session,
 void request_abandon(struct request *request);
 
 /* session.c */
+/* A command that waits begins, and ends. */
+void session_block(struct session *session, struct request *request);
+void session_unblock(struct session *session);
 void session_end(struct session *session, enum front_reason reason);
 void session_account(struct session *session);
 /* A reply of this size has come: how many requests may be in flight follows from that. */

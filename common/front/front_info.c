@@ -111,12 +111,14 @@ static void write_server(struct info *info, const struct front *front)
 
 static void write_clients(struct info *info, const struct front *front)
 {
-    buf_append_format(&info->text,
-                      "connected_clients:%llu\r\ncluster_connections:0\r\nmaxclients:%lld\r\n"
-                      "client_recent_max_input_buffer:0\r\nclient_recent_max_output_buffer:0\r\n"
-                      "blocked_clients:0\r\ntracking_clients:0\r\nclients_in_timeout_table:0\r\n",
-                      (ull)front_clients(front),
-                      (long long)config_number(front->options.config, CONFIG_maxclients));
+    buf_append_format(
+        &info->text,
+        "connected_clients:%llu\r\ncluster_connections:0\r\nmaxclients:%lld\r\n"
+        "client_recent_max_input_buffer:0\r\nclient_recent_max_output_buffer:0\r\n"
+        "blocked_clients:%llu\r\ntracking_clients:0\r\nclients_in_timeout_table:0\r\n",
+        (ull)front_clients(front),
+        (long long)config_number(front->options.config, CONFIG_maxclients),
+        (ull)atomic_load_explicit(&front->blocked, memory_order_relaxed));
 }
 
 static void write_memory(struct info *info, const struct front *front)

@@ -82,11 +82,17 @@ static void release(struct request *request)
 
 void request_abandon(struct request *request)
 {
+    if (request->session->blocking == request) {
+        session_unblock(request->session);
+    }
     list_remove(&request->order);
     request->session = NULL;
     request->part->in_flight--;
+    const struct front_options *options = &request->part->front->options;
     if (request->done || request->held) {
         release(request);
+    } else if (request->wait_ms != 0 && options->env->cancel != NULL) {
+        options->env->cancel(options->arg, request); /* May be its end. */
     }
 }
 
@@ -156,6 +162,9 @@ static void emit(struct session *session, struct request *request, struct slice 
             resp_convert(reply, request->protocol, out);
         }
     }
+    if (session->blocking == request) {
+        session_unblock(session);
+    }
     list_remove(&request->order);
     session->in_flight--;
     session->part->in_flight--;
@@ -217,6 +226,9 @@ static bool finish(struct request *request, struct slice reply)
 
 void request_finish(struct request *request, struct slice reply)
 {
+    if (request->unblocked && slice_equal(reply, slice_str("*-1\r\n"))) {
+        reply = slice_str("-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n");
+    }
     if (!finish(request, reply)) {
         return;
     }

@@ -23,12 +23,14 @@ struct request {
     uint64_t client;     /* Id of the client. */
     unsigned loop;       /* Of the session: where to finish it. */
     uint8_t db;
+    uint64_t wait_ms; /* It may wait for elements so long; BLOCK_FOREVER; 0: it does not. */
 
     /* The session's. */
     uint8_t protocol;
     bool silent; /* CLIENT REPLY OFF or SKIP. */
     bool done;
-    bool held; /* Begins when the requests before it are done. */
+    bool held;      /* Begins when the requests before it are done. */
+    bool unblocked; /* By CLIENT UNBLOCK ERROR: waited in vain is an error. */
     struct list order;
     struct session *session; /* NULL: the client has gone. */
     struct front_part *part;

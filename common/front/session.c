@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/front/front_core.h"
+#include "common/proto/block.h"
 
 enum { SESSION_MAGIC = 0x53455353 };
 
@@ -116,8 +117,27 @@ static size_t pending_of(const struct session *session)
     return session->conn != NULL ? conn_pending(session->conn) : 0;
 }
 
+void session_block(struct session *session, struct request *request)
+{
+    assert(session->blocking == NULL);
+    session->blocking = request;
+    session->part->blocked++;
+    atomic_fetch_add_explicit(&session->part->front->blocked, 1, memory_order_relaxed);
+}
+
+void session_unblock(struct session *session)
+{
+    assert(session->blocking != NULL && session->part->blocked > 0);
+    session->blocking = NULL;
+    session->part->blocked--;
+    atomic_fetch_sub_explicit(&session->part->front->blocked, 1, memory_order_relaxed);
+}
+
 static bool is_full(const struct session *session)
 {
+    if (session->blocking != NULL) {
+        return true;
+    }
     if (session->in_flight == 0) {
         return pending_of(session) > FRONT_PENDING_SIZE;
     }
@@ -125,10 +145,12 @@ static bool is_full(const struct session *session)
            session->requests_size > FRONT_FLIGHT_SIZE || pending_of(session) > FRONT_PENDING_SIZE;
 }
 
-static void stall(struct session *session)
+/* Whoever waits is still read from, so that its end is noticed; input is kept for later. */
+static void stall(struct session *session, size_t input)
 {
     session->stalled = true;
-    if (session->conn != NULL) {
+    bool reads = session->blocking != NULL && input <= FRONT_AHEAD_SIZE;
+    if (session->conn != NULL && !reads) {
         conn_pause(session->conn);
         if (pending_of(session) > FRONT_PENDING_SIZE) {
             conn_await_drained(session->conn);
@@ -138,6 +160,9 @@ static void stall(struct session *session)
 
 static bool may_go_on(const struct session *session)
 {
+    if (session->blocking != NULL) {
+        return false;
+    }
     if (session->in_flight == 0) {
         return pending_of(session) <= FRONT_PENDING_SIZE;
     }
@@ -275,6 +300,10 @@ static void run(struct session *session, struct request *request)
                           (long long)front_setting(request->part, CONFIG_max_key_size));
         reject(request, reply);
         return;
+    }
+    request->wait_ms = block_timeout(command, request->args);
+    if (request->wait_ms != 0) {
+        session_block(session, request);
     }
     const struct front_options *options = &request->part->front->options;
     options->env->execute(options->arg, request);
@@ -421,7 +450,7 @@ size_t session_feed(struct session *session, struct slice input)
     bool took = false;
     while (!session->ended && used < input.len) {
         if (is_full(session)) {
-            stall(session);
+            stall(session, input.len - used);
             break;
         }
         if (!feed_one(session, input, &used, &took)) {
@@ -567,19 +596,20 @@ void session_describe(const struct session *session, struct buf *out)
     }
     uint64_t now_ms = front_now_ns(session->part) / 1000000;
     bool listens = !list_empty(&session->members);
+    bool plain = session->blocking == NULL && !session->no_evict && !session->no_touch && !listens;
     buf_append_format(
         out,
-        "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s%s%s%s db=%u sub=%u "
-        "psub=%u "
-        "ssub=%u multi=-1 qbuf=%zu qbuf-free=0 argv-mem=%zu multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 "
+        "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s%s%s%s%s db=%u sub=%u "
+        "psub=%u ssub=%u multi=-1 qbuf=%zu qbuf-free=0 argv-mem=%zu multi-mem=0 rbs=0 rbp=0 obl=0 "
+        "oll=0 "
         "omem=%zu tot-mem=%zu events=%s cmd=%s user=default redir=-1 resp=%u lib-name=%s "
         "lib-ver=%s\n",
         (unsigned long long)session->id, peer, local, fd,
         session->name != NULL ? session->name : "",
         (unsigned long long)((now_ms - session->created_ms) / 1000),
-        (unsigned long long)((now_ms - session->active_ms) / 1000), session->no_evict ? "e" : "",
-        session->no_touch ? "T" : "", listens ? "P" : "",
-        session->no_evict || session->no_touch || listens ? "" : "N", (unsigned)session->db,
+        (unsigned long long)((now_ms - session->active_ms) / 1000),
+        session->blocking != NULL ? "b" : "", session->no_evict ? "e" : "",
+        session->no_touch ? "T" : "", listens ? "P" : "", plain ? "N" : "", (unsigned)session->db,
         session->channels, session->patterns, session->shard_channels, held, session->requests_size,
         pending, sizeof(*session) + session->memory, pending > 0 ? "rw" : "r",
         session->last != NULL ? session->last->name : "NULL", (unsigned)session->protocol,

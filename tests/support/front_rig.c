@@ -61,6 +61,13 @@ static void ask(void *arg, unsigned loop, struct front_ask *ask)
     buf_deinit(&reply);
 }
 
+static void cancel(void *arg, struct request *request)
+{
+    struct front_rig *rig = arg;
+    rig->cancelled = request;
+    rig->cancel_count++;
+}
+
 static void sherd(void *arg, struct request *request)
 {
     (void)arg;
@@ -96,6 +103,7 @@ static const struct front_env env = {
     .execute = execute,
     .ask = ask,
     .join = join,
+    .cancel = cancel,
     .sherd = sherd,
     .info = info,
     .keyspace = keyspace,
@@ -168,6 +176,13 @@ struct slice front_rig_feed(struct front_rig *rig, struct slice bytes)
 struct slice front_rig_ask(struct front_rig *rig, const char *text)
 {
     return front_rig_feed(rig, slice_str(text));
+}
+
+void front_rig_reply(struct front_rig *rig, size_t n, const char *reply)
+{
+    struct request *request = rig->held[n];
+    rig->held[n] = NULL;
+    request_finish(request, slice_str(reply));
 }
 
 void front_rig_finish(struct front_rig *rig, size_t n)

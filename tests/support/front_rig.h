@@ -20,7 +20,9 @@ struct front_rig {
     bool hold_joins;
     struct front_join joins[FRONT_RIG_HELD_MAX];
     size_t join_count;
-    struct buf asked;       /* What the front asked of the shards, as an inline request. */
+    struct buf asked;          /* What the front asked of the shards, as an inline request. */
+    struct request *cancelled; /* The last. */
+    size_t cancel_count;
     enum config_id changed; /* Of the last CONFIG SET; CONFIG_COUNT: none. */
     struct buf got;         /* What the client has got, since the last ask. */
 };
@@ -30,6 +32,8 @@ void front_rig_stop(struct front_rig *rig);
 /* Sends bytes and returns everything that came back. Valid until the next call. */
 struct slice front_rig_ask(struct front_rig *rig, const char *text);
 struct slice front_rig_feed(struct front_rig *rig, struct slice bytes);
+/* Finishes held[n] with that reply. */
+void front_rig_reply(struct front_rig *rig, size_t n, const char *reply);
 /* What came meanwhile. */
 struct slice front_rig_take(struct front_rig *rig);
 /* Finishes held[n] with a bulk string of its first key. */

@@ -236,6 +236,46 @@ TEST(front_client, lists_what_it_knows_of_clients)
     front_rig_stop(&rig);
 }
 
+TEST(front_client, unblocks_who_waits)
+{
+    struct front_rig rig;
+    front_rig_start(&rig);
+    rig.hold = true;
+    struct session *other = session_new(front_part(rig.front, 0));
+    static const char pop[] = "BLPOP l 0\r\n";
+    CHECK_EQ(session_feed(other, slice_str(pop)), sizeof(pop) - 1);
+    CHECK(front_rig_has(front_rig_ask(&rig, "CLIENT LIST ID 2\r\n"), " flags=b "));
+    CHECK(front_rig_has(front_rig_ask(&rig, "INFO clients\r\n"), "blocked_clients:1\r\n"));
+    ASK(&rig, "CLIENT UNBLOCK 1\r\nCLIENT UNBLOCK 77 ERROR\r\n", ":0\r\n:0\r\n");
+    CHECK_EQ(rig.cancel_count, 0);
+    ASK(&rig, "CLIENT UNBLOCK 2\r\n", ":1\r\n");
+    CHECK_EQ(rig.cancel_count, 1);
+    CHECK(rig.cancelled == rig.held[0]);
+    front_rig_reply(&rig, 0, "*-1\r\n");
+    CHECK_BYTES(buf_slice(session_output(other)), "*-1\r\n");
+    CHECK(front_rig_has(front_rig_ask(&rig, "INFO clients\r\n"), "blocked_clients:0\r\n"));
+    buf_clear(session_output(other));
+    CHECK_EQ(session_feed(other, slice_str(pop)), sizeof(pop) - 1);
+    ASK(&rig, "CLIENT UNBLOCK 2 error\r\n", ":1\r\n");
+    front_rig_reply(&rig, 1, "*-1\r\n");
+    CHECK_BYTES(buf_slice(session_output(other)),
+                "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n");
+    /* Who got something gets it. */
+    buf_clear(session_output(other));
+    CHECK_EQ(session_feed(other, slice_str(pop)), sizeof(pop) - 1);
+    ASK(&rig, "CLIENT UNBLOCK 2 ERROR\r\n", ":1\r\n");
+    front_rig_reply(&rig, 2, "*2\r\n$1\r\nl\r\n$1\r\nx\r\n");
+    CHECK_BYTES(buf_slice(session_output(other)), "*2\r\n$1\r\nl\r\n$1\r\nx\r\n");
+    ASK(&rig, "CLIENT UNBLOCK 2\r\n", ":0\r\n");
+    ASK(&rig, "CLIENT UNBLOCK x\r\n", "-ERR value is not an integer or out of range\r\n");
+    ASK(&rig, "CLIENT UNBLOCK 2 FOO\r\n",
+        "-ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR\r\n");
+    ASK(&rig, "CLIENT UNBLOCK\r\n",
+        "-ERR wrong number of arguments for 'client|unblock' command\r\n");
+    session_free(other);
+    front_rig_stop(&rig);
+}
+
 TEST(front_client, kills_others_and_itself)
 {
     struct front_rig rig;

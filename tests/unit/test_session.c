@@ -90,6 +90,55 @@ TEST(request_finish, is_harmless_when_the_client_has_gone)
     front_rig_stop(&rig);
 }
 
+TEST(session_feed, starts_nothing_behind_a_command_that_waits)
+{
+    struct front_rig rig;
+    front_rig_start(&rig);
+    rig.hold = true;
+    static const char text[] = "GET a\r\nBLPOP l 0\r\nGET b\r\nPING\r\n";
+    size_t used = session_feed(rig.session, slice_str(text));
+    CHECK_EQ(used, 7 + 11);
+    CHECK_EQ(rig.held_count, 2);
+    front_rig_reply(&rig, 1, "*-1\r\n");
+    CHECK_EQ(session_feed(rig.session, slice_str(text + used)), 0); /* GET a is still before it. */
+    front_rig_finish(&rig, 0);
+    CHECK_BYTES(front_rig_take(&rig), "$1\r\na\r\n*-1\r\n");
+    CHECK_EQ(session_feed(rig.session, slice_str(text + used)), sizeof(text) - 1 - used);
+    CHECK_EQ(rig.held_count, 3);
+    front_rig_finish(&rig, 2);
+    CHECK_BYTES(front_rig_take(&rig), "$1\r\nb\r\n+PONG\r\n");
+    CHECK_EQ(rig.cancel_count, 0);
+    front_rig_stop(&rig);
+}
+
+TEST(session_feed, holds_nothing_up_for_what_cannot_wait)
+{
+    struct front_rig rig;
+    front_rig_start(&rig);
+    rig.hold = true;
+    /* Its timeout is malformed, which the shard will say. */
+    ASK(&rig, "BLPOP l x\r\nPING\r\n", "");
+    front_rig_reply(&rig, 0, "-ERR x\r\n");
+    CHECK_BYTES(front_rig_take(&rig), "-ERR x\r\n+PONG\r\n");
+    front_rig_stop(&rig);
+}
+
+TEST(request_abandon, cancels_a_command_that_waits)
+{
+    struct front_rig rig;
+    front_rig_start(&rig);
+    rig.hold = true;
+    ASK(&rig, "GET a\r\nBRPOP l 0\r\n", "");
+    struct request *waits = rig.held[1];
+    front_rig_reconnect(&rig);
+    CHECK_EQ(rig.cancel_count, 1);
+    CHECK(rig.cancelled == waits && request_abandoned(waits));
+    front_rig_finish(&rig, 0);
+    front_rig_reply(&rig, 1, "*-1\r\n");
+    CHECK_BYTES(front_rig_take(&rig), "");
+    front_rig_stop(&rig);
+}
+
 TEST(session_feed, stops_at_the_bound_of_the_pipeline)
 {
     struct front_rig rig;
