@@ -8,6 +8,7 @@
 #include "router/flow.h"
 #include "router/gather.h"
 #include "router/map_watch.h"
+#include "router/parking.h"
 
 enum { LANE_PARTS_MAX_DEFAULT = 16384, LANE_SIZE_MAX_DEFAULT = 64 << 20 };
 
@@ -44,6 +45,7 @@ struct core *core_new(const struct core_options *options, const struct core_env 
     list_init(&core->requests);
     list_init(&core->unrouted);
     list_init(&core->strays);
+    list_init(&core->cancels);
     route_init(&core->route);
     channels_init(&core->channels);
     buf_init(&core->merged, FRAME_BODY_SIZE_MAX);
@@ -75,6 +77,7 @@ void core_free(struct core *core)
         gather_forget(core, list_entry(core->requests.next, struct core_request, expiry));
     }
     channels_deinit(&core->channels);
+    parking_free(core);
     backend_free_all(core);
     for (size_t i = 0; i < core->lane_count; i++) {
         free(core->lanes[i]);
@@ -104,14 +107,8 @@ void core_execute(struct core *core, struct core_request *request)
     core->order++;
     request->part.order = core->order;
     request->deadline_ms = core_now(core) + core->deadline_ms;
-    /* Sorted by deadline: at the end but for a while after core_set_deadline(). */
-    struct list *at = core->requests.prev;
-    while (at != &core->requests &&
-           list_entry(at, struct core_request, expiry)->deadline_ms > request->deadline_ms) {
-        at = at->prev;
-    }
-    list_push_back(at->next, &request->expiry);
-    core_wake_at(core, request->deadline_ms);
+    gather_schedule(core, request);
+    parking_begin(core, request);
     gather_begin(core, request);
 }
 
@@ -174,6 +171,14 @@ enum status core_frame(struct core *core, unsigned link, const struct frame *fra
         }
         return flow_reply(core, backend, &reply);
     }
+    if (frame->type == FRAME_PARKED) {
+        struct frame_ref ref;
+        enum status status = frame_read_ref(frame->body, &ref);
+        if (status == STATUS_OK) {
+            flow_parked(core, backend, &ref);
+        }
+        return status;
+    }
     if (frame->type == FRAME_PART) {
         struct frame_part piece;
         enum status status = frame_read_part(frame->body, &piece);
@@ -226,6 +231,7 @@ void core_tick(struct core *core)
         gather_reroute(core);
     }
     flow_tick(core);
+    parking_tick(core);
     backend_tick(core);
     channels_tick(core);
     flow_plan_timer(core);

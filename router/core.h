@@ -66,8 +66,13 @@ struct core_request {
     void (*on_done)(struct core_request *request, struct slice reply);
 
     /* The core's own. */
-    struct list expiry; /* By deadline. */
+    struct list expiry; /* By deadline; none while it is parked. */
     uint64_t deadline_ms;
+    uint64_t wait_until_ms; /* BLOCK_FOREVER; 0: it does not wait. */
+    uint64_t wait_over_ms;  /* When core_unblock() came, if it is over by that. */
+    uint64_t wait_session;  /* Number of its session, from 1; 0: none. */
+    bool wait_over;
+    bool waited;                /* At some node. */
     struct lane_part part;      /* If it is for one shard. */
     struct core_gather *gather; /* If it is for several. */
 };
@@ -79,6 +84,12 @@ struct core *core_new(const struct core_options *options, const struct core_env 
 void core_free(struct core *core);
 
 void core_execute(struct core *core, struct core_request *request);
+/* For requests that may wait (block_timeout()). Cancel: the client has gone; on_done does not come
+ * any more. Unblock: on_done comes soon, as if its time were over unless it took something. */
+void core_cancel(struct core *core, struct core_request *request);
+void core_unblock(struct core *core, struct core_request *request);
+/* Of all that wait at nodes. */
+void core_unblock_all(struct core *core);
 /* A number that no request of this core has and no other caller is given. */
 uint64_t core_number(struct core *core);
 /* Within on_done: takes over the memory of a large reply, to be freed with free(). NULL if it lies
@@ -135,6 +146,8 @@ struct core_stats {
     uint64_t timeouts;    /* Ended with TIMEOUT. */
     uint64_t clusterdown; /* Ended with CLUSTERDOWN. */
     uint64_t overloads;   /* Refused with OVERLOADED. */
+    uint64_t rearmed;     /* Parts that waited at a node and were sent again. */
+    uint64_t parked;      /* Parts that wait at nodes, now. */
     uint64_t crossslots;  /* Refused with CROSSSLOT. */
     uint64_t statuses[STATUS_COUNT]; /* Answers of nodes by status. */
     uint64_t inflight;               /* Requests, now. */

@@ -66,7 +66,12 @@ struct core {
     struct list active;   /* Lanes that have parts. */
     struct list requests; /* By deadline. */
     struct list unrouted; /* Requests (by part.queue) that came before the first map. */
-    struct list strays;   /* Parts that wait for a newer map, by order. */
+    struct list cancels;  /* That could not be sent yet. */
+    uint64_t parked_look_ms;
+    uint64_t wait_sessions; /* Made so far; those that are free: */
+    uint64_t *wait_free;
+    size_t wait_free_count, wait_free_size;
+    struct list strays; /* Parts that wait for a newer map, by order. */
     uint64_t strays_ms;
     uint64_t order;
     uint64_t timer_ms;

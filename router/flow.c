@@ -8,6 +8,7 @@
 #include "common/base/reader.h"
 #include "router/backend.h"
 #include "router/gather.h"
+#include "router/parking.h"
 #include "router/retry.h"
 
 enum {
@@ -55,7 +56,7 @@ static size_t key_step(const struct core_request *request)
 size_t flow_frame_size(const struct core_request *request, const struct lane_part *part)
 {
     const struct args *args = &request->args;
-    size_t size = REQUEST_OVERHEAD;
+    size_t size = REQUEST_OVERHEAD + (parking_waits(request) ? 4 + WAIT_REF_SIZE : 0);
     if (part->keys == NULL) {
         for (size_t i = 0; i < args->argc; i++) {
             size += 4 + args->argv[i].len;
@@ -71,6 +72,29 @@ size_t flow_frame_size(const struct core_request *request, const struct lane_par
     return size;
 }
 
+static void reserve_argv(struct core *core, size_t count)
+{
+    if (core->argv_size < count) {
+        core->argv = realloc(core->argv, count * sizeof(*core->argv));
+        assert(core->argv != NULL);
+        core->argv_size = count;
+    }
+}
+
+/* Those of a request that may wait: one more says how long yet. */
+static struct args wait_args(struct core *core,
+                             const struct core_request *request,
+                             uint8_t bytes[WAIT_REF_SIZE])
+{
+    const struct args *args = &request->args;
+    struct wait_ref ref = {.left_ms = parking_left_ms(core, request), .parked = request->waited};
+    wait_ref_encode(&ref, bytes);
+    reserve_argv(core, args->argc + 1);
+    memcpy(core->argv, args->argv, args->argc * sizeof(*core->argv));
+    core->argv[args->argc] = slice_of(bytes, WAIT_REF_SIZE);
+    return (struct args){.argv = core->argv, .argc = args->argc + 1};
+}
+
 /* The arguments of one share: the name, and its keys with what belongs to each. */
 static struct args share_args(struct core *core, const struct lane_part *part)
 {
@@ -79,11 +103,7 @@ static struct args share_args(struct core *core, const struct lane_part *part)
         return request->args;
     }
     size_t count = 1 + part->key_count * key_step(request);
-    if (core->argv_size < count) {
-        core->argv = realloc(core->argv, count * sizeof(*core->argv));
-        assert(core->argv != NULL);
-        core->argv_size = count;
-    }
+    reserve_argv(core, count);
     core->argv[0] = request->args.argv[0];
     size_t at = 1;
     for (uint32_t i = 0; i < part->key_count; i++) {
@@ -122,8 +142,13 @@ static bool send_part(struct core *core, struct lane *lane, struct lane_part *pa
         .db = request->db,
         .args = share_args(core, part),
     };
+    uint8_t wait[WAIT_REF_SIZE];
+    if (parking_waits(request)) {
+        frame.flags |= REQUEST_WAIT;
+        frame.args = wait_args(core, request, wait);
+    }
     if (part->seq != 0) {
-        frame.session = core->session;
+        frame.session = part->alone ? parking_session(core, request) : core->session;
         frame.seq = part->seq;
         frame.first_unacked = lane_first_unacked(lane, part);
     }
@@ -255,28 +280,35 @@ static bool read_hint(struct slice body, struct leader_hint *hint)
     return leader_hint_decode(&in, hint) && reader_done(&in);
 }
 
+/* The node serves the part as the leader: it leaves its lane, which goes on. */
+static void release(struct core *core, struct backend *backend, struct lane_part *part, bool latest)
+{
+    struct lane *lane = part->lane;
+    bool current = latest && lane->target == backend && part->run == lane->run;
+    core->stats.late += !current;
+    if (current) {
+        lane_confirm(lane, part);
+        lane->leader = lane->leader == 0 ? backend->node : lane->leader;
+    }
+    flow_remove(core, part);
+    bool free = lane->state == LANE_SHUT && lane->target == NULL && !lane->held;
+    if (!current && free && lane->count > 0) {
+        probe(core, lane, backend); /* Slow rather than dead. */
+    } else if (lane->state == LANE_OPEN && lane->next != NULL) {
+        pour(core, lane);
+    }
+}
+
 static void answered(struct core *core,
                      struct backend *backend,
                      struct lane_part *part,
                      bool latest,
                      struct slice body)
 {
-    struct lane *lane = part->lane;
-    if (lane != NULL) {
-        bool current = latest && lane->target == backend && part->run == lane->run;
-        core->stats.late += !current;
-        if (current) {
-            lane_confirm(lane, part);
-            lane->leader = lane->leader == 0 ? backend->node : lane->leader;
-        }
-        flow_remove(core, part);
-        bool free = lane->state == LANE_SHUT && lane->target == NULL && !lane->held;
-        if (!current && free && lane->count > 0) {
-            probe(core, lane, backend); /* Slow rather than dead. */
-        } else if (lane->state == LANE_OPEN && lane->next != NULL) {
-            pour(core, lane);
-        }
+    if (part->lane != NULL) {
+        release(core, backend, part, latest);
     }
+    parking_leave(core, part);
     gather_answer(core, part, body);
 }
 
@@ -321,6 +353,41 @@ static struct backend *take_hint(struct core *core,
     (void)lane_learn(lane, hint.node, hint.term);
     struct backend *hinted = backend_of(core, lane->leader);
     return backend_usable(core, hinted) && hinted != from ? hinted : NULL;
+}
+
+/* One that waited there is given back. */
+static void evicted(struct core *core,
+                    struct backend *backend,
+                    struct lane_part *part,
+                    const struct frame_reply *reply)
+{
+    struct lane *lane = map_get(&core->by_shard, part->shard);
+    struct backend *hinted = take_hint(core, backend, lane, reply);
+    struct retry_case input = {.status = reply->status, .hint = hinted != NULL};
+    input.random = rand_u64(&core->rand);
+    struct retry_plan plan = retry_decide(&input);
+    bool leads = plan.verdict != RETRY_FOLLOW && plan.verdict != RETRY_ELSEWHERE;
+    if (!leads && lane != NULL && lane->target == backend && lane->state != LANE_SHUT) {
+        uint64_t wake_ms = core_now(core) + (hinted != NULL ? 0 : plan.wait_ms);
+        lane_shut(lane, wake_ms);
+        core_wake_at(core, wake_ms);
+    }
+    part->unsure = part->unsure || !plan.refused;
+    if (plan.none_applied) {
+        part->unsure = false;
+        part->unanswered = 0;
+    }
+    if (plan.refresh) {
+        backend_subscribe(core, backend);
+    }
+    if (plan.verdict != RETRY_REMAP) {
+        parking_return(core, part);
+        return;
+    }
+    parking_leave(core, part);
+    part->request->deadline_ms = core_now(core) + core->deadline_ms;
+    gather_schedule(core, part->request);
+    gather_remap(core, part);
 }
 
 static void refused(struct core *core,
@@ -391,6 +458,12 @@ enum status flow_reply(struct core *core, struct backend *backend, const struct 
         part->unanswered--;
     }
     bool latest = (part->tries & 0xff) == try;
+    if (reply->status != STATUS_OK && part->parked_at != NULL) {
+        if (latest) {
+            evicted(core, backend, part, reply);
+        }
+        return STATUS_OK;
+    }
     if (reply->status != STATUS_OK) {
         refused(core, backend, part, latest, reply);
         return STATUS_OK;
@@ -400,6 +473,23 @@ enum status flow_reply(struct core *core, struct backend *backend, const struct 
     }
     answered(core, backend, part, latest, reply->body);
     return STATUS_OK;
+}
+
+void flow_parked(struct core *core, struct backend *backend, const struct frame_ref *ref)
+{
+    uint32_t index = (uint32_t)(ref->id & ((UINT32_C(1) << SLOT_BITS) - 1));
+    uint32_t try = (uint32_t)(ref->id >> SLOT_BITS) & 0xff;
+    struct slot *slot = index < core->slot_size ? &core->slots[index] : NULL;
+    if (slot == NULL || slot->part == NULL || slot->generation != (uint32_t)(ref->id >> 32)) {
+        return; /* It was cancelled. */
+    }
+    struct lane_part *part = slot->part;
+    struct lane *lane = part->lane;
+    if (lane == NULL || (part->tries & 0xff) != try || !parking_waits(part->request)) {
+        return; /* A later try, or a newer map, counts. */
+    }
+    release(core, backend, part, true);
+    parking_take(core, lane, part, backend);
 }
 
 /* Begins anew with the first piece of another try. False: a piece is not what comes next. */
@@ -474,6 +564,7 @@ void flow_lost(struct core *core, struct backend *backend)
         lane_shut(lane, now_ms);
         core_wake_at(core, now_ms);
     }
+    parking_lost(core, backend);
 }
 
 void flow_learn(struct core *core, const struct leader_hint *hint)
@@ -490,6 +581,7 @@ void flow_learn(struct core *core, const struct leader_hint *hint)
     if (!lane_learn(lane, hint->node, hint->term)) {
         return;
     }
+    parking_follow(core, lane);
     struct backend *leader = backend_of(core, hint->node);
     if (lane->count > 0 && lane->target != leader && backend_usable(core, leader)) {
         lane_shut(lane, 0);

@@ -28,6 +28,8 @@ MUST_USE enum status flow_reply(struct core *core,
 MUST_USE enum status flow_reply_part(struct core *core,
                                      struct backend *backend,
                                      const struct frame_part *piece);
+/* The node lets it wait. */
+void flow_parked(struct core *core, struct backend *backend, const struct frame_ref *ref);
 /* The link is up: lanes that waited for it go on. */
 void flow_found(struct core *core, struct backend *backend);
 /* The link is down. */

@@ -8,6 +8,7 @@
 #include "common/proto/resp.h"
 #include "router/fanout.h"
 #include "router/flow.h"
+#include "router/parking.h"
 #include "router/retry.h"
 
 enum { MERGED_KEPT_SIZE_MAX = 1 << 20 };
@@ -34,8 +35,21 @@ static void drop_part(struct core *core, struct lane_part *part)
     flow_detach(core, part);
 }
 
+void gather_schedule(struct core *core, struct core_request *request)
+{
+    /* Sorted by deadline: at the end but for a while after core_set_deadline(). */
+    struct list *at = core->requests.prev;
+    while (at != &core->requests &&
+           list_entry(at, struct core_request, expiry)->deadline_ms > request->deadline_ms) {
+        at = at->prev;
+    }
+    list_push_back(at->next, &request->expiry);
+    core_wake_at(core, request->deadline_ms);
+}
+
 static void finish(struct core *core, struct core_request *request, struct slice reply)
 {
+    parking_end(core, request);
     list_remove(&request->expiry);
     core->stats.inflight--;
     request->on_done(request, reply);
@@ -106,6 +120,7 @@ static void free_gather(struct core *core, struct core_request *request)
 
 void gather_forget(struct core *core, struct core_request *request)
 {
+    parking_end(core, request);
     list_remove(&request->expiry);
     list_remove(&request->part.queue);
     core->stats.inflight--;
@@ -270,8 +285,25 @@ static void expire_part(struct core *core, struct lane_part *part)
     fail_end(core, part, end, leader);
 }
 
+void gather_end_wait(struct core *core, struct core_request *request)
+{
+    struct slice empty = slice_str("*-1\r\n");
+    if (request->part.request == NULL) {
+        list_remove(&request->part.queue);
+        finish(core, request, empty);
+        return;
+    }
+    flow_remove(core, &request->part);
+    gather_answer(core, &request->part, empty);
+}
+
 void gather_expire(struct core *core, struct core_request *request)
 {
+    bool over = parking_waits(request) && request->wait_until_ms <= core_now(core);
+    if (over && !may_be_applied(&request->part)) {
+        gather_end_wait(core, request);
+        return;
+    }
     if (request->gather == NULL && request->part.request == NULL) {
         struct buf text;
         buf_init(&text, FRAME_BODY_SIZE_MAX);
@@ -339,6 +371,7 @@ static void begin_one(struct core *core, struct core_request *request)
     }
     part->request = request;
     part->seq = is_write(request) ? part->order : 0;
+    part->alone = parking_waits(request);
     flow_attach(core, part);
     core->stats.parts++;
     flow_insert(core, lane, part);

@@ -22,6 +22,10 @@ void gather_begin(struct core *core, struct core_request *request);
 void gather_answer(struct core *core, struct lane_part *part, struct slice reply);
 /* The part can have no answer; text is the error with its code. It is in no lane any more. */
 void gather_fail(struct core *core, struct lane_part *part, struct slice text);
+/* Puts it among those with a deadline. */
+void gather_schedule(struct core *core, struct core_request *request);
+/* It waits no longer, and has certainly taken nothing. */
+void gather_end_wait(struct core *core, struct core_request *request);
 /* No time left. */
 void gather_expire(struct core *core, struct core_request *request);
 

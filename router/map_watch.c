@@ -10,6 +10,7 @@
 #include "router/backend.h"
 #include "router/flow.h"
 #include "router/gather.h"
+#include "router/parking.h"
 
 _Static_assert((int)LANE_REPLICAS_MAX == (int)SHARD_REPLICAS_MAX, "lanes hold all replicas");
 
@@ -83,6 +84,7 @@ static void unsettle(struct core *core, struct lane *lane, const struct shard_de
     }
     if (shard == NULL) {
         assert(lane->count == 0);
+        parking_clear(core, lane);
         (void)map_remove(&core->by_shard, lane->shard);
         free(lane);
     }

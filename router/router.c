@@ -50,6 +50,12 @@ static void env_join(void *arg, unsigned loop, const struct front_join *join)
     core_join(router->loops[loop].core, &request);
 }
 
+static void env_cancel(void *arg, struct request *request)
+{
+    struct router *router = arg;
+    router_loop_cancel(&router->loops[request->loop], request);
+}
+
 static void env_sherd(void *arg, struct request *request)
 {
     struct router *router = arg;
@@ -105,6 +111,7 @@ static bool env_loading(void *arg)
 static const struct front_env front_env = {.execute = env_execute,
                                            .ask = env_ask,
                                            .join = env_join,
+                                           .cancel = env_cancel,
                                            .sherd = env_sherd,
                                            .info = env_info,
                                            .keyspace = env_keyspace,

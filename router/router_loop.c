@@ -223,6 +223,7 @@ static void on_reply(struct core_request *core, struct slice reply)
     struct router_call *call = (struct router_call *)(void *)core;
     struct request *request = call->request;
     uint8_t *memory = core_take_reply(call->part->core, reply);
+    request->user = NULL;
     put_call(call); /* The end of the request may begin the next one. */
     if (memory != NULL) {
         request_finish_owned(request, memory, reply.len);
@@ -249,6 +250,7 @@ void router_loop_execute(struct router_loop *part, struct request *request)
     call->core.args = request->args;
     call->core.db = request->db;
     call->core.on_done = on_reply;
+    request->user = call;
     int64_t deadline_ms = config_number(part->router->config, CONFIG_request_deadline_ms);
     core_set_deadline(part->core, (uint32_t)deadline_ms);
     if (!upload_wanted(&call->core) && too_large(request)) {
@@ -296,6 +298,21 @@ static void ask_usage(struct router_loop *part,
     call->core.db = 0;
     call->core.on_done = on_done;
     core_execute(part->core, &call->core);
+}
+
+void router_loop_cancel(struct router_loop *part, struct request *request)
+{
+    struct router_call *call = request->user;
+    if (call == NULL) {
+        return; /* It waits for nothing here. */
+    }
+    if (!request_abandoned(request)) {
+        core_unblock(part->core, &call->core);
+        return;
+    }
+    core_cancel(part->core, &call->core);
+    put_call(call);
+    request_finish(request, slice_str("*-1\r\n"));
 }
 
 static void on_count(struct core_request *core, struct slice reply)
@@ -416,6 +433,7 @@ static void run_stop(struct mail *mail)
         part->listener = NULL;
     }
     part->stop_ms = loop_now_ms(part->loop) + STOP_MS;
+    core_unblock_all(part->core);
     loop_again(part->loop);
 }
 

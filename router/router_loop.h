@@ -56,6 +56,8 @@ void router_loop_close(struct router_loop *part);
 void router_loop_execute(struct router_loop *part, struct request *request);
 /* What the front asks for itself. */
 void router_loop_ask(struct router_loop *part, struct front_ask *ask);
+/* As front_env.cancel. */
+void router_loop_cancel(struct router_loop *part, struct request *request);
 /* Any thread. */
 void router_loop_stop(struct router_loop *part);
 /* What the databases have, but for bytes; NULL: not known yet. Asks anew in the background when

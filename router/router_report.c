@@ -56,6 +56,7 @@ void router_report_counters(struct router_loop *part)
     report(part, METRIC_shard_moves_total, stats.moved);
     report(part, METRIC_shard_queue, stats.queued);
     report(part, METRIC_shard_queue_bytes, stats.queued_size);
+    report(part, METRIC_shard_parked, stats.parked);
     report(part, METRIC_node_links, stats.nodes_up);
     report_cluster(part, &stats);
     for (int i = 0; i < STATUS_COUNT; i++) {
@@ -104,6 +105,7 @@ void router_report_info(struct router_loop *part, struct buf *out)
         {"shard_redirects", metrics_sum(metrics, METRIC_shard_redirects_total)},
         {"shard_silences", metrics_sum(metrics, METRIC_shard_silences_total)},
         {"shard_queue", metrics_sum(metrics, METRIC_shard_queue)},
+        {"shard_parked", metrics_sum(metrics, METRIC_shard_parked)},
         {"outcomes_unknown", stats.unknown},
         {"timeouts", stats.timeouts},
     };

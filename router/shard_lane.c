@@ -8,6 +8,7 @@ void lane_init(struct lane *lane, uint64_t shard)
     list_init(&lane->active);
     list_init(&lane->parts);
     list_init(&lane->writes);
+    list_init(&lane->parked);
 }
 
 static struct lane_part *part_of(const struct lane *lane, struct list *node)
@@ -34,7 +35,7 @@ void lane_insert(struct lane *lane, struct lane_part *part)
     }
     list_push_back(at->next, &part->queue); /* Before what follows it. */
     list_init(&part->writes);
-    if (part->seq != 0) {
+    if (part->seq != 0 && !part->alone) {
         at = lane->writes.prev;
         while (at != &lane->writes && list_entry(at, struct lane_part, writes)->seq > part->seq) {
             at = at->prev;
@@ -71,7 +72,11 @@ void lane_remove(struct lane *lane, struct lane_part *part)
 
 uint64_t lane_first_unacked(const struct lane *lane, const struct lane_part *part)
 {
-    assert(part->lane == lane && part->seq != 0 && !list_empty(&lane->writes));
+    assert(part->lane == lane && part->seq != 0);
+    if (part->alone) {
+        return part->seq;
+    }
+    assert(!list_empty(&lane->writes));
     return list_entry(lane->writes.next, struct lane_part, writes)->seq;
 }
 

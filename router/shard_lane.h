@@ -37,9 +37,11 @@ struct lane_part {
     uint32_t run;   /* The lane's when it was sent last; 0: not since it came or was refused. */
     uint32_t slot;  /* Index in the core's table; ids of frames are made of it. */
     uint32_t tries; /* How often it was sent. */
-    uint32_t unanswered; /* Tries that no answer has come to. */
-    bool unsure;         /* A try may have been applied, and no answer will come to it. */
-    bool left;           /* Its keys belong to another shard now, but this one must answer first. */
+    uint32_t unanswered;       /* Tries that no answer has come to. */
+    bool unsure;               /* A try may have been applied, and no answer will come to it. */
+    struct backend *parked_at; /* Where it waits; it is in lane->parked then. NULL: nowhere. */
+    bool alone;                /* A write in a session of its own. */
+    bool left; /* Its keys belong to another shard now, but this one must answer first. */
     /* A share of a request: argument indexes of its keys, rising. Not owned. */
     const uint32_t *keys;
     uint32_t key_count;
@@ -62,6 +64,7 @@ struct lane {
     struct list active; /* In the core's list of lanes that have parts. */
     struct list parts;
     struct list writes;
+    struct list parked; /* Parts that wait at a node. */
     size_t count;
     size_t size;             /* Bytes of all parts. */
     struct lane_part *next;  /* OPEN: all before it are sent in this run; NULL: all are. */

@@ -272,6 +272,32 @@ void script_answer(struct script *script,
     answer_bytes(script, node, request->frame.id, status, slice_str(body));
 }
 
+void script_park(struct script *script, uint64_t node, const struct script_request *request)
+{
+    struct buf out;
+    buf_init(&out, 256);
+    struct frame_ref ref = {.shard = request->frame.shard, .id = request->frame.id};
+    frame_write_ref(&out, FRAME_PARKED, &ref);
+    struct frame frame;
+    size_t size = 0;
+    CHECK_EQ(frame_parse(buf_slice(&out), 256, &frame, &size), STATUS_OK);
+    deliver(script, node, FRAME_PARKED, frame.body);
+    buf_deinit(&out);
+}
+
+bool script_cancelled(struct script *script, uint64_t node, struct frame_ref *ref)
+{
+    struct script_link *link = script_link(script, node);
+    struct frame frame;
+    size_t size = 0;
+    if (!take_frame(link, &frame, &size) || frame.type != FRAME_CANCEL) {
+        return false;
+    }
+    CHECK_EQ(frame_read_ref(frame.body, ref), STATUS_OK);
+    buf_consume(&link->out, size);
+    return true;
+}
+
 void script_redirect(struct script *script,
                      uint64_t node,
                      const struct script_request *request,

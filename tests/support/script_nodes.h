@@ -67,6 +67,10 @@ void script_answer(struct script *script,
                    const struct script_request *request,
                    enum status status,
                    const char *body);
+/* PARKED: it waits there. */
+void script_park(struct script *script, uint64_t node, const struct script_request *request);
+/* Takes a CANCEL; false if that is not what the core sent next. */
+bool script_cancelled(struct script *script, uint64_t node, struct frame_ref *ref);
 /* NOT_LEADER with a hint. */
 void script_redirect(struct script *script,
                      uint64_t node,
