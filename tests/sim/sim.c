@@ -220,7 +220,7 @@ static bool clients_idle(struct sim *sim)
             return false;
         }
     }
-    return true;
+    return sim_queue_idle(sim);
 }
 
 static void phases(struct sim *sim)
@@ -233,6 +233,7 @@ static void phases(struct sim *sim)
     for (unsigned i = 0; i < sim->options.clients; i++) {
         sim_client_make(sim, i);
     }
+    sim_queue_make(sim);
     if (sim->options.faults) {
         sim_fault_begin(sim);
     }
@@ -240,14 +241,21 @@ static void phases(struct sim *sim)
     sim_fault_heal(sim);
     sim_trace(sim, "healed");
     run_until(sim, sim->now_ns + sim->options.peace_ms * SIM_MS / 2, NULL);
+    sim_queue_close(sim);
     for (unsigned i = 0; i < sim->options.clients; i++) {
         sim_client_stop(sim->clients[i]);
     }
+    run_until(sim, sim->now_ns + UINT64_C(3000) * SIM_MS, NULL);
+    sim_queue_read(sim);
+    run_until(sim, sim->now_ns + UINT64_C(1000) * SIM_MS, NULL);
+    sim_queue_let_go(sim);
     run_until(sim, sim->now_ns + UINT64_C(30000) * SIM_MS, clients_idle);
     if (!clients_idle(sim)) {
         sim_fail(sim, "a command had no reply after 30 s of peace");
     }
+    sim_queue_read(sim);
     run_until(sim, sim->now_ns + sim->options.peace_ms * SIM_MS / 2, NULL);
+    sim_queue_check(sim);
     sim_check_end(sim);
 }
 

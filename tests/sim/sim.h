@@ -17,6 +17,7 @@
  *   sim_node.c    a node process: start, crash, pause, wipe
  *   sim_router.c  a router process
  *   sim_client.c  clients and their history
+ *   sim_queue.c   clients that push, and clients that wait for elements
  *   sim_fault.c   what goes wrong, and when
  *   sim_check.c   what must hold
  */
@@ -25,6 +26,7 @@ enum {
     SIM_NODES_MAX = 6,
     SIM_ROUTERS_MAX = 3,
     SIM_CLIENTS_MAX = 16,
+    SIM_POPPERS_MAX = 32,
     SIM_ACTORS_MAX = SIM_NODES_MAX + SIM_ROUTERS_MAX,
 };
 
@@ -81,6 +83,7 @@ struct sim_options {
     unsigned nodes;
     unsigned routers;
     unsigned clients;
+    unsigned poppers; /* Clients of lists. */
     unsigned shards;
     unsigned keys;
     uint64_t fault_ms; /* How long things go wrong, */
@@ -93,6 +96,7 @@ struct sim_event;
 struct sim_node;
 struct sim_router;
 struct sim_client;
+struct sim_queue;
 
 struct sim {
     struct sim_options options;
@@ -105,6 +109,7 @@ struct sim {
     struct sim_node *nodes[SIM_NODES_MAX];
     struct sim_router *routers[SIM_ROUTERS_MAX];
     struct sim_client *clients[SIM_CLIENTS_MAX];
+    struct sim_queue *queue;
     struct list conns;
     uint64_t conn_next;
     bool cut[SIM_ACTORS_MAX][SIM_ACTORS_MAX]; /* [from][to] */
@@ -182,6 +187,18 @@ void sim_client_make(struct sim *sim, unsigned index);
 void sim_client_orphan(struct sim *sim, const struct sim_router *router);
 void sim_client_stop(struct sim_client *client);
 bool sim_client_idle(const struct sim_client *client);
+
+/* sim_queue.c */
+void sim_queue_make(struct sim *sim);
+void sim_queue_orphan(struct sim *sim, const struct sim_router *router);
+/* Nothing is pushed any more. */
+void sim_queue_close(struct sim *sim);
+/* Reads the lists: nobody who waits is forgotten; and behind sim_queue_let_go(): what is left. */
+void sim_queue_read(struct sim *sim);
+/* Nobody waits any more, soon. */
+void sim_queue_let_go(struct sim *sim);
+bool sim_queue_idle(const struct sim *sim);
+void sim_queue_check(struct sim *sim);
 
 /* sim_fault.c */
 void sim_fault_begin(struct sim *sim);

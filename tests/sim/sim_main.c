@@ -30,6 +30,7 @@ static struct sim_options options_of(uint64_t seed)
                                   .fault_ms = 4000 + rand_below(&rand, 8000),
                                   .peace_ms = 30000,
                                   .faults = true};
+    options.poppers = 6 + (unsigned)rand_below(&rand, 18);
     return options;
 }
 
