@@ -60,6 +60,8 @@ void store_metrics(struct store *store, struct buf *out);
 struct txn *txn_new(struct store *store);
 /* A read-only txn on what is committed now (a snapshot); may be handed to another thread. */
 struct txn *txn_view(struct store *store);
+/* The same, but it reads its own writes, which go nowhere: for trying out. Never committed. */
+struct txn *txn_trial(struct store *store);
 void txn_free(struct txn *txn); /* What was not committed is dropped. */
 
 /* Gives back memory and files of the engine that the txn keeps for its next read: whoever keeps a

@@ -16,6 +16,7 @@ struct txn {
     struct overlay overlay;     /* Only if there is a batch. */
     uint64_t generation;        /* The clean rows of the overlay are of this generation. */
     bool cache_only;
+    bool trial; /* Is never committed. */
     struct iter_shelf shelf;
     struct buf scratch[TXN_SCRATCH_COUNT];
 };
@@ -32,13 +33,25 @@ static struct txn *new_txn(struct store *store, bool snapshot)
     return txn;
 }
 
-struct txn *txn_new(struct store *store)
+static struct txn *new_writable(struct store *store, bool snapshot)
 {
-    struct txn *txn = new_txn(store, false);
+    struct txn *txn = new_txn(store, snapshot);
     txn->batch = engine_batch_new(store);
     txn->generation = engine_generation(store);
     uint64_t size = engine_row_cache_size(store);
     overlay_init(&txn->overlay, size == 0 ? ROW_CACHE_SIZE_DEFAULT : size);
+    return txn;
+}
+
+struct txn *txn_new(struct store *store)
+{
+    return new_writable(store, false);
+}
+
+struct txn *txn_trial(struct store *store)
+{
+    struct txn *txn = new_writable(store, true);
+    txn->trial = true;
     return txn;
 }
 
@@ -259,6 +272,7 @@ size_t txn_pending(const struct txn *txn, size_t *size)
 
 enum status txn_commit(struct txn *txn)
 {
+    assert(!txn->trial);
     check_writable(txn);
     assert(!txn->overlay.marked);
     if (overlay_clean(&txn->overlay)) {
