@@ -25,7 +25,9 @@ ROOMS = {
     "replication": ["common/base", "common/metrics", "replication/log"],
     "server/store": ["common/base", "common/metrics"],
     "server/machine": ["common/base", "common/proto", "common/cluster", "server/store/store.h"],
-    "server/shard": ["common", "replication", "server/machine", "server/store"],
+    "server/script": ["common/base", "common/proto", "common/cluster", "server/machine",
+                      "server/store/store.h"],
+    "server/shard": ["common", "replication", "server/machine", "server/script", "server/store"],
     "server/request": ["common", "server/shard"],
     "server/control": ["common", "server/shard", "server/store/store.h", "replication"],
     "server": ["common", "replication", "server"],
@@ -43,6 +45,7 @@ CLOSED = {"client": ["client/admin", "client/bench"], "client/admin": ["client/b
 # System and library headers that only some places may include.
 FENCED = {
     "rocksdb/": ["server/store/store_rocksdb.c"],
+    "lua5.1/": ["server/script"],
     "raft.h": ["replication/raft", "tests/raft"],
     "raft/": ["replication/raft", "tests/raft"],
     "uv.h": ["common/net"],
