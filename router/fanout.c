@@ -151,12 +151,25 @@ static void merge_order(const struct command *command,
     free(elements);
 }
 
+static void merge_one(const struct fanout_part *parts, size_t count, struct buf *out)
+{
+    size_t at = 0;
+    while (at < count - 1 && fanout_is_error(parts[at].reply)) {
+        at++;
+    }
+    buf_append_slice(out, parts[at].reply);
+}
+
 void fanout_merge(const struct command *command,
                   const struct fanout_part *parts,
                   size_t count,
                   struct buf *out)
 {
     assert(count > 0);
+    if (command->merge == MERGE_ALL_ONE) {
+        merge_one(parts, count, out);
+        return;
+    }
     for (size_t i = 0; i < count; i++) {
         if (fanout_is_error(parts[i].reply)) {
             buf_append_slice(out, parts[i].reply);
@@ -170,6 +183,8 @@ void fanout_merge(const struct command *command,
     case MERGE_OK:
     case MERGE_ALL_OK: merge_ok(parts, count, out); break;
     case MERGE_ALL_CONCAT: merge_concat(parts, count, out); break;
+    case MERGE_ALL_SAME: buf_append_slice(out, parts[0].reply); break;
+    case MERGE_ALL_ONE:
     case MERGE_NONE:
     case MERGE_SCAN:
     case MERGE_ANY: assert(false); /* These have one reply. */

@@ -117,6 +117,20 @@ static enum status refuse_apart(const struct shard_map *map,
     return STATUS_CONFLICT;
 }
 
+/* A command without keys: in its database, if that is whole somewhere; else a script goes where its
+ * text says, so that different ones are spread. */
+static size_t keyless_shard(const struct command *command,
+                            const struct args *args,
+                            uint8_t db,
+                            const struct shard_map *map)
+{
+    if (db != 0) {
+        return position_of(map, token_of(db, (struct slice){0}));
+    }
+    bool script = (command->flags & CMD_ANY_KEY) != 0 && args->argc > 1;
+    return script ? position_of(map, token_of_key(args->argv[1])) : 0;
+}
+
 /* OK if all keys lie on one shard, found[0] by position; else CONFLICT, and found[1] is the
  * argument index of the first that lies elsewhere. */
 static enum status one_shard(const struct command *command,
@@ -126,10 +140,8 @@ static enum status one_shard(const struct command *command,
                              size_t found[2])
 {
     size_t index = command_key_at(command, *args, 0);
-    /* Without a key any shard will do, in a co-located database only its own. */
-    uint64_t anywhere = db == 0 ? 0 : token_of(db, (struct slice){0});
-    uint64_t place = index == 0 ? anywhere : token_at(command, args, db, 0, index);
-    found[0] = position_of(map, place);
+    found[0] = index == 0 ? keyless_shard(command, args, db, map)
+                          : position_of(map, token_at(command, args, db, 0, index));
     const struct shard_desc *shard = &map->shards[found[0]];
     for (size_t nth = 1; index != 0; nth++) {
         index = command_key_at(command, *args, nth);
@@ -303,8 +315,10 @@ enum status route_plan(struct route *route,
     if (map->shard_count == 0) {
         return STATUS_NO_SHARD;
     }
-    /* A co-located database is whole on one shard, but FLUSHALL means all databases. */
-    bool one = db != 0 && command->id != CMD_flushall && command->id != CMD_usage;
+    /* A co-located database is whole on one shard, but some things are in none. */
+    bool whole = command->id == CMD_flushall || command->id == CMD_usage ||
+                 (command->flags & CMD_INTERNAL) != 0;
+    bool one = db != 0 && !whole;
     switch (command->merge) {
     case MERGE_NONE:
     case MERGE_ORDER:
@@ -313,6 +327,8 @@ enum status route_plan(struct route *route,
     case MERGE_SCAN: return plan_scan(route, args, db, map, error);
     case MERGE_ALL_SUM:
     case MERGE_ALL_OK:
+    case MERGE_ALL_SAME:
+    case MERGE_ALL_ONE:
     case MERGE_ALL_CONCAT: route->shape = ROUTE_EVERY; break;
     case MERGE_ANY: route->shape = ROUTE_ANY; break;
     }

@@ -227,6 +227,8 @@ static void make_worker(struct server *server, struct lane *lane)
         .heartbeat_ms = (uint32_t)config_number(server->config, CONFIG_heartbeat_ms),
         .quiesce_ms = (uint32_t)config_number(server->config, CONFIG_quiesce_ms),
         .waiters_max = waiters_max,
+        .script_memory_max = (uint64_t)config_number(server->config, CONFIG_script_memory_max),
+        .script_time_ms_max = (uint64_t)config_number(server->config, CONFIG_script_time_max),
         .lease_reads = strcmp(config_text(server->config, CONFIG_read_mode), "lease") == 0};
     struct worker_env env = {.ctx = lane,
                              .out_node = server_out_node,

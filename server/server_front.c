@@ -78,7 +78,8 @@ static const struct shard_desc *shard_of(const struct lane *lane,
 {
     const struct shard_desc *found = NULL;
     /* Without keys it is about a whole database; a co-located one lies on one shard. */
-    bool database = request->db != 0 && request->command->id != CMD_flushall;
+    bool database = request->db != 0 && request->command->id != CMD_flushall &&
+                    !command_has_keys(request->command);
     for (size_t nth = 0;; nth++) {
         size_t at = command_key_at(request->command, request->args, nth);
         if (at == 0 && (nth > 0 || !database)) {

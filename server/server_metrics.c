@@ -88,6 +88,8 @@ void server_metrics_sample(struct lane *lane)
     metrics_set(part, METRIC_shards_quiesced, (int64_t)now.host.quiesced);
     metrics_set(part, METRIC_snapshots_sending, (int64_t)now.transfer.sending);
     metrics_set(part, METRIC_snapshots_receiving, (int64_t)now.transfer.receiving);
+    metrics_set(part, METRIC_script_memory_bytes, (int64_t)now.scripts.memory);
+    metrics_set(part, METRIC_scripts_kept, (int64_t)now.scripts.kept);
     const struct {
         enum metric_id id;
         uint64_t *seen;
@@ -101,6 +103,10 @@ void server_metrics_sample(struct lane *lane)
         {METRIC_store_commits_total, &seen->commits, now.commits},
         {METRIC_store_stalls_total, &seen->commit_stalls, now.commit_stalls},
         {METRIC_slow_reads_total, &seen->slow_reads, now.slow_reads},
+        {METRIC_scripts_total, &seen->scripts.scripts, now.scripts.scripts},
+        {METRIC_script_commands_total, &seen->scripts.commands, now.scripts.commands},
+        {METRIC_scripts_slow_total, &seen->scripts.too_long, now.scripts.too_long},
+        {METRIC_scripts_stopped_total, &seen->scripts.stopped, now.scripts.stopped},
         {METRIC_messages_published_total, &seen->messages_published, now.messages_published},
         {METRIC_messages_dropped_total, &seen->messages_dropped, now.messages_dropped},
         {METRIC_snapshot_sent_bytes_total, &seen->transfer.bytes_sent, now.transfer.bytes_sent},

@@ -16,6 +16,10 @@ enum {
     COMMIT_SIZE = 4 << 20, /* or so many bytes, or so long. */
     COMMIT_MS = 40,
     CHOKED_SIZE = 64 << 20,
+    SCRIPT_MEMORY_DEFAULT = 64 << 20,
+    SCRIPT_TIME_MS_DEFAULT = 5000,
+    SCRIPT_SLICE_MS = 4, /* On the loop; what takes longer goes to the pool. */
+    SCRIPT_SLICE_STEPS = 400 * 1000,
 };
 
 static void host_send(void *ctx, uint64_t node, unsigned loop, struct slice batch)
@@ -104,6 +108,16 @@ static void make_transfer(struct worker *worker)
     worker->transfer = transfer_new(&options, &env);
 }
 
+static struct trial_limits script_limits(const struct worker_options *options)
+{
+    uint64_t memory = options->script_memory_max;
+    uint64_t time_ms = options->script_time_ms_max;
+    return (struct trial_limits){.memory_max = memory == 0 ? SCRIPT_MEMORY_DEFAULT : memory,
+                                 .time_ms_max = time_ms == 0 ? SCRIPT_TIME_MS_DEFAULT : time_ms,
+                                 .slice_ms_max = SCRIPT_SLICE_MS,
+                                 .slice_steps_max = SCRIPT_SLICE_STEPS};
+}
+
 struct worker *worker_new(const struct worker_options *options, const struct worker_env *env)
 {
     assert(options->node != 0);
@@ -138,8 +152,12 @@ struct worker *worker_new(const struct worker_options *options, const struct wor
     make_host(worker);
     make_transfer(worker);
     worker->txn = txn_new(options->store);
+    struct trial_limits limits = script_limits(options);
+    worker->trial = trial_new(&limits);
     worker->shard_env = (struct shard_env){
         .ctx = worker,
+        .trial = worker->trial,
+        .script_limits = limits,
         .host = worker->host,
         .txn = worker->txn,
         .entry = &worker->entry,
@@ -183,6 +201,7 @@ void worker_close(struct worker *worker)
     host_free(worker->host);
     wal_port_close(worker->port);
     /* What was applied and not committed is applied again from the log at the next start. */
+    trial_free(worker->trial);
     txn_free(worker->txn);
     board_free(worker);
     hub_deinit(&worker->hub);
@@ -547,6 +566,7 @@ void worker_stats(struct worker *worker, struct worker_stats *stats)
     *stats = worker->stats;
     host_stats(worker->host, &stats->host);
     stats->transfer = *transfer_stats(worker->transfer);
+    trial_stats(worker->trial, &stats->scripts);
     size_t at = 0;
     for (struct slot *slot; (slot = map_next(&worker->slots, &at)) != NULL;) {
         const struct shard_stats *shard = shard_stats(slot->shard);

@@ -64,7 +64,9 @@ struct worker_options {
     uint32_t quiesce_ms;
     bool lease_reads;
     uint64_t snapshot_bytes_per_second;
-    size_t waiters_max; /* Ops that may wait for elements on this loop; 0: any number. */
+    size_t waiters_max;          /* Ops that may wait for elements on this loop; 0: any number. */
+    uint64_t script_memory_max;  /* 0: 64 MB. */
+    uint64_t script_time_ms_max; /* 0: 5 seconds. */
 };
 
 enum { WORKER_TICK_MS = HOST_TICK_MS };
@@ -166,6 +168,7 @@ struct worker_stats {
     uint64_t shards, leaders;
     uint64_t shards_short; /* Of those led: with fewer voters than wanted. */
     uint64_t requests, commits, commit_stalls, slow_reads;
+    struct trial_stats scripts; /* Those of the pool too, but for their commands. */
     uint64_t messages_published, messages_delivered, messages_dropped;
     uint64_t waiting; /* Ops that wait for elements, now. */
 };

@@ -1,7 +1,9 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
+#include "common/base/clock.h"
 #include "common/base/number.h"
+#include "common/cluster/token.h"
 #include "common/proto/notify.h"
 #include "common/proto/resp.h"
 #include "server/machine/event.h"
@@ -13,6 +15,7 @@
 enum {
     LINK_PENDING_MAX = 64 << 20, /* A connection that is so far behind gets no more messages. */
     CHANNEL_SIZE_MAX = 128,      /* Of what an event's channel has before the key. */
+    PASS_ON_MS = 1000,           /* A script's message that has not arrived by then is gone. */
 };
 
 struct sending {
@@ -190,18 +193,68 @@ static void publish_event(struct worker *worker,
     buf_deinit(&channel);
 }
 
+static void drop(struct worker_op *op, enum status status, struct slice reply)
+{
+    (void)status; /* Messages are delivered at most once. */
+    (void)reply;
+    free(op);
+}
+
+/* A message of a script to the home of its channel, which may be another shard's leader. */
+static void pass_on(struct worker *worker, const struct event *event)
+{
+    const struct shard_desc *home = shard_map_find(&worker->map, token_of_key(event->name));
+    struct leader_hint hint;
+    if (home == NULL || !worker_leader(worker, home->id, &hint)) {
+        return;
+    }
+    struct slice argv[] = {slice_str("hub_publish"), event->name,
+                           slice_str(event->class == EVENT_MESSAGE ? "c" : "s"), event->key};
+    if (hint.node != worker->options.node) {
+        struct buf *out = worker->env.out_node(worker->env.ctx, hint.node);
+        struct frame_request frame = {.shard = home->id,
+                                      .flags = REQUEST_FIRST,
+                                      .deadline_ms = PASS_ON_MS,
+                                      .args = {.argv = argv, .argc = 4}};
+        if (out != NULL) {
+            frame_write_request(out, &frame);
+        }
+        return;
+    }
+    size_t head = sizeof(struct worker_op) + sizeof(argv);
+    struct worker_op *op = calloc(1, head + event->name.len + event->key.len);
+    assert(op != NULL);
+    struct slice *copies = (struct slice *)(void *)(op + 1);
+    uint8_t *at = (uint8_t *)op + head;
+    memcpy(copies, argv, sizeof(argv));
+    for (size_t i = 1; i < 4; i += 2) {
+        memcpy(at, argv[i].data, argv[i].len);
+        copies[i].data = at;
+        at += argv[i].len;
+    }
+    op->origin = worker;
+    op->shard = home->id;
+    op->deliver = drop;
+    op->op.command = command_at(CMD_hub_publish);
+    op->op.args = (struct args){.argv = copies, .argc = 4};
+    op->op.expires_ms = clock_now_ms() + PASS_ON_MS;
+    worker_submit(worker, op);
+}
+
 void worker_hub_happened(void *ctx, struct shard *shard, struct slice events)
 {
     struct worker *worker = ctx;
     struct hub_place place = {.shard = shard_id(shard), .term = shard_leader(shard).term};
-    if (!hub_wants_events(&worker->hub, &place)) {
-        return;
-    }
+    bool wanted = hub_wants_events(&worker->hub, &place);
     uint32_t flags = shard_state(shard)->machine.notify;
     struct reader in = reader_of(events);
     struct event event;
     while (event_next(&in, &event)) {
-        if ((flags & notify_class((char)event.class)) == 0) {
+        if (event.class == EVENT_MESSAGE || event.class == EVENT_SHARD_MESSAGE) {
+            pass_on(worker, &event);
+            continue;
+        }
+        if (!wanted || (flags & notify_class((char)event.class)) == 0) {
             continue;
         }
         if ((flags & NOTIFY_KEYSPACE) != 0) {

@@ -57,6 +57,7 @@ struct worker {
     struct worker_options options;
     char *snap_dir;
     struct txn *txn;
+    struct trial *trial;
     struct wal_port *port;
     struct host *host;
     struct transfer *transfer;

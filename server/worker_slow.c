@@ -88,6 +88,12 @@ static struct worker_op *op_of(struct op *op)
     return list_entry(op, struct worker_op, op);
 }
 
+/* A script holds up the writes of its shard: it waits for nobody's connection. */
+static struct gate *gate_of(struct op *op)
+{
+    return op->write ? NULL : op_of(op)->gate;
+}
+
 bool slow_crowded(void *ctx, struct op *op)
 {
     (void)ctx;
@@ -104,8 +110,8 @@ void slow_begin(void *ctx, struct shard *shard, struct op *op)
     slow->shard = shard;
     slow->op = op;
     list_push_back(&worker->slow_waiting, &slow->link);
-    if (op_of(op)->gate != NULL) {
-        atomic_fetch_add(&op_of(op)->gate->held, 1);
+    if (gate_of(op) != NULL) {
+        atomic_fetch_add(&gate_of(op)->held, 1);
     }
     worker->env.again(worker->env.ctx);
 }
@@ -120,7 +126,9 @@ static void run_slow(struct job *job)
 static void end(struct slow *slow)
 {
     struct worker *worker = slow->worker;
-    op_of(slow->op)->made = &slow->read.reply;
+    if (!slow->op->write) {
+        op_of(slow->op)->made = &slow->read.reply;
+    }
     if (slow->read.view != NULL) {
         txn_free(slow->read.view);
     }
@@ -136,7 +144,7 @@ static void on_slow(struct job *job)
     struct slow *slow = list_entry(job, struct slow, job);
     struct worker *worker = slow->worker;
     worker->jobs--;
-    slow_gate_settle(op_of(slow->op)->gate, slow->charged);
+    slow_gate_settle(gate_of(slow->op), slow->charged);
     end(slow);
     go_on(worker);
 }
@@ -145,7 +153,7 @@ static void start(struct worker *worker, struct slow *slow)
 {
     size_t expected = slow->op->reply_size;
     slow->charged = expected == 0 ? GATE_UNKNOWN_SIZE : expected;
-    slow_gate_charge(op_of(slow->op)->gate, slow->charged);
+    slow_gate_charge(gate_of(slow->op), slow->charged);
     slow->job = (struct job){.run = run_slow, .done = on_slow};
     worker->jobs++;
     worker->stats.slow_reads++;
@@ -178,7 +186,7 @@ static struct slow_queue *queue_of(struct worker *worker, struct gate *gate)
 static void release(struct slow *slow)
 {
     list_remove(&slow->link);
-    struct gate *gate = op_of(slow->op)->gate;
+    struct gate *gate = gate_of(slow->op);
     if (gate != NULL) {
         size_t before = atomic_fetch_sub(&gate->held, 1);
         assert(before > 0);
@@ -223,9 +231,10 @@ void slow_after_commit(struct worker *worker)
 {
     for (struct list *at; (at = list_pop_front(&worker->slow_waiting)) != NULL;) {
         struct slow *slow = list_entry(at, struct slow, link);
-        slow->read.view = txn_view(worker->options.store);
+        slow->read.view =
+            slow->op->write ? txn_trial(worker->options.store) : txn_view(worker->options.store);
         shard_read_prepare(slow->shard, slow->op, &slow->read);
-        struct slow_queue *queue = queue_of(worker, op_of(slow->op)->gate);
+        struct slow_queue *queue = queue_of(worker, gate_of(slow->op));
         list_push_back(&queue->reads, &slow->link);
     }
     go_on(worker);

@@ -12,8 +12,9 @@ struct word {
 };
 
 static const struct word flag_words[] = {
-    {CMD_WRITE, "write"}, {CMD_READ, "readonly"}, {CMD_GROWS, "denyoom"},
-    {CMD_ADMIN, "admin"}, {CMD_FAST, "fast"},     {CMD_NO_AUTH, "no_auth"},
+    {CMD_WRITE, "write"},        {CMD_READ, "readonly"}, {CMD_GROWS, "denyoom"},
+    {CMD_ADMIN, "admin"},        {CMD_FAST, "fast"},     {CMD_NO_AUTH, "no_auth"},
+    {CMD_NO_SCRIPT, "noscript"},
 };
 
 static size_t flag_words_of(const struct command *command, const char **words)
@@ -42,7 +43,7 @@ static size_t categories_of(const struct command *command, const char **words)
     } groups[] = {
         {"string", "@string"}, {"generic", "@keyspace"},      {"bitmap", "@bitmap"},
         {"hash", "@hash"},     {"connection", "@connection"}, {"list", "@list"},
-        {"set", "@set"},       {"sorted-set", "@sortedset"},
+        {"set", "@set"},       {"sorted-set", "@sortedset"},  {"scripting", "@scripting"},
     };
     size_t count = 0;
     if ((command->flags & CMD_WRITE) != 0) {

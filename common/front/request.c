@@ -55,17 +55,17 @@ struct request *request_new(struct session *session,
     list_push_back(&session->requests, &request->order);
     session->in_flight++;
     part->in_flight++;
+    request->size = sizeof(*request);
+    for (size_t i = 0; i < args.argc; i++) {
+        request->size += sizeof(struct slice) + args.argv[i].len;
+    }
     session->requests_size += request_size(request);
     return request;
 }
 
 size_t request_size(const struct request *request)
 {
-    size_t size = sizeof(*request);
-    for (size_t i = 0; i < request->args.argc; i++) {
-        size += sizeof(struct slice) + request->args.argv[i].len;
-    }
-    return size;
+    return request->size;
 }
 
 bool request_abandoned(const struct request *request)

@@ -36,6 +36,7 @@ struct request {
     struct front_part *part;
     struct slice reply; /* Owned, if done before its turn. */
     void *memory;       /* Owned: large arguments. */
+    size_t size;        /* As it came. */
 };
 
 /* reply: one whole value in the machine's form (resp.h); borrowed, copied. The request is gone

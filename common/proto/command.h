@@ -38,6 +38,7 @@ enum command_flag {
     CMD_INTERNAL = 1 << 18,  /* Between front, router and node: clients cannot name it. */
     CMD_NODE = 1 << 14, /* Between router and node alone: answered by the leader's node itself. */
     CMD_NO_MULTI = 1 << 19, /* Refused between MULTI and EXEC. */
+    CMD_TRIAL = 1 << 20,    /* Runs before the log, which gets what it did: EVAL. */
 };
 
 /* The argument n, 1..3, says how many keys follow it: EVAL, ZUNION, LMPOP. */
@@ -59,7 +60,9 @@ enum command_merge {
      * done: then the router makes it the first token of the next shard, or leaves the 0 after the
      * last. Splits and moves in between lose nothing, as tokens do not change. */
     MERGE_SCAN,
-    MERGE_ANY, /* A shard at random, the next if it has none: RANDOMKEY. */
+    MERGE_ANY,      /* A shard at random, the next if it has none: RANDOMKEY. */
+    MERGE_ALL_SAME, /* Every shard, each with the same reply: SCRIPT LOAD. */
+    MERGE_ALL_ONE,  /* Every shard, the first reply that is no error: SCRIPT KILL. */
 };
 
 struct command {

@@ -21,6 +21,19 @@ void event_note_in(
     buf_append_bytes(call->events, key);
 }
 
+void event_note_message(struct call *call,
+                        enum event_class class,
+                        struct slice channel,
+                        struct slice message)
+{
+    if (call->events != NULL) {
+        buf_append_u8(call->events, (uint8_t) class);
+        buf_append_u8(call->events, call->db);
+        buf_append_bytes(call->events, channel);
+        buf_append_bytes(call->events, message);
+    }
+}
+
 bool event_next(struct reader *in, struct event *event)
 {
     if (in->rest.len == 0) {

@@ -19,12 +19,21 @@ enum event_class {
     EVENT_EXPIRED = 'x',
     EVENT_STREAM = 't',
     EVENT_NEW = 'n',
+    /* No keyspace events: messages that a script publishes. name: the channel, key: the message. */
+    EVENT_MESSAGE = 'M',
+    EVENT_SHARD_MESSAGE = 'S',
 };
 
 void event_note(struct call *call, enum event_class class, const char *name, struct slice key);
 /* Of a key in a database that need not be the call's. */
 void event_note_in(
     struct call *call, uint8_t db, enum event_class class, const char *name, struct slice key);
+
+/* The same for a message to a channel. */
+void event_note_message(struct call *call,
+                        enum event_class class,
+                        struct slice channel,
+                        struct slice message);
 
 struct event {
     enum event_class class;

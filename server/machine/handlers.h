@@ -40,6 +40,9 @@ struct call {
     bool nothing;       /* Set by a command that waits: it found nothing, and its reply says so. */
 };
 
+/* Runs the apply handler of a call; WRONG_TYPE has become its reply. */
+MUST_USE enum status call_apply(struct call *call);
+
 /* The txn's scratch buffers, by use. */
 enum call_scratch {
     SCRATCH_KEY_A, /* keyspace slots A and B: key and value */
@@ -68,6 +71,8 @@ enum call_scratch {
     SCRATCH_ZSET_TO,
     SCRATCH_ZSET_SUB,  /* a sub-key, */
     SCRATCH_ZSET_KEYS, /* and those of elements that are removed. */
+    SCRATCH_EFFECT,    /* Arguments of one of several commands, */
+    SCRATCH_ANSWER,    /* and its reply, which nobody gets. */
 };
 
 #define READ_COMMAND(id, ...) MUST_USE enum status cmd_##id##_read(struct call *call);

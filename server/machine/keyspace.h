@@ -158,6 +158,7 @@ enum keyspace_local {
     LOCAL_STAGE = 'C',   /* session(8 BE) | id(8 BE) -> how far a value in pieces has come */
     LOCAL_EXPIRY = 'E',  /* expire_ms(8 BE) | row key -> nothing */
     LOCAL_GARBAGE = 'G', /* start of element keys -> where the removal goes on */
+    LOCAL_SCRIPT = 'L',  /* SHA-1 (20 bytes) -> source */
     LOCAL_REPLY = 'R',   /* session(8 BE) | seq(8 BE) -> reply */
     LOCAL_SESSION = 'S', /* session(8 BE) -> window */
 };

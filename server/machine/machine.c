@@ -3,6 +3,7 @@
 #include "common/base/assert.h"
 #include "common/base/reader.h"
 #include "server/machine/dedup.h"
+#include "server/machine/effects.h"
 #include "server/machine/garbage.h"
 #include "server/machine/handlers.h"
 #include "server/machine/keyspace.h"
@@ -135,7 +136,21 @@ static bool owns_all(const struct call *call)
             return false;
         }
     }
-    return true;
+    return call->command->id != CMD_effects || effects_owned(call);
+}
+
+enum status call_apply(struct call *call)
+{
+    call->state->version++;
+    size_t reply_len = call->reply->len;
+    enum status status = handlers[call->command->id].apply(call);
+    if (status == STATUS_WRONG_TYPE) {
+        buf_truncate(call->reply, reply_len);
+        resp_write_error(call->reply, ERR_WRONG_TYPE);
+        status = STATUS_OK;
+    }
+    assert(IMPLIES(status == STATUS_OK, call->reply->len > reply_len));
+    return status;
 }
 
 static enum status apply_once(struct call *call, const struct machine_apply_input *input)
@@ -152,22 +167,15 @@ static enum status apply_once(struct call *call, const struct machine_apply_inpu
     if (!owns_all(call)) {
         return STATUS_NOT_OWNER;
     }
-    call->state->version++;
     size_t reply_len = call->reply->len;
-    enum status status = handlers[call->command->id].apply(call);
-    if (status == STATUS_WRONG_TYPE) {
-        buf_truncate(call->reply, reply_len);
-        resp_write_error(call->reply, ERR_WRONG_TYPE);
-        status = STATUS_OK;
-    }
+    enum status status = call_apply(call);
     if (status != STATUS_OK) {
         return status;
     }
-    assert(call->reply->len > reply_len);
     if (input->nothing != NULL) {
         *input->nothing = call->nothing;
     }
-    /* It may be applied again, with a reply that is worth keeping. */
+    /* What found nothing may be applied again, with a reply that is worth keeping. */
     if (input->session == 0 || call->nothing) {
         return STATUS_OK;
     }
@@ -206,6 +214,56 @@ enum status machine_apply(struct txn *txn,
                         .events = input->events,
                         .ready = input->ready};
     return apply_once(&call, input);
+}
+
+static struct call bare_call(struct txn *txn,
+                             struct machine_state *state,
+                             const struct machine_apply_input *input,
+                             struct buf *reply)
+{
+    return (struct call){.txn = txn,
+                         .state = state,
+                         .seen = state,
+                         .scope = input->scope,
+                         .session = input->session,
+                         .now_ms = input->now_ms,
+                         .reply = reply};
+}
+
+enum status machine_known(struct txn *txn,
+                          struct machine_state *state,
+                          const struct machine_apply_input *input,
+                          struct buf *reply,
+                          bool *known)
+{
+    struct call call = bare_call(txn, state, input, reply);
+    struct dedup dedup;
+    return dedup_check(&call, input, &dedup, known);
+}
+
+enum status machine_record(struct txn *txn,
+                           struct machine_state *state,
+                           const struct machine_apply_input *input,
+                           struct slice reply)
+{
+    struct buf unused = {0};
+    struct call call = bare_call(txn, state, input, &unused);
+    struct dedup dedup;
+    bool known = false;
+    enum status status = dedup_check(&call, input, &dedup, &known);
+    assert(IMPLIES(status == STATUS_OK, !known));
+    return status == STATUS_OK ? dedup_record(&call, &dedup, reply) : status;
+}
+
+enum status machine_script(struct txn *txn,
+                           struct machine_scope scope,
+                           const uint8_t sha[SHA1_SIZE],
+                           struct buf *source)
+{
+    struct buf *key = txn_scratch(txn, SCRATCH_INDEX);
+    keyspace_local_key(scope.shard, LOCAL_SCRIPT, key);
+    buf_append(key, sha, SHA1_SIZE);
+    return txn_get(txn, STORE_LOCAL, buf_slice(key), source);
 }
 
 static bool sweep_wanted(const struct machine_state *state, uint64_t now_ms)

@@ -2,6 +2,7 @@
 #define SERVER_MACHINE_MACHINE_H
 
 #include "common/base/buf.h"
+#include "common/base/sha1.h"
 #include "common/base/status.h"
 #include "common/proto/command.h"
 #include "server/store/store.h"
@@ -101,6 +102,24 @@ MUST_USE enum status machine_apply(struct txn *txn,
                                    struct machine_state *state,
                                    const struct machine_apply_input *input,
                                    struct buf *reply);
+
+/* What machine_apply() does about repetitions, by itself, for what is tried out before the log:
+ * whether (session, seq) was applied, and then its reply; and that it is applied now. */
+MUST_USE enum status machine_known(struct txn *txn,
+                                   struct machine_state *state,
+                                   const struct machine_apply_input *input,
+                                   struct buf *reply,
+                                   bool *known);
+MUST_USE enum status machine_record(struct txn *txn,
+                                    struct machine_state *state,
+                                    const struct machine_apply_input *input,
+                                    struct slice reply);
+
+/* The source of a script that SCRIPT LOAD brought. NOT_FOUND, AGAIN. */
+MUST_USE enum status machine_script(struct txn *txn,
+                                    struct machine_scope scope,
+                                    const uint8_t sha[SHA1_SIZE],
+                                    struct buf *source);
 
 /* Once per log entry, before its commands: moves the shard's time, removes a bounded number of
  * expired keys and of sessions not heard of for long. events: as for apply. IO, CORRUPT as above.

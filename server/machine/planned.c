@@ -33,6 +33,15 @@ enum status planned_decode(struct slice bytes, struct planned *planned)
     return STATUS_OK;
 }
 
+bool planned_is(struct slice bytes, enum command_id id)
+{
+    struct reader in = reader_of(bytes);
+    (void)reader_u8(&in);
+    (void)reader_u8(&in);
+    uint16_t code = reader_u16(&in);
+    return !in.failed && code == command_at(id)->code;
+}
+
 void planned_args(const struct planned *planned, struct slice *argv)
 {
     struct reader in = reader_of(planned->rest);

@@ -20,6 +20,8 @@ struct planned {
 
 /* CORRUPT unless bytes is exactly one well-formed planned write command. */
 MUST_USE enum status planned_decode(struct slice bytes, struct planned *planned);
+/* True if bytes begin as a planned command of that kind does. */
+bool planned_is(struct slice bytes, enum command_id id);
 /* argv has planned->arg_count entries, which borrow from the bytes. */
 void planned_args(const struct planned *planned, struct slice *argv);
 

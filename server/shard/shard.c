@@ -28,7 +28,8 @@ uint64_t shard_now_ms(struct shard *shard)
 static bool keyless(const struct op *op)
 {
     return op->command == NULL || !command_has_keys(op->command) ||
-           (!op->write && (op->command->flags & CMD_ANY_KEY) != 0);
+           ((op->command->flags & CMD_ANY_KEY) != 0 &&
+            (!op->write || (op->command->flags & CMD_TRIAL) != 0));
 }
 
 static size_t slot_at(const struct op *op, size_t nth)
@@ -98,6 +99,8 @@ void shard_submit(struct shard *shard, struct op *op)
     assert(shard->magic == SHARD_MAGIC);
     op->shard = shard;
     op->counted = false;
+    op->slow = false;
+    op->tried = NULL;
     list_init(&op->link);
     if (shard->role != GROUP_LEADER) {
         shard->stats.not_leader++;
@@ -105,6 +108,13 @@ void shard_submit(struct shard *shard, struct op *op)
         return;
     }
     shard->ops[op->db]++;
+    if (op->command != NULL && op->command->id == CMD_script_kill) {
+        script_kill(shard, op);
+        return;
+    }
+    if (script_is_trial(shard, op) && trial_only_reads(shard->env->trial, op->command, op->args)) {
+        op->write = false;
+    }
     if (shard->held_count + shard->reads_pending + shard->reads_slow >= WAITING_OPS_MAX) {
         shard_finish(op, STATUS_BUSY, slice_of(NULL, 0));
         return;

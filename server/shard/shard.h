@@ -6,6 +6,7 @@
 #include "common/cluster/shard_map.h"
 #include "replication/group.h"
 #include "server/machine/machine.h"
+#include "server/script/trial.h"
 #include "server/store/store.h"
 
 /* One replica of one shard: where its raft group, its machine and the store meet. Writes that
@@ -78,7 +79,9 @@ struct op {
     uint64_t barrier;
     enum status status;
     bool counted;
-    size_t reply_size; /* Of a read that is to be slow: about, 0: not known. */
+    size_t reply_size;   /* Of a read that is to be slow: about, 0: not known. */
+    bool slow;           /* A script that takes too long for a loop. */
+    struct tried *tried; /* What came of it elsewhere, or its long reply. */
 
     const struct command *command; /* NULL for commands of the meta group. */
     bool write;
@@ -101,6 +104,8 @@ struct shard_env {
     struct buf *planned; /* for one planned command, */
     struct buf *reply;   /* for a reply, */
     struct buf *events;  /* and for keyspace events. Empty between uses. */
+    struct trial *trial; /* Where scripts run; NULL: nowhere. */
+    struct trial_limits script_limits;
     struct rand *rand;
     /* shard_turn() is wanted before this loop turn ends. */
     void (*wake)(void *ctx, struct shard *shard);
@@ -108,8 +113,9 @@ struct shard_env {
     void (*touched)(void *ctx, struct shard *shard);
     /* Role, term or leader changed: see shard_leader(). */
     void (*on_role)(void *ctx, struct shard *shard);
-    /* A read needs the disk: run shard_read_slow() with op on a view of the committed state, off
-     * the loop, then shard_read_done() on it. */
+    /* A read needs the disk, or a script (op->write) needs long: run shard_read_slow() with op on a
+     * view of the committed state, of a script on one that can be written to, off the loop; then
+     * shard_read_done() on it. */
     void (*read_slow)(void *ctx, struct shard *shard, struct op *op);
     /* Who sent op is owed much already: a large reply to it is not made now, but by read_slow. May
      * be NULL: nobody ever is. */
@@ -198,6 +204,11 @@ struct slow_read {
     enum status status;
     bool nothing;
     struct buf reply;
+    const atomic_bool *killed; /* Of a script. */
+    struct trial_limits script_limits;
+    uint64_t index, term;
+    bool refuse_growth;
+    struct tried *tried; /* Of a script that may write. */
 };
 void shard_read_prepare(struct shard *shard, struct op *op, struct slow_read *read);
 void shard_read_slow(struct slow_read *read);
@@ -218,6 +229,7 @@ bool shard_quiet(const struct shard *shard);
 
 struct shard_stats {
     uint64_t writes, reads, slow_reads, entries, not_leader, refused;
+    uint64_t slow_scripts, killed_scripts;
 };
 const struct shard_stats *shard_stats(const struct shard *shard);
 

@@ -1,6 +1,8 @@
 #ifndef SERVER_SHARD_SHARD_PRIVATE_H
 #define SERVER_SHARD_SHARD_PRIVATE_H
 
+#include <stdatomic.h>
+
 #include "server/shard/shard.h"
 #include "server/shard/waiting.h"
 
@@ -59,6 +61,10 @@ struct shard {
     uint64_t batch_done;  /* Batches up to here are finished. */
     size_t reads_pending; /* Blocked, or waiting for a read point. */
     size_t reads_slow;
+    size_t scripts;        /* Gathered writes that run on trial. */
+    struct op *trying;     /* The one that runs off the loop: everything gathered waits for it. */
+    size_t scripts_slow;   /* Scripts off the loop, those that only read too. */
+    atomic_bool killed;    /* SCRIPT KILL, until they have ended. */
     size_t writes_pending; /* Gathered or in flight. */
     size_t writes_keyless;
     size_t reads_keyless;
@@ -80,6 +86,41 @@ struct shard {
     uint64_t ticked_ms;
     struct machine_load load; /* As of the last tick. */
 };
+
+/* What running a script came to. */
+struct tried {
+    enum trial_result result;
+    enum status status;
+    uint64_t index, term; /* Of the applied state that it ran on, */
+    uint64_t stamp_ms;    /* and the time. */
+    struct buf planned;
+    struct buf reply; /* An error, or a reply that is too long for the log. */
+};
+struct tried *tried_new(void);
+/* May be NULL. */
+void tried_free(struct tried *tried);
+
+/* shard_script.c */
+/* True if a command runs on trial here. */
+bool script_is_trial(const struct shard *shard, const struct op *op);
+struct trial_op script_trial_op(const struct op *op, uint64_t seed);
+/* SCRIPT KILL: answers at once. */
+void script_kill(struct shard *shard, struct op *op);
+/* Reads by script, on the loop. */
+MUST_USE enum status script_read(struct shard *shard, const struct op *op, struct buf *reply);
+/* Gives the first of what is gathered to a thread of its own. */
+void script_start_slow(struct shard *shard);
+/* On the pool. */
+void script_run_slow(struct slow_read *read);
+/* Back on the loop. */
+void script_end_slow(struct slow_read *read);
+/* True if op was tried on the pool and that still is what it would do. */
+bool script_holds(const struct shard *shard, const struct op *op);
+/* Begins trying what will become an entry. */
+MUST_USE enum status script_begin(struct shard *shard, uint64_t stamp_ms);
+/* One op of the entry: its planned command is appended to env->planned; if not, *reply has what it
+ * is answered. */
+MUST_USE enum trial_result script_try(struct shard *shard, struct op *op, enum status *status);
 
 void shard_finish(struct op *op, enum status status, struct slice reply);
 /* now as the shard sees it: never before what was applied, proposed, or shown to a reader: a key
@@ -116,6 +157,11 @@ bool shard_write_pending(const struct shard *shard, const struct op *op);
 bool shard_write_fits(const struct shard *shard);
 void shard_write_submit(struct shard *shard, struct op *op);
 void shard_write_fail(struct shard *shard, enum status status);
+/* A script that was tried elsewhere: it is proposed now; it is over. */
+/* Takes the first of what is gathered; it stays pending. */
+struct op *shard_write_first(struct shard *shard);
+void shard_write_again(struct shard *shard, struct op *op);
+void shard_write_end(struct shard *shard, struct op *op, enum status status);
 /* An entry without commands, which nobody waits for. */
 void shard_propose_empty(struct shard *shard);
 void shard_apply(void *ctx,

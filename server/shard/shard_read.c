@@ -55,7 +55,9 @@ static void read_now(struct shard *shard, struct op *op)
         input.nothing = &nothing;
         input.seed = rand_u64(env->rand);
         txn_set_cache_only(env->txn, true);
-        status = shard->machine->read(env->txn, &shard->state.machine, &input, env->reply);
+        status = script_is_trial(shard, op)
+                     ? script_read(shard, op, env->reply)
+                     : shard->machine->read(env->txn, &shard->state.machine, &input, env->reply);
         txn_set_cache_only(env->txn, false);
     }
     shard->stats.reads++;
@@ -158,6 +160,17 @@ void shard_read_prepare(struct shard *shard, struct op *op, struct slow_read *re
                                .seed = rand_u64(shard->env->rand),
                                .status = STATUS_AGAIN};
     buf_init(&read->reply, SIZE_MAX / 2);
+    if (op->command != NULL && (op->command->flags & CMD_TRIAL) != 0) {
+        shard->scripts_slow++;
+        read->killed = &shard->killed;
+        read->script_limits = shard->env->script_limits;
+        read->index = shard->state.group.index;
+        read->term = shard->term;
+        read->refuse_growth = shard->env->refuse_writes(shard->env->ctx, true);
+    }
+    if (op->write) {
+        return; /* Stays counted: until its entry is applied. */
+    }
     /* The view does not change any more: writes behind this read need not wait for it. */
     if (op->counted) {
         shard_count(shard, op, -1);
@@ -176,6 +189,10 @@ void shard_read_slow(struct slow_read *read)
                                        .seed = read->seed,
                                        .load = &read->load,
                                        .nothing = &read->nothing};
+    if (read->killed != NULL) {
+        script_run_slow(read);
+        return;
+    }
     read->status = read->machine->read(read->view, &read->state, &input, &read->reply);
 }
 
@@ -184,6 +201,12 @@ void shard_read_done(struct slow_read *read)
     struct shard *shard = read->shard;
     assert(shard->reads_slow > 0);
     shard->reads_slow--;
+    if (read->killed != NULL) {
+        script_end_slow(read);
+    }
+    if (read->op == NULL) {
+        return;
+    }
     end_read(shard, read->op, read->status, read->nothing, buf_slice(&read->reply));
     buf_deinit(&read->reply);
     shard_release(shard);

@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/proto/resp.h"
+#include "server/machine/planned.h"
 #include "server/shard/entry.h"
 #include "server/shard/shard_private.h"
 
@@ -53,6 +54,7 @@ void shard_write_submit(struct shard *shard, struct op *op)
     shard->writes_pending++;
     shard->gathered_count++;
     shard->gathered_size += op_size(op);
+    shard->scripts += script_is_trial(shard, op);
     list_push_back(&shard->gathered, &op->link);
     shard->env->wake(shard->env->ctx, shard);
 }
@@ -83,7 +85,13 @@ static void finish_write(struct shard *shard, struct op *op, enum status status,
     shard_count(shard, op, -1);
     op->counted = false;
     shard->writes_pending--;
+    struct tried *tried = op->tried; /* The op may be gone when it is finished. */
+    op->tried = NULL;
+    if (status == STATUS_OK && tried != NULL && tried->reply.len > 0) {
+        reply = buf_slice(&tried->reply);
+    }
     shard_finish(op, status, reply);
+    tried_free(tried);
 }
 
 static struct op *ungather(struct shard *shard)
@@ -95,6 +103,7 @@ static struct op *ungather(struct shard *shard)
     struct op *op = list_entry(at, struct op, link);
     shard->gathered_count--;
     shard->gathered_size -= op_size(op);
+    shard->scripts -= script_is_trial(shard, op);
     return op;
 }
 
@@ -182,8 +191,9 @@ static enum machine_wait wait_of(const struct op *op)
     return op->wait.parked ? MACHINE_WAIT_AGAIN : MACHINE_WAIT_FIRST;
 }
 
-/* Plans one op into the entry; an op that fails here is done. */
-static void plan(struct shard *shard, struct shard_batch *batch, struct op *op)
+/* Plans one op into env->planned; if not, env->reply has what it is answered. AGAIN: there is
+ * nothing for it, and it waits. */
+static enum status plan(struct shard *shard, struct op *op)
 {
     const struct shard_env *env = shard->env;
     struct machine_plan_input input = {.command = op->command,
@@ -196,9 +206,17 @@ static void plan(struct shard *shard, struct shard_batch *batch, struct op *op)
     enum status status = shard->machine->plan(&input, env->planned, env->reply);
     if (status == STATUS_OK && op->wait.wanted && !shard_wait_try(shard, op)) {
         buf_clear(env->planned); /* Well-formed, and nothing is there for it. */
-        return;
+        return STATUS_AGAIN;
     }
-    if (status == STATUS_OK) {
+    assert(status == STATUS_OK || status == STATUS_BAD_ARGUMENT);
+    return status;
+}
+
+/* Takes what was planned into the entry, or answers the op. */
+static void take(struct shard *shard, struct shard_batch *batch, struct op *op, bool planned)
+{
+    const struct shard_env *env = shard->env;
+    if (planned) {
         struct entry_command command = {.session = op->session,
                                         .seq = op->seq,
                                         .first_unacked = op->first_unacked,
@@ -209,41 +227,163 @@ static void plan(struct shard *shard, struct shard_batch *batch, struct op *op)
             shard_wait_attach(shard, command.planned);
         }
     } else {
-        assert(status == STATUS_BAD_ARGUMENT);
         finish_write(shard, op, STATUS_OK, buf_slice(env->reply));
     }
     buf_clear(env->planned);
     buf_clear(env->reply);
 }
 
-static void propose(struct shard *shard)
+/* Whether the first that is gathered fits an entry which has count ops. */
+static bool fits(const struct shard *shard, size_t count)
 {
-    struct buf *entry = shard->env->entry;
-    struct shard_batch *batch = batch_new(shard);
-    entry_begin(entry, shard_now_ms(shard));
-    uint64_t now_ms = clock_now_ms();
-    for (size_t count = 0; count < ENTRY_OPS_MAX && !list_empty(&shard->gathered); count++) {
-        struct op *next = list_entry(shard->gathered.next, struct op, link);
-        if (count > 0 && entry->len + op_size(next) > ENTRY_SIZE_MAX) {
-            break;
-        }
-        struct op *op = ungather(shard);
-        if (op->expires_ms < now_ms) {
-            finish_write(shard, op, STATUS_TIMEOUT, slice_of(NULL, 0));
-            continue;
-        }
-        plan(shard, batch, op);
+    if (list_empty(&shard->gathered) || count >= ENTRY_OPS_MAX) {
+        return false;
     }
+    const struct op *next = list_entry(shard->gathered.next, struct op, link);
+    return count == 0 || shard->env->entry->len + op_size(next) <= ENTRY_SIZE_MAX;
+}
+
+static struct op *next_op(struct shard *shard, uint64_t now_ms)
+{
+    struct op *op = ungather(shard);
+    if (op->expires_ms >= now_ms) {
+        return op;
+    }
+    finish_write(shard, op, STATUS_TIMEOUT, slice_of(NULL, 0));
+    return NULL;
+}
+
+static void send(struct shard *shard, struct shard_batch *batch)
+{
     enum status status = STATUS_OK;
     bool empty = list_empty(&batch->ops);
     if (!empty) {
-        status = group_propose(shard->group, buf_slice(entry), &batch->proposal);
+        status = group_propose(shard->group, buf_slice(shard->env->entry), &batch->proposal);
         shard->stats.entries += status == STATUS_OK;
     }
-    buf_clear(entry);
+    buf_clear(shard->env->entry);
     if (empty || status != STATUS_OK) {
         on_proposed(&batch->proposal, status);
     }
+}
+
+static void propose(struct shard *shard)
+{
+    struct shard_batch *batch = batch_new(shard);
+    entry_begin(shard->env->entry, shard_now_ms(shard));
+    uint64_t now_ms = clock_now_ms();
+    for (size_t count = 0; fits(shard, count); count++) {
+        struct op *op = next_op(shard, now_ms);
+        enum status status = op == NULL ? STATUS_AGAIN : plan(shard, op);
+        if (status != STATUS_AGAIN) {
+            take(shard, batch, op, status == STATUS_OK);
+        }
+    }
+    send(shard, batch);
+}
+
+/* A script that has to be tried elsewhere, or again: first in line. */
+static void put_back(struct shard *shard, struct op *op)
+{
+    shard->gathered_count++;
+    shard->gathered_size += op_size(op);
+    shard->scripts += script_is_trial(shard, op);
+    list_push_back(shard->gathered.next, &op->link);
+}
+
+struct op *shard_write_first(struct shard *shard)
+{
+    struct op *op = ungather(shard);
+    assert(op != NULL);
+    return op;
+}
+
+void shard_write_again(struct shard *shard, struct op *op)
+{
+    put_back(shard, op);
+    shard->env->wake(shard->env->ctx, shard);
+}
+
+void shard_write_end(struct shard *shard, struct op *op, enum status status)
+{
+    finish_write(shard, op, status, slice_of(NULL, 0));
+}
+
+/* One script of an entry. False: the trial is spoilt, and the entry ends before it. */
+static bool take_script(struct shard *shard, struct shard_batch *batch, struct op *op)
+{
+    enum status status = STATUS_OK;
+    enum trial_result result = script_try(shard, op, &status);
+    switch (result) {
+    case TRIAL_PLANNED: take(shard, batch, op, true); return true;
+    case TRIAL_REFUSED: take(shard, batch, op, false); return true;
+    case TRIAL_STOPPED: take(shard, batch, op, false); return false;
+    case TRIAL_AGAIN:
+        op->slow = true;
+        buf_clear(shard->env->planned);
+        buf_clear(shard->env->reply);
+        put_back(shard, op);
+        return false;
+    case TRIAL_FAILED: break;
+    }
+    buf_clear(shard->env->planned);
+    buf_clear(shard->env->reply);
+    finish_write(shard, op, status, slice_of(NULL, 0));
+    return false;
+}
+
+/* One op of an entry with scripts. False: the entry ends before it. */
+static bool take_tried(struct shard *shard, struct shard_batch *batch, struct op *op)
+{
+    if (script_is_trial(shard, op)) {
+        return take_script(shard, batch, op);
+    }
+    enum status status = plan(shard, op);
+    if (status == STATUS_AGAIN) {
+        return true;
+    }
+    bool planned = status == STATUS_OK;
+    status = STATUS_OK;
+    if (planned && shard->scripts > 0) {
+        struct trial_op tried = script_trial_op(op, 0);
+        status = trial_apply(shard->env->trial, &tried, buf_slice(shard->env->planned));
+    }
+    take(shard, batch, op, planned);
+    return status == STATUS_OK;
+}
+
+/* An entry with scripts: what is gathered is tried out in order, on the state that the entry will
+ * be applied to. */
+static void propose_scripts(struct shard *shard)
+{
+    assert(list_empty(&shard->batches));
+    const struct op *head = list_entry(shard->gathered.next, struct op, link);
+    if (head->slow && head->tried == NULL) {
+        script_start_slow(shard);
+        return;
+    }
+    /* What was tried on the pool was tried at its own time. */
+    uint64_t stamp_ms = script_holds(shard, head) ? head->tried->stamp_ms : shard_now_ms(shard);
+    struct shard_batch *batch = batch_new(shard);
+    entry_begin(shard->env->entry, stamp_ms);
+    if (script_begin(shard, stamp_ms) != STATUS_OK) {
+        buf_clear(shard->env->entry);
+        shard_write_fail(shard, STATUS_IO);
+        on_proposed(&batch->proposal, STATUS_IO);
+        return;
+    }
+    uint64_t now_ms = clock_now_ms();
+    bool clean = true;
+    for (size_t count = 0; clean && fits(shard, count); count++) {
+        struct op *next = list_entry(shard->gathered.next, struct op, link);
+        if (next->slow && next->tried == NULL) {
+            break;
+        }
+        struct op *op = next_op(shard, now_ms);
+        clean = op == NULL || take_tried(shard, batch, op);
+    }
+    trial_end(shard->env->trial);
+    send(shard, batch);
 }
 
 void shard_turn(struct shard *shard)
@@ -251,8 +391,14 @@ void shard_turn(struct shard *shard)
     assert(shard->magic == SHARD_MAGIC);
     shard_wait_reread(shard);
     while (!list_empty(&shard->gathered) && shard->role == GROUP_LEADER &&
-           group_can_propose(shard->group)) {
-        propose(shard);
+           group_can_propose(shard->group) && shard->trying == NULL) {
+        if (shard->scripts == 0) {
+            propose(shard);
+        } else if (list_empty(&shard->batches)) {
+            propose_scripts(shard);
+        } else {
+            return; /* Until what is in flight is applied. */
+        }
     }
 }
 
@@ -279,11 +425,12 @@ static void stop_broken(const struct shard *shard, enum status status)
     abort();
 }
 
-/* NULL: keyspace events are for the leader to publish, and nobody wants any. */
-static struct buf *events_wanted(const struct shard *shard)
+/* NULL: keyspace events are for the leader to publish, and nobody wants any. messages: what scripts
+ * publish may be among them. */
+static struct buf *events_wanted(const struct shard *shard, bool messages)
 {
-    bool wanted = shard->role == GROUP_LEADER && shard->state.machine.notify != 0 &&
-                  shard->env->happened != NULL;
+    bool wanted = shard->role == GROUP_LEADER && shard->env->happened != NULL &&
+                  (messages || shard->state.machine.notify != 0);
     return wanted ? shard->env->events : NULL;
 }
 
@@ -301,7 +448,7 @@ static void apply_command(struct shard *shard,
         .session = command->session,
         .seq = command->seq,
         .first_unacked = command->first_unacked,
-        .events = events_wanted(shard)};
+        .events = events_wanted(shard, planned_is(command->planned, CMD_effects))};
     bool nothing = false;
     input.nothing = &nothing;
     input.ready = shard->waiting.count > 0 ? &shard->ready : NULL;
@@ -315,6 +462,9 @@ static void apply_command(struct shard *shard,
         op->reply_end = replies->len;
         op->wait.nothing = nothing;
     }
+    if (shard->env->trial != NULL && planned_is(command->planned, CMD_script_flush)) {
+        trial_forget(shard->env->trial);
+    }
     shard->stats.writes++;
 }
 
@@ -326,7 +476,7 @@ static void apply_entry(struct shard *shard, struct slice bytes, struct shard_ba
     if (status == STATUS_OK) {
         struct machine_scope scope = {.shard = desc->id, .start = desc->start, .last = desc->last};
         status = shard->machine->advance(shard->env->txn, &shard->state.machine, scope,
-                                         entry.stamp_ms, events_wanted(shard));
+                                         entry.stamp_ms, events_wanted(shard, false));
     }
     struct buf *replies = batch == NULL ? shard->env->reply : &batch->replies;
     struct list *at = batch == NULL ? NULL : batch->ops.next;

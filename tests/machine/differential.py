@@ -84,6 +84,7 @@ class Redis:
              "--appendonly", "no", "--dir", folder, "--loglevel", "warning"],
             stdout=subprocess.DEVNULL)
         self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(60)
         until = time.time() + 10
         while True:
             try:

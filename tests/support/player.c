@@ -8,7 +8,9 @@ static const struct machine_scope whole = {.shard = 7, .start = 0, .last = UINT6
 static const struct store_options options = {
     .cache_size = 8 << 20, .memtable_size = 8 << 20, .threads = 2, .row_cache_size = 64 << 10};
 
-enum { PLAYER_REPLY_SIZE_MAX = 1 << 30 };
+static const struct trial_limits limits = {.memory_max = 64 << 20, .time_ms_max = 2000};
+
+enum { PLAYER_REPLY_SIZE_MAX = 1 << 30, PLAYER_SCRIPT_ARGC_MAX = 16 };
 
 void player_open(struct player *player, const char *path, unsigned commit_every)
 {
@@ -16,6 +18,7 @@ void player_open(struct player *player, const char *path, unsigned commit_every)
     enum status status = store_open(path, &options, &player->store);
     assert(status == STATUS_OK);
     player->txn = txn_new(player->store);
+    player->trial = trial_new(&limits);
 }
 
 static void commit(struct player *player)
@@ -28,6 +31,7 @@ static void commit(struct player *player)
 void player_close(struct player *player)
 {
     commit(player);
+    trial_free(player->trial);
     txn_free(player->txn);
     store_close(player->store);
 }
@@ -41,6 +45,7 @@ void player_reopen(struct player *player, const char *path)
     status = store_open(path, &options, &player->store);
     assert(status == STATUS_OK);
     player->txn = txn_new(player->store);
+    player->trial = trial_new(&limits);
 }
 
 static void run_write(struct player *player,
@@ -67,6 +72,55 @@ static void run_write(struct player *player,
     buf_deinit(&planned);
 }
 
+static void run_script(struct player *player,
+                       const struct command *command,
+                       struct args args,
+                       struct buf *reply)
+{
+    struct trial_place place = {
+        .txn = player->txn, .state = &player->state, .scope = whole, .now_ms = player->now_ms};
+    struct trial_op op = {.command = command, .args = args, .db = player->db, .seed = player->seed};
+    if (trial_only_reads(player->trial, command, args)) {
+        enum status status = trial_read(player->trial, &place, &op, reply);
+        assert(status == STATUS_OK);
+        return;
+    }
+    struct buf planned;
+    buf_init(&planned, PLAYER_REPLY_SIZE_MAX);
+    enum status status = trial_begin(player->trial, &place);
+    assert(status == STATUS_OK);
+    enum trial_result result = trial_run(player->trial, &op, &planned, reply, &status);
+    trial_end(player->trial);
+    assert(result != TRIAL_AGAIN && result != TRIAL_FAILED);
+    if (result == TRIAL_PLANNED) {
+        struct machine_apply_input apply = {
+            .scope = whole, .planned = buf_slice(&planned), .now_ms = player->now_ms};
+        size_t kept = reply->len;
+        status = machine_apply(player->txn, &player->state, &apply, reply);
+        assert(status == STATUS_OK);
+        buf_truncate(reply, kept > 0 ? kept : reply->len);
+        if (++player->writes >= player->commit_every) {
+            commit(player);
+        }
+    }
+    buf_deinit(&planned);
+}
+
+/* SCRIPT, as the front takes it apart. */
+static const struct command *internal(struct args *args, struct slice *argv)
+{
+    static const char *const names[][2] = {
+        {"load", "script_load"}, {"flush", "script_flush"}, {"exists", "script_exists"}};
+    for (size_t i = 0; args->argc > 1 && i < sizeof(names) / sizeof(names[0]); i++) {
+        if (command_word(args->argv[1], names[i][0])) {
+            memcpy(argv, args->argv + 1, (args->argc - 1) * sizeof(*argv));
+            *args = (struct args){.argv = argv, .argc = args->argc - 1};
+            return command_find(slice_str(names[i][1]));
+        }
+    }
+    return NULL;
+}
+
 static void run_read(struct player *player,
                      const struct command *command,
                      struct args args,
@@ -91,11 +145,20 @@ void player_run(struct player *player, struct args args, struct buf *reply)
     enum status status = machine_advance(player->txn, &player->state, whole, player->now_ms, NULL);
     assert(status == STATUS_OK);
     const struct command *command = command_find(args.argv[0]);
+    struct slice argv[PLAYER_SCRIPT_ARGC_MAX];
+    if (command != NULL && command->id == CMD_script && args.argc <= PLAYER_SCRIPT_ARGC_MAX) {
+        command = internal(&args, argv);
+        if (command != NULL && command->id == CMD_script_flush) {
+            trial_forget(player->trial);
+        }
+    }
     if (command == NULL || (command->flags & CMD_FRONT) != 0) {
         resp_write_error(&machine_reply, "ERR unknown command");
     } else if (command_check(command, args.argc) != STATUS_OK) {
         resp_write_errorf(&machine_reply, "ERR wrong number of arguments for '%s' command",
                           command->name);
+    } else if ((command->flags & CMD_TRIAL) != 0) {
+        run_script(player, command, args, &machine_reply);
     } else if ((command->flags & CMD_WRITE) != 0) {
         run_write(player, command, args, &machine_reply);
     } else {

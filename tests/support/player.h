@@ -3,12 +3,14 @@
 
 #include "common/proto/command.h"
 #include "server/machine/machine.h"
+#include "server/script/trial.h"
 
 /* One shard with the whole ring on a store of its own, without replication: runs commands as a
  * leader would, with a clock that the caller sets. Thread: one. */
 struct player {
     struct store *store;
     struct txn *txn;
+    struct trial *trial;
     struct machine_state state;
     uint64_t now_ms;
     uint64_t seed;

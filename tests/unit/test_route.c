@@ -220,12 +220,6 @@ TEST(route_plan, asks_a_colocated_database_on_its_shard)
         CHECK_EQ(bench.route.shape, ROUTE_ONE);
         CHECK_EQ(bench.route.shard, home);
     }
-    /* What should count keys and does not: the error is made there. */
-    bench.argv[1] = slice_str("x");
-    bench.argv[2] = slice_str("a");
-    CHECK_EQ(plan(&bench, "sintercard", 3, 7), STATUS_OK);
-    CHECK_EQ(bench.route.shape, ROUTE_ONE);
-    CHECK_EQ(bench.route.shard, home);
     CHECK_EQ(plan(&bench, "flushall", 1, 7), STATUS_OK);
     CHECK_EQ(bench.route.shape, ROUTE_EVERY);
     CHECK_EQ(plan(&bench, "usage", 1, 7), STATUS_OK);
