@@ -76,7 +76,7 @@ struct op {
     struct shard *shard;
     struct group_read read;
     size_t reply_end;
-    uint64_t barrier;
+    uint64_t barrier; /* Number of a write; of a read: of the newest write before it. */
     enum status status;
     bool counted;
     size_t reply_size;   /* Of a read that is to be slow: about, 0: not known. */

@@ -33,7 +33,8 @@ struct shard_batch {
     struct shard *shard;
     struct list link; /* In shard->batches, by rising seq. */
     uint64_t seq;
-    bool finished; /* Its ops are done; older batches are not. */
+    uint64_t first; /* Number of its first write, or of the next one if it has none. */
+    bool finished;  /* Its ops are done; older batches are not. */
     struct list ops;
     struct buf replies;
 };
@@ -55,10 +56,11 @@ struct shard {
     size_t gathered_size;
     struct list held; /* Ops that wait for pending reads; then everything behind them. */
     size_t held_count;
-    struct list blocked;  /* Reads that wait for a batch, by rising op->barrier. */
+    struct list blocked;  /* Reads that wait for writes, by rising op->barrier. */
     struct list batches;  /* Not finished, or behind one that is not. */
-    uint64_t batch_next;  /* Number of the batch being gathered. */
+    uint64_t batch_next;  /* Number of the next batch. */
     uint64_t batch_done;  /* Batches up to here are finished. */
+    uint64_t writes_seen; /* Number of the newest write that was gathered. */
     size_t reads_pending; /* Blocked, or waiting for a read point. */
     size_t reads_slow;
     size_t scripts;        /* Gathered writes that run on trial. */
@@ -170,8 +172,10 @@ void shard_apply(void *ctx,
                  struct proposal *mine);
 
 void shard_read_submit(struct shard *shard, struct op *op);
-/* Batch `seq` is finished: reads behind it go on. */
-void shard_read_unblock(struct shard *shard, uint64_t seq);
+/* Writes have ended: reads that are behind no other go on. */
+void shard_read_unblock(struct shard *shard);
+/* Number of the oldest write that is pending; UINT64_MAX: there is none. */
+uint64_t shard_write_oldest(const struct shard *shard);
 void shard_read_fail(struct shard *shard, enum status status);
 
 #endif

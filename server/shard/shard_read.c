@@ -121,17 +121,17 @@ void shard_read_submit(struct shard *shard, struct op *op)
         return;
     }
     /* Behind everything gathered or in flight. */
-    op->barrier = list_empty(&shard->gathered) ? shard->batch_next - 1 : shard->batch_next;
-    assert(op->barrier > shard->batch_done);
+    op->barrier = shard->writes_seen;
+    assert(op->barrier >= shard_write_oldest(shard));
     pend(shard, op);
     list_push_back(&shard->blocked, &op->link);
 }
 
-void shard_read_unblock(struct shard *shard, uint64_t seq)
+void shard_read_unblock(struct shard *shard)
 {
     while (!list_empty(&shard->blocked)) {
         struct op *op = list_entry(shard->blocked.next, struct op, link);
-        if (op->barrier > seq) {
+        if (op->barrier >= shard_write_oldest(shard)) {
             return;
         }
         list_remove(&op->link);

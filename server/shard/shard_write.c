@@ -52,6 +52,8 @@ void shard_write_submit(struct shard *shard, struct op *op)
     shard_count(shard, op, 1);
     op->counted = true;
     shard->writes_pending++;
+    shard->writes_seen++;
+    op->barrier = shard->writes_seen;
     shard->gathered_count++;
     shard->gathered_size += op_size(op);
     shard->scripts += script_is_trial(shard, op);
@@ -105,6 +107,19 @@ static struct op *ungather(struct shard *shard)
     shard->gathered_size -= op_size(op);
     shard->scripts -= script_is_trial(shard, op);
     return op;
+}
+
+uint64_t shard_write_oldest(const struct shard *shard)
+{
+    if (!list_empty(&shard->batches)) {
+        return list_entry(shard->batches.next, struct shard_batch, link)->first;
+    }
+    if (shard->trying != NULL) {
+        return shard->trying->barrier;
+    }
+    return list_empty(&shard->gathered)
+               ? UINT64_MAX
+               : list_entry(shard->gathered.next, struct op, link)->barrier;
 }
 
 void shard_write_fail(struct shard *shard, enum status status)
@@ -162,7 +177,7 @@ static void on_proposed(struct proposal *proposal, enum status status)
     }
     batch->finished = true;
     retire(shard);
-    shard_read_unblock(shard, shard->batch_done);
+    shard_read_unblock(shard);
     shard_release(shard);
     if (!list_empty(&shard->gathered)) {
         shard->env->wake(shard->env->ctx, shard);
@@ -177,6 +192,9 @@ static struct shard_batch *batch_new(struct shard *shard)
     batch->proposal.on_done = on_proposed;
     batch->shard = shard;
     batch->seq = shard->batch_next++;
+    batch->first = list_empty(&shard->gathered)
+                       ? shard->writes_seen + 1
+                       : list_entry(shard->gathered.next, struct op, link)->barrier;
     list_init(&batch->ops);
     list_push_back(&shard->batches, &batch->link);
     buf_init(&batch->replies, SIZE_MAX / 2);
@@ -307,6 +325,7 @@ void shard_write_again(struct shard *shard, struct op *op)
 void shard_write_end(struct shard *shard, struct op *op, enum status status)
 {
     finish_write(shard, op, status, slice_of(NULL, 0));
+    shard_read_unblock(shard);
 }
 
 /* One script of an entry. False: the trial is spoilt, and the entry ends before it. */

@@ -9,7 +9,13 @@
 /* A client: one command at a time on a few keys through any router, every call and return written
  * down. Values that are set are unique, so that a read says which write it saw. */
 
-enum { ARGC_MAX = 4, TEXT_SIZE = 40 };
+enum {
+    ARGC_MAX = 6,
+    TEXT_SIZE = 40,
+    SCRIPT_PERMILLE = 250, /* Of the commands are asked for by a script that does the same. */
+    LONG_PERMILLE = 10,    /* Of these take longer than a loop allows. */
+    MOVE_PERMILLE = 60,    /* Of all move an amount between two keys. */
+};
 
 struct call {
     struct core_request request;
@@ -17,9 +23,10 @@ struct call {
     struct sim_router *router;
     size_t op;
     enum history_kind kind;
-    bool orphan;
+    bool moves; /* An amount between two keys: in no history, but the sum must stay. */
     char texts[ARGC_MAX][TEXT_SIZE];
     struct slice argv[ARGC_MAX];
+    char script[256];
 };
 
 struct sim_client {
@@ -31,6 +38,35 @@ struct sim_client {
 };
 
 static void begin(void *arg);
+
+/* What does the same as a command, by several, so that it shows if they are torn apart or done
+ * twice. */
+static const char *const scripts[HISTORY_KIND_COUNT] = {
+    [HISTORY_GET] =
+        "if redis.call('exists',KEYS[1]) == 0 then return false end "
+        "return redis.call('get',KEYS[1])",
+    [HISTORY_SET] = "redis.call('del',KEYS[1]) redis.call('append',KEYS[1],ARGV[1]) return 1",
+    [HISTORY_SETNX] =
+        "if redis.call('exists',KEYS[1]) == 1 then return 0 end "
+        "redis.call('set',KEYS[1],ARGV[1]) return 1",
+    [HISTORY_GETSET] =
+        "local old = redis.call('get',KEYS[1]) redis.call('set',KEYS[1],ARGV[1]) "
+        "return old",
+    [HISTORY_GETDEL] =
+        "local old = redis.call('get',KEYS[1]) if old then "
+        "redis.call('del',KEYS[1]) end return old",
+    [HISTORY_DEL] = "local n = redis.call('exists',KEYS[1]) redis.call('del',KEYS[1]) return n",
+    [HISTORY_EXISTS] = "return redis.call('exists',KEYS[1])",
+    [HISTORY_INCRBY] =
+        "for i = 1, ARGV[1] do redis.call('incr',KEYS[1]) end "
+        "redis.call('pexpire',KEYS[1],100000000) "
+        "return tonumber(redis.call('get',KEYS[1]))",
+    [HISTORY_APPEND] = "redis.call('append',KEYS[1],ARGV[1]) return redis.call('strlen',KEYS[1])",
+};
+static const char long_prefix[] = "for i = 1, 500000 do end ";
+static const char move_script[] =
+    "redis.call('decrby',KEYS[1],ARGV[1]) redis.call('incrby',KEYS[2],ARGV[1]) "
+    "return redis.call('get',KEYS[1]) + redis.call('get',KEYS[2])";
 
 static const struct {
     enum history_kind kind;
@@ -63,6 +99,11 @@ static enum history_outcome outcome_of(struct call *call, struct slice reply, st
     struct sim *sim = call->client->sim;
     bool user_error = value.bytes.len >= 4 && memcmp(value.bytes.data, "ERR ", 4) == 0;
     bool read = call->kind == HISTORY_GET || call->kind == HISTORY_EXISTS;
+    static const char known[] = "ERR value is not an integer";
+    if (user_error && memcmp(value.bytes.data, known, sizeof(known) - 1) != 0) {
+        sim_fail(sim, "client %u: %.*s", call->client->index, (int)value.bytes.len,
+                 (const char *)value.bytes.data);
+    }
     if (user_error) {
         return HISTORY_FAIL; /* INCRBY of what is no number: nothing changed. */
     }
@@ -79,6 +120,17 @@ static void on_done(struct core_request *request, struct slice reply)
     struct sim_client *client = call->client;
     struct sim *sim = client->sim;
     assert(client->call == call);
+    if (call->moves) {
+        bool wrong = reply.len > 4 && memcmp(reply.data, "-ERR", 4) == 0;
+        if (wrong || (reply.data[0] == ':' && !slice_equal(reply, slice_str(":0\r\n")))) {
+            sim_fail(sim, "a script saw half of another: %.*s", (int)reply.len,
+                     (const char *)reply.data);
+        }
+        client->call = NULL;
+        free(call);
+        next_later(client);
+        return;
+    }
     struct slice result = slice_of(NULL, 0);
     enum history_outcome outcome = outcome_of(call, reply, &result);
     char number[32];
@@ -146,6 +198,32 @@ static void fill(struct call *call)
     }
 }
 
+/* Turns the command into a script that does the same; returns the number of arguments. */
+static size_t ask_script(struct call *call, size_t argc)
+{
+    struct sim *sim = call->client->sim;
+    bool reads = call->kind == HISTORY_GET || call->kind == HISTORY_EXISTS;
+    const char *prefix = sim_chance(sim, LONG_PERMILLE) ? long_prefix : "";
+    (void)snprintf(call->script, sizeof(call->script), "%s%s", prefix, scripts[call->kind]);
+    call->argv[4] = call->argv[2];
+    call->argv[3] = call->argv[1];
+    call->argv[2] = slice_str("1");
+    call->argv[1] = slice_str(call->script);
+    call->argv[0] = slice_str(reads && sim_chance(sim, 500) ? "eval_ro" : "eval");
+    return argc + 2;
+}
+
+static void ask_move(struct call *call)
+{
+    call->moves = true;
+    call->argv[0] = slice_str("eval");
+    call->argv[1] = slice_str(move_script);
+    call->argv[2] = slice_str("2");
+    call->argv[3] = slice_str("{move}a");
+    call->argv[4] = slice_str("{move}b");
+    call->argv[5] = slice_str("3");
+}
+
 static struct sim_router *pick_router(struct sim *sim)
 {
     unsigned first = (unsigned)rand_below(&sim->rand, sim->options.routers);
@@ -182,8 +260,14 @@ static void begin(void *arg)
         call->argv[i] = slice_str(call->texts[i]);
     }
     client->call = call;
-    call->op = history_invoke(&sim->history, sim->now_ns, client->index, call->kind, call->argv[1],
-                              argc == 3 ? call->argv[2] : slice_of(NULL, 0));
+    if (sim_chance(sim, MOVE_PERMILLE)) {
+        ask_move(call);
+        argc = 6;
+    } else {
+        call->op = history_invoke(&sim->history, sim->now_ns, client->index, call->kind,
+                                  call->argv[1], argc == 3 ? call->argv[2] : slice_of(NULL, 0));
+        argc = sim_chance(sim, SCRIPT_PERMILLE) ? ask_script(call, argc) : argc;
+    }
     call->request.command = command_find(call->argv[0]);
     assert(call->request.command != NULL);
     call->request.args = (struct args){.argv = call->argv, .argc = argc};
@@ -215,6 +299,11 @@ void sim_client_orphan(struct sim *sim, const struct sim_router *router)
             continue;
         }
         bool read = client->call->kind == HISTORY_GET || client->call->kind == HISTORY_EXISTS;
+        if (client->call->moves) {
+            client->call = NULL;
+            next_later(client);
+            continue;
+        }
         history_return(&sim->history, client->call->op, sim->now_ns,
                        read ? HISTORY_FAIL : HISTORY_UNKNOWN, slice_of(NULL, 0));
         client->call = NULL; /* Its memory went with the router. */
