@@ -5,6 +5,7 @@
 
 #include "common/base/assert.h"
 #include "common/cluster/token.h"
+#include "common/cluster/transaction_home.h"
 
 enum { KEY_SHOWN_MAX = 48 };
 
@@ -61,45 +62,13 @@ bool route_cursor(struct slice text, uint64_t *cursor)
     return true;
 }
 
-/* COPY a b DB n writes its second key in another database, MOVE its only one. Anything odd is left
- * to the machine, which refuses it. */
-static uint8_t target_db(const struct command *command, const struct args *args, uint8_t db)
-{
-    uint64_t number = 0;
-    if (command->id == CMD_move && args->argc == 3) {
-        return route_cursor(args->argv[2], &number) && number < 16 ? (uint8_t)number : db;
-    }
-    for (size_t i = 3; command->id == CMD_copy && i + 1 < args->argc; i++) {
-        if (command_word(args->argv[i], "db") && route_cursor(args->argv[i + 1], &number)) {
-            return number < 16 ? (uint8_t)number : db;
-        }
-    }
-    return db;
-}
-
 static uint64_t token_at(
     const struct command *command, const struct args *args, uint8_t db, size_t nth, size_t index)
 {
     if (nth == 1) {
-        db = target_db(command, args, db);
+        db = command_target_db(command, *args, db);
     }
     return token_of(db, args->argv[index]);
-}
-
-static void show_key(struct buf *out, struct slice key)
-{
-    size_t shown = key.len < KEY_SHOWN_MAX ? key.len : KEY_SHOWN_MAX;
-    buf_append_u8(out, '\'');
-    for (size_t i = 0; i < shown; i++) {
-        uint8_t byte = key.data[i];
-        bool plain = byte >= ' ' && byte < 0x7f && byte != '\'' && byte != '\\';
-        if (plain) {
-            buf_append_u8(out, byte);
-        } else {
-            buf_append_format(out, "\\x%02x", byte);
-        }
-    }
-    buf_append_text(out, shown < key.len ? "...'" : "'");
 }
 
 static enum status refuse_apart(const struct shard_map *map,
@@ -109,9 +78,9 @@ static enum status refuse_apart(const struct shard_map *map,
                                 struct buf *error)
 {
     buf_append_text(error, "CROSSSLOT Keys in request don't hash to the same slot: ");
-    show_key(error, a);
+    buf_append_shown(error, a, KEY_SHOWN_MAX);
     buf_append_format(error, " is on shard %" PRIu64 ", ", map->shards[positions[0]].id);
-    show_key(error, b);
+    buf_append_shown(error, b, KEY_SHOWN_MAX);
     buf_append_format(error, " on shard %" PRIu64 "; ", map->shards[positions[1]].id);
     buf_append_text(error, "give both the same hash tag, as in {user1}:a and {user1}:b");
     return STATUS_CONFLICT;
@@ -227,7 +196,7 @@ static enum status check_databases(const struct command *command,
                                    const struct shard_map *map,
                                    struct buf *error)
 {
-    uint8_t to_db = target_db(command, args, db);
+    uint8_t to_db = command_target_db(command, *args, db);
     if (to_db == db) {
         return STATUS_OK;
     }
@@ -239,10 +208,10 @@ static enum status check_databases(const struct command *command,
         return STATUS_OK;
     }
     buf_append_text(error, "CROSSSLOT ");
-    show_key(error, from);
+    buf_append_shown(error, from, KEY_SHOWN_MAX);
     buf_append_format(error, " of database %u is on shard %" PRIu64 ", ", (unsigned)db,
                       map->shards[position].id);
-    show_key(error, to);
+    buf_append_shown(error, to, KEY_SHOWN_MAX);
     buf_append_format(error,
                       " of database %u on shard %" PRIu64
                       "; between databases a key is moved or copied only if both lie on one shard",
@@ -314,6 +283,10 @@ enum status route_plan(struct route *route,
     buf_clear(error);
     if (map->shard_count == 0) {
         return STATUS_NO_SHARD;
+    }
+    if (command->id == CMD_batch) {
+        route->shape = ROUTE_ONE;
+        return transaction_home(*args, map, &route->shard, error);
     }
     /* A co-located database is whole on one shard, but some things are in none. */
     bool whole = command->id == CMD_flushall || command->id == CMD_usage ||

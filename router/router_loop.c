@@ -10,6 +10,7 @@
 #include "common/front/session.h"
 #include "common/proto/resp.h"
 #include "router/router_report.h"
+#include "router/scatter.h"
 #include "router/upload.h"
 
 enum {
@@ -253,7 +254,10 @@ void router_loop_execute(struct router_loop *part, struct request *request)
     request->user = call;
     int64_t deadline_ms = config_number(part->router->config, CONFIG_request_deadline_ms);
     core_set_deadline(part->core, (uint32_t)deadline_ms);
-    if (!upload_wanted(&call->core) && too_large(request)) {
+    if (config_number(part->router->config, CONFIG_multi_across_shards) == 1 &&
+        scatter_wanted(part->core, &call->core)) {
+        scatter_execute(part->core, &call->core);
+    } else if (!upload_wanted(&call->core) && too_large(request)) {
         put_call(call);
         request_fail(request,
                      "ERR the arguments of this command are larger than 30 MB in all; only "

@@ -6,6 +6,7 @@
 #include "common/base/reader.h"
 #include "common/cluster/cluster_view.h"
 #include "common/cluster/token.h"
+#include "common/cluster/transaction_home.h"
 #include "common/proto/resp.h"
 #include "server/server_private.h"
 
@@ -110,6 +111,26 @@ static const struct shard_desc *shard_of(const struct lane *lane,
     return found;
 }
 
+/* NULL: answered. */
+static const struct shard_desc *shard_of_batch(const struct lane *lane, struct request *request)
+{
+    const struct shard_map *map = worker_map(lane->worker);
+    if (map->shard_count == 0) {
+        request_fail(request, "CLUSTERDOWN the shards are not placed yet");
+        return NULL;
+    }
+    struct buf error;
+    buf_init(&error, 1 << 16);
+    size_t position = 0;
+    enum status status = transaction_home(request->args, map, &position, &error);
+    if (status != STATUS_OK) {
+        buf_append_u8(&error, '\0');
+        request_fail(request, (const char *)error.data);
+    }
+    buf_deinit(&error);
+    return status == STATUS_OK ? &map->shards[position] : NULL;
+}
+
 static void execute(void *arg, struct request *request)
 {
     struct server *server = arg;
@@ -120,9 +141,13 @@ static void execute(void *arg, struct request *request)
         return;
     }
     const char *reason = NULL;
-    const struct shard_desc *shard = shard_of(lane, request, &reason);
-    if (shard == NULL) {
+    const struct shard_desc *shard = NULL;
+    if (request->command->id == CMD_batch) {
+        shard = shard_of_batch(lane, request);
+    } else if ((shard = shard_of(lane, request, &reason)) == NULL) {
         request_fail(request, reason);
+    }
+    if (shard == NULL) {
         return;
     }
     struct client_op *self = calloc(1, sizeof(*self));

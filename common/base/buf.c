@@ -112,6 +112,22 @@ void buf_append_u64_be(struct buf *buf, uint64_t value)
     append_le(buf, __builtin_bswap64(value), 8);
 }
 
+void buf_append_shown(struct buf *buf, struct slice bytes, size_t len_max)
+{
+    size_t shown = bytes.len < len_max ? bytes.len : len_max;
+    buf_append_u8(buf, '\'');
+    for (size_t i = 0; i < shown; i++) {
+        uint8_t byte = bytes.data[i];
+        bool plain = byte >= ' ' && byte < 0x7f && byte != '\'' && byte != '\\';
+        if (plain) {
+            buf_append_u8(buf, byte);
+        } else {
+            buf_append_format(buf, "\\x%02x", byte);
+        }
+    }
+    buf_append_text(buf, shown < bytes.len ? "...'" : "'");
+}
+
 void buf_append_bytes(struct buf *buf, struct slice bytes)
 {
     assert(bytes.len <= UINT32_MAX);

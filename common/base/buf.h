@@ -31,6 +31,8 @@ void buf_append_u32(struct buf *buf, uint32_t value);
 void buf_append_u64(struct buf *buf, uint64_t value);
 /* Big endian, so that the order of the bytes is the order of the numbers. */
 void buf_append_u64_be(struct buf *buf, uint64_t value);
+/* For people: in quotes, odd bytes as \xNN, cut behind len_max bytes. */
+void buf_append_shown(struct buf *buf, struct slice bytes, size_t len_max);
 /* u32 length, then the bytes. */
 void buf_append_bytes(struct buf *buf, struct slice bytes);
 /* Overwrites 4 bytes at offset, which were appended before. */

@@ -7,6 +7,7 @@
 #include "common/base/number.h"
 #include "common/base/version.h"
 #include "common/front/front_core.h"
+#include "common/front/multi.h"
 
 /* Commands about the connection itself, and those that say what this server is not. */
 
@@ -228,6 +229,7 @@ void front_reset(struct request *request)
     struct session *session = request->session;
     front_unsubscribe_all(session);
     front_monitor_end(session);
+    (void)multi_reset(session);
     session->protocol = 2;
     session->db = 0;
     session->reply_mode = SESSION_REPLY_ON;

@@ -12,6 +12,7 @@
 
 struct front;
 struct front_part;
+struct multi;
 struct session;
 struct request;
 
@@ -141,6 +142,7 @@ struct session {
     char *name;
     char *lib_name;
     char *lib_version;
+    struct multi *multi;         /* NULL: neither MULTI nor WATCH was of late. Owned. */
     struct resp_parser *partial; /* Of a request that has not come whole; NULL: none. */
     struct buf out;              /* Without a conn. */
 };
@@ -158,6 +160,13 @@ struct request *request_new(struct session *session,
                             const struct command *command,
                             struct args args,
                             void *memory);
+/* A command within an EXEC; args live as long as that. */
+struct request *request_new_inner(struct request *outer,
+                                  const struct command *command,
+                                  struct args args);
+void request_free_inner(struct request *request);
+/* It holds more memory. */
+void request_grow(struct request *request, size_t size);
 /* The client has gone. */
 void request_abandon(struct request *request);
 
@@ -173,6 +182,8 @@ void session_note_reply(struct session *session, size_t size);
 void session_advance(struct session *session);
 void session_apply_auth(struct session *session);
 void session_tick(struct session *session);
+/* One of the front's own commands, arity checked. */
+void session_run_front(struct request *request);
 /* One line of CLIENT LIST. */
 void session_describe(const struct session *session, struct buf *out);
 

@@ -5,6 +5,7 @@
 #include "common/base/assert.h"
 #include "common/base/clock.h"
 #include "common/front/front_core.h"
+#include "common/front/multi.h"
 
 enum { CODE_SIZE_MAX = 24 };
 
@@ -37,6 +38,7 @@ struct request *request_new(struct session *session,
     struct front_part *part = session->part;
     *request = (struct request){
         .command = command,
+        .named = command,
         .args = {.argv = argv, .argc = args.argc},
         .started_ns = front_now_ns(part),
         .client = session->id,
@@ -51,6 +53,10 @@ struct request *request_new(struct session *session,
     if (session->reply_mode == SESSION_REPLY_SKIP) {
         session->reply_mode = SESSION_REPLY_ON;
     }
+    request->size = sizeof(*request);
+    for (size_t i = 0; i < args.argc; i++) {
+        request->size += sizeof(struct slice) + args.argv[i].len;
+    }
     list_init(&request->waiting);
     list_push_back(&session->requests, &request->order);
     session->in_flight++;
@@ -61,6 +67,42 @@ struct request *request_new(struct session *session,
     }
     session->requests_size += request_size(request);
     return request;
+}
+
+struct request *request_new_inner(struct request *outer,
+                                  const struct command *command,
+                                  struct args args)
+{
+    struct session *session = outer->session;
+    struct request *request = malloc(sizeof(*request));
+    assert(request != NULL);
+    *request = (struct request){.command = command,
+                                .named = command,
+                                .args = args,
+                                .started_ns = front_now_ns(session->part),
+                                .client = session->id,
+                                .loop = session->part->index,
+                                .db = session->db,
+                                .protocol = session->protocol,
+                                .session = session,
+                                .part = session->part,
+                                .size = sizeof(*request),
+                                .outer = outer};
+    list_init(&request->waiting);
+    list_init(&request->order);
+    return request;
+}
+
+void request_free_inner(struct request *request)
+{
+    assert(request->outer != NULL);
+    free(request);
+}
+
+void request_grow(struct request *request, size_t size)
+{
+    request->size += size;
+    request->session->requests_size += size;
 }
 
 size_t request_size(const struct request *request)
@@ -77,6 +119,7 @@ static void release(struct request *request)
 {
     free((void *)(uintptr_t)request->reply.data);
     free(request->memory);
+    multi_run_free(request->run);
     free(request);
 }
 
@@ -89,6 +132,9 @@ void request_abandon(struct request *request)
     request->session = NULL;
     request->part->in_flight--;
     const struct front_options *options = &request->part->front->options;
+    if (request->run != NULL) {
+        multi_abandon(request->run);
+    }
     if (request->done || request->held) {
         release(request);
     } else if (request->wait_ms != 0 && options->env->cancel != NULL) {
@@ -119,10 +165,10 @@ static void count(const struct request *request, struct slice reply)
     if (failed) {
         count_error(part, reply);
     }
-    if (request->command == NULL) {
+    if (request->named == NULL) {
         return;
     }
-    enum command_id id = request->command->id;
+    enum command_id id = request->named->id;
     uint64_t now_ns = clock_now_ns();
     uint64_t spent_ns = now_ns > request->started_ns ? now_ns - request->started_ns : 0;
     metrics_observe_label(part->metrics, METRIC_command_duration_seconds, part->duration_labels[id],
@@ -224,10 +270,24 @@ static bool finish(struct request *request, struct slice reply)
     return true;
 }
 
+/* True: the reply belongs to a transaction, which goes on. */
+static bool intercept(struct request *request, struct slice reply)
+{
+    if (request->outer != NULL) {
+        count(request, reply);
+        multi_answer_inner(request, reply);
+        return true;
+    }
+    return request->run != NULL && multi_answer(request, reply);
+}
+
 void request_finish(struct request *request, struct slice reply)
 {
     if (request->unblocked && slice_equal(reply, slice_str("*-1\r\n"))) {
         reply = slice_str("-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n");
+    }
+    if (intercept(request, reply)) {
+        return;
     }
     if (!finish(request, reply)) {
         return;
@@ -245,6 +305,10 @@ void request_finish(struct request *request, struct slice reply)
 
 void request_finish_owned(struct request *request, uint8_t *reply, size_t size)
 {
+    if (intercept(request, slice_of(reply, size))) {
+        free(reply);
+        return;
+    }
     struct session *session = request->session;
     if (!finish(request, slice_of(reply, size))) {
         free(reply);

@@ -18,10 +18,11 @@ struct request {
     void *user;          /* For its owner of the moment; NULL at first. */
 
     const struct command *command;
-    struct args args;    /* Name first; valid until request_finish(). */
-    uint64_t started_ns; /* clock_now_ns() of the turn in which it was parsed. */
-    uint64_t client;     /* Id of the client. */
-    unsigned loop;       /* Of the session: where to finish it. */
+    const struct command *named; /* As the client named it: what is counted. NULL: nothing. */
+    struct args args;            /* Name first; valid until request_finish(). */
+    uint64_t started_ns;         /* clock_now_ns() of the turn in which it was parsed. */
+    uint64_t client;             /* Id of the client. */
+    unsigned loop;               /* Of the session: where to finish it. */
     uint8_t db;
     uint64_t wait_ms; /* It may wait for elements so long; BLOCK_FOREVER; 0: it does not. */
 
@@ -34,9 +35,11 @@ struct request {
     struct list order;
     struct session *session; /* NULL: the client has gone. */
     struct front_part *part;
-    struct slice reply; /* Owned, if done before its turn. */
-    void *memory;       /* Owned: large arguments. */
-    size_t size;        /* As it came. */
+    struct slice reply;    /* Owned, if done before its turn. */
+    void *memory;          /* Owned: large arguments. */
+    size_t size;           /* Bytes of memory that it holds. */
+    struct multi_run *run; /* Of an EXEC or WATCH. Owned. */
+    struct request *outer; /* The EXEC that it is run within; NULL: it is a client's own. */
 };
 
 /* reply: one whole value in the machine's form (resp.h); borrowed, copied. The request is gone

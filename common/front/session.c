@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/front/front_core.h"
+#include "common/front/multi.h"
 #include "common/proto/block.h"
 
 enum { SESSION_MAGIC = 0x53455353 };
@@ -67,7 +68,7 @@ void session_end(struct session *session, enum front_reason reason)
 
 void session_account(struct session *session)
 {
-    size_t memory = session->requests_size + session->out.len;
+    size_t memory = session->requests_size + session->out.len + multi_size(session);
     if (session->conn != NULL) {
         memory += conn_pending(session->conn) + conn_held(session->conn);
     }
@@ -211,8 +212,9 @@ static void reject(struct request *request, struct buf *reply)
     if (request->command != NULL) {
         size_t label = part->rejected_labels[request->command->id];
         metrics_add_label(part->metrics, METRIC_command_rejected_total, label, 1);
-        request->command = NULL; /* It did not run: no duration. */
+        request->named = NULL; /* It did not run: no duration. */
     }
+    multi_taint(request->session);
     request_finish(request, buf_slice(reply));
 }
 
@@ -256,12 +258,30 @@ static bool keys_fit(struct request *request)
 /* Subscriptions, and what is published, keep their place among what the client does. */
 static bool must_wait(const struct session *session, struct request *request)
 {
-    bool ordered = request->command != NULL && (request->command->flags & CMD_PUBSUB) != 0;
+    bool ordered = request->command != NULL && (request->command->flags & CMD_PUBSUB) != 0 &&
+                   multi_count(session) < 0; /* Else it is only queued. */
     if (!ordered || session->requests.next == &request->order) {
         return false;
     }
     request->held = true;
     return true;
+}
+
+void session_run_front(struct request *request)
+{
+    assert((request->command->flags & CMD_FRONT) != 0);
+    handlers[request->command->id](request);
+}
+
+static void reject_arity(struct session *session, struct request *request)
+{
+    const struct command *command = request->command;
+    struct buf *reply = front_reply(request);
+    /* Whatever is wrong with an EXEC, the transaction is over. */
+    bool over = command->id == CMD_exec && multi_reset(session);
+    resp_write_errorf(reply, "%s wrong number of arguments for '%s' command",
+                      over ? "EXECABORT Transaction discarded because of:" : "ERR", command->name);
+    reject(request, reply);
 }
 
 static void run(struct session *session, struct request *request)
@@ -274,12 +294,11 @@ static void run(struct session *session, struct request *request)
         reject_unknown(request);
         return;
     }
-    struct buf *reply = front_reply(request);
     if (command_check(command, request->args.argc) != STATUS_OK) {
-        resp_write_errorf(reply, "ERR wrong number of arguments for '%s' command", command->name);
-        reject(request, reply);
+        reject_arity(session, request);
         return;
     }
+    struct buf *reply = front_reply(request);
     if (!session->authenticated) {
         session_apply_auth(session); /* The password may have been taken away meanwhile. */
     }
@@ -291,14 +310,17 @@ static void run(struct session *session, struct request *request)
     if (!front_pubsub_allows(request)) {
         return;
     }
-    if ((command->flags & CMD_FRONT) != 0) {
-        handlers[command->id](request);
-        return;
-    }
-    if (!keys_fit(request)) {
+    if ((command->flags & CMD_FRONT) == 0 && !keys_fit(request)) {
         resp_write_errorf(reply, "ERR a key is longer than max-key-size allows (%lld bytes)",
                           (long long)front_setting(request->part, CONFIG_max_key_size));
         reject(request, reply);
+        return;
+    }
+    if (multi_queue(session, request)) {
+        return;
+    }
+    if ((command->flags & CMD_FRONT) != 0) {
+        session_run_front(request);
         return;
     }
     request->wait_ms = block_timeout(command, request->args);
@@ -510,6 +532,7 @@ void session_free(struct session *session)
     atomic_fetch_sub_explicit(&front->clients, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&front->memory, session->memory, memory_order_relaxed);
     drop_partial(session);
+    multi_free(session->multi);
     buf_deinit(&session->out);
     free(session->name);
     free(session->lib_name);
@@ -596,22 +619,25 @@ void session_describe(const struct session *session, struct buf *out)
     }
     uint64_t now_ms = front_now_ns(session->part) / 1000000;
     bool listens = !list_empty(&session->members);
-    bool plain = session->blocking == NULL && !session->no_evict && !session->no_touch && !listens;
+    bool open = multi_count(session) >= 0;
+    bool plain =
+        session->blocking == NULL && !open && !session->no_evict && !session->no_touch && !listens;
     buf_append_format(
         out,
-        "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s%s%s%s%s db=%u sub=%u "
-        "psub=%u ssub=%u multi=-1 qbuf=%zu qbuf-free=0 argv-mem=%zu multi-mem=0 rbs=0 rbp=0 obl=0 "
-        "oll=0 "
+        "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s%s%s%s%s%s db=%u sub=%u "
+        "psub=%u ssub=%u multi=%lld qbuf=%zu qbuf-free=0 argv-mem=%zu multi-mem=%zu rbs=0 rbp=0 "
+        "obl=0 oll=0 "
         "omem=%zu tot-mem=%zu events=%s cmd=%s user=default redir=-1 resp=%u lib-name=%s "
         "lib-ver=%s\n",
         (unsigned long long)session->id, peer, local, fd,
         session->name != NULL ? session->name : "",
         (unsigned long long)((now_ms - session->created_ms) / 1000),
         (unsigned long long)((now_ms - session->active_ms) / 1000),
-        session->blocking != NULL ? "b" : "", session->no_evict ? "e" : "",
+        session->blocking != NULL ? "b" : "", open ? "x" : "", session->no_evict ? "e" : "",
         session->no_touch ? "T" : "", listens ? "P" : "", plain ? "N" : "", (unsigned)session->db,
-        session->channels, session->patterns, session->shard_channels, held, session->requests_size,
-        pending, sizeof(*session) + session->memory, pending > 0 ? "rw" : "r",
+        session->channels, session->patterns, session->shard_channels,
+        (long long)multi_count(session), held, session->requests_size, multi_size(session), pending,
+        sizeof(*session) + session->memory, pending > 0 ? "rw" : "r",
         session->last != NULL ? session->last->name : "NULL", (unsigned)session->protocol,
         session->lib_name != NULL ? session->lib_name : "",
         session->lib_version != NULL ? session->lib_version : "");

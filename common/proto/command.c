@@ -31,7 +31,7 @@ static const struct command rows[CMD_COUNT] = {
 #undef NODE_COMMAND
 };
 
-enum { CODE_MAX = 1023 };
+enum { CODE_MAX = 1023, DATABASES = 16 };
 
 static const uint16_t ids_by_code[CODE_MAX + 1] = {
 /* One more than the id, so that 0 means none. */
@@ -209,4 +209,25 @@ size_t command_key_at(const struct command *command, struct args args, size_t nt
     }
     return (command->flags & CMD_STORE) != 0 ? stored_at(command, args, nth)
                                              : counted_at(command, args, nth);
+}
+
+static uint8_t database_of(struct slice text, uint8_t fallback)
+{
+    int64_t db = 0;
+    return number_parse_i64(text, &db) && db >= 0 && db < DATABASES ? (uint8_t)db : fallback;
+}
+
+uint8_t command_target_db(const struct command *command, struct args args, uint8_t db)
+{
+    if (command->id == CMD_move && args.argc == 3) {
+        return database_of(args.argv[2], db);
+    }
+    uint8_t target = db;
+    for (size_t i = 3; command->id == CMD_copy && i + 1 < args.argc; i++) {
+        if (command_word(args.argv[i], "db")) {
+            target = database_of(args.argv[i + 1], db);
+            i++;
+        }
+    }
+    return target;
 }

@@ -101,6 +101,9 @@ size_t command_key_at(const struct command *command, struct args args, size_t nt
 /* False if no arguments of the command are ever keys. */
 bool command_has_keys(const struct command *command);
 
+/* The database that COPY ... DB n and MOVE write to; db for all others, and if it is none. */
+uint8_t command_target_db(const struct command *command, struct args args, uint8_t db);
+
 /* True if the arguments are ASCII-equal without regard to case. */
 bool command_word(struct slice arg, const char *word);
 

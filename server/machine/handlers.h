@@ -32,12 +32,13 @@ struct call {
     uint64_t session; /* apply only. */
     uint8_t db;
     uint64_t now_ms;
-    uint64_t seed;                   /* read only. */
+    uint64_t seed;                   /* read, and apply in a transaction. */
     const struct machine_load *load; /* read only; may be NULL. */
     struct buf *reply;
     struct buf *events; /* NULL: nobody wants them. See event.h. */
     struct buf *ready;  /* NULL: nobody wants it. See struct machine_apply_input. */
     bool nothing;       /* Set by a command that waits: it found nothing, and its reply says so. */
+    bool nested;        /* apply only. In a transaction: nobody may be made to wait. */
 };
 
 /* Runs the apply handler of a call; WRONG_TYPE has become its reply. */
@@ -87,6 +88,14 @@ enum call_scratch {
 #undef WRITE_COMMAND
 #undef FRONT_COMMAND
 #undef NODE_COMMAND
+
+/* All of a command's; NULL: it has none. */
+struct handler {
+    enum status (*plan)(const struct machine_plan_input *input, struct plan *plan);
+    enum status (*apply)(struct call *call);
+    enum status (*read)(struct call *call);
+};
+const struct handler *handler_of(enum command_id id);
 
 /* Texts that several commands share; Redis 7.0 server.c, createSharedObjects(). */
 #define ERR_SYNTAX "ERR syntax error"

@@ -17,12 +17,6 @@ enum {
     GARBAGE_COUNT = 512, /* and elements of removed collections. */
 };
 
-struct handler {
-    enum status (*plan)(const struct machine_plan_input *input, struct plan *plan);
-    enum status (*apply)(struct call *call);
-    enum status (*read)(struct call *call);
-};
-
 static const struct handler handlers[CMD_COUNT] = {
 #define READ_COMMAND(id, ...) [CMD_##id] = {.read = cmd_##id##_read},
 #define WRITE_COMMAND(id, ...) [CMD_##id] = {.plan = cmd_##id##_plan, .apply = cmd_##id##_apply},
@@ -34,6 +28,11 @@ static const struct handler handlers[CMD_COUNT] = {
 #undef FRONT_COMMAND
 #undef NODE_COMMAND
 };
+
+const struct handler *handler_of(enum command_id id)
+{
+    return &handlers[id];
+}
 
 void machine_state_encode(const struct machine_state *state, struct buf *out)
 {
@@ -123,7 +122,8 @@ static bool owns_database(const struct machine_scope *scope,
                           uint8_t db)
 {
     bool whole = command->id == CMD_flushall || command->id == CMD_usage;
-    return db == 0 || whole || keyspace_owns(scope, db, slice_of(NULL, 0));
+    return db == 0 || whole || command_has_keys(command) ||
+           keyspace_owns(scope, db, slice_of(NULL, 0));
 }
 
 static bool owns_all(const struct call *call)

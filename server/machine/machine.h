@@ -71,6 +71,7 @@ struct machine_plan_input {
     uint64_t now_ms;                   /* The shard's time. */
     uint64_t seed;                     /* For commands that choose at random. */
     const struct machine_stage *stage; /* NULL: the value stands among the arguments. */
+    bool nested;                       /* In a transaction: nobody may be made to wait. */
 };
 
 /* Appends the planned command to *planned and returns OK; or appends an error reply to *reply

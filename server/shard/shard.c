@@ -24,10 +24,10 @@ uint64_t shard_now_ms(struct shard *shard)
     return shard->stamp_ms;
 }
 
-/* Its keys do not tell what it conflicts with. */
+/* Its keys do not tell what it conflicts with: it names none, or may touch others. */
 static bool keyless(const struct op *op)
 {
-    return op->command == NULL || !command_has_keys(op->command) ||
+    return op->command == NULL || command_key_at(op->command, op->args, 0) == 0 ||
            ((op->command->flags & CMD_ANY_KEY) != 0 &&
             (!op->write || (op->command->flags & CMD_TRIAL) != 0));
 }

@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/proto/resp.h"
+#include "common/proto/transaction.h"
 #include "server/machine/planned.h"
 #include "server/shard/entry.h"
 #include "server/shard/shard_private.h"
@@ -24,6 +25,10 @@ static size_t op_size(const struct op *op)
 static bool refused(struct shard *shard, struct op *op)
 {
     bool grows = op->command == NULL || (op->command->flags & CMD_GROWS) != 0;
+    struct transaction transaction;
+    if (op->command != NULL && op->command->id == CMD_batch) {
+        grows = transaction_open(op->args, &transaction) == STATUS_OK && transaction.grows;
+    }
     if (!shard->env->refuse_writes(shard->env->ctx, grows)) {
         return false;
     }

@@ -265,6 +265,17 @@ class Generator:
                     args.append(b"more")
         return args
 
+    def transaction(self, commands):
+        """Some of the commands between MULTI and EXEC, perhaps with keys watched."""
+        # Subcommands are looked at when they are queued there, when they are run here.
+        commands = [c for c in commands if c[0].upper() != b"OBJECT"] or [[b"DBSIZE"]]
+        first = self.rng.randrange(len(commands))
+        last = self.rng.randrange(first, len(commands)) + 1
+        watch = [[b"WATCH"] + self.keys_of(3)] if self.rng.randrange(2) else []
+        end = [b"EXEC"] if self.rng.randrange(8) else [b"DISCARD"]
+        return (watch + commands[:first] + [[b"MULTI"]] + commands[first:last] + [end] +
+                commands[last:])
+
     def command(self):
         rng = self.rng
         name = rng.choice(self.commands)
@@ -359,8 +370,10 @@ def pairs(flat):
     return sorted(zip(flat[::2], flat[1::2]))
 
 
-def alike(command, a, b):
+def alike(command, a, b, queued=()):
     name = command[0].upper()
+    if name == b"EXEC" and isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        return len(a) == len(queued) and all(map(alike, queued, a, b))
     if name == b"ZRANDMEMBER" and len(command) == 2 and not isinstance(a, tuple):
         return (a is None) == (b is None)
     if isinstance(a, list) and isinstance(b, list):
@@ -437,15 +450,22 @@ def play(seed, length, redis, program, folder):
     done = 0
     while done < length and not failures:
         batch = [generator.command() for _ in range(rng.randrange(1, 40))]
+        if rng.randrange(3) == 0:
+            batch = generator.transaction(batch)
         # What is set to a time that is over is removed by both when it is looked at.
         batch += [[b"EXISTS"] + generator.keys]
         commands = [c for pair in zip(batch, [[b"EXISTS"] + generator.keys] * len(batch))
                     for c in pair]
+        queued = []
         for command, theirs, mine in zip(commands, redis.run(commands), runner.run(commands)):
             history.append(command)
-            if not alike(command, theirs, mine):
+            if not alike(command, theirs, mine, queued):
                 report(command, theirs, mine)
                 break
+            if theirs == (b"+", b"QUEUED"):
+                queued.append(command)
+            elif command[0] == b"EXEC":
+                queued = []
         done += len(batch)
         if not failures and rng.randrange(4) == 0:
             compare_scans(redis, runner, rng, report)

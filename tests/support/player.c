@@ -19,6 +19,7 @@ void player_open(struct player *player, const char *path, unsigned commit_every)
     assert(status == STATUS_OK);
     player->txn = txn_new(player->store);
     player->trial = trial_new(&limits);
+    player_multi_init(&player->multi);
 }
 
 static void commit(struct player *player)
@@ -34,6 +35,7 @@ void player_close(struct player *player)
     trial_free(player->trial);
     txn_free(player->txn);
     store_close(player->store);
+    player_multi_deinit(&player->multi);
 }
 
 void player_reopen(struct player *player, const char *path)
@@ -41,7 +43,8 @@ void player_reopen(struct player *player, const char *path)
     commit(player);
     enum status status = store_flush(player->store);
     assert(status == STATUS_OK);
-    player_close(player);
+    txn_free(player->txn);
+    store_close(player->store);
     status = store_open(path, &options, &player->store);
     assert(status == STATUS_OK);
     player->txn = txn_new(player->store);
@@ -136,6 +139,18 @@ static void run_read(struct player *player,
     assert(status == STATUS_OK);
 }
 
+void player_execute(struct player *player,
+                    const struct command *command,
+                    struct args args,
+                    struct buf *reply)
+{
+    if ((command->flags & CMD_WRITE) != 0) {
+        run_write(player, command, args, reply);
+    } else {
+        run_read(player, command, args, reply);
+    }
+}
+
 void player_run(struct player *player, struct args args, struct buf *reply)
 {
     struct buf machine_reply;
@@ -152,17 +167,17 @@ void player_run(struct player *player, struct args args, struct buf *reply)
             trial_forget(player->trial);
         }
     }
-    if (command == NULL || (command->flags & CMD_FRONT) != 0) {
+    if (player_multi_take(player, args, &machine_reply)) {
+        /* Answered. */
+    } else if (command == NULL || (command->flags & CMD_FRONT) != 0) {
         resp_write_error(&machine_reply, "ERR unknown command");
     } else if (command_check(command, args.argc) != STATUS_OK) {
         resp_write_errorf(&machine_reply, "ERR wrong number of arguments for '%s' command",
                           command->name);
     } else if ((command->flags & CMD_TRIAL) != 0) {
         run_script(player, command, args, &machine_reply);
-    } else if ((command->flags & CMD_WRITE) != 0) {
-        run_write(player, command, args, &machine_reply);
     } else {
-        run_read(player, command, args, &machine_reply);
+        player_execute(player, command, args, &machine_reply);
     }
     resp_convert(buf_slice(&machine_reply), player->protocol, reply);
     buf_deinit(&machine_reply);
