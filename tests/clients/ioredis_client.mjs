@@ -63,6 +63,28 @@ async function pipelines() {
   equal('commands of one tick', values, range(1000).map((i) => i + 1));
 }
 
+async function transactions() {
+  const tag = `{${prefix}}`;
+  equal('multi', await redis.multi().set(`${tag}a`, 1).incr(`${tag}a`).get(`${tag}a`)
+    .exec(), [[null, 'OK'], [null, 2], [null, '2']]);
+  const bad = await redis.multi().set(`${tag}t`, 'text').incr(`${tag}t`).exec();
+  equal('an error within', [bad[0], bad[1][0].message],
+    [[null, 'OK'], 'ERR value is not an integer or out of range']);
+  await redis.watch(`${tag}a`);
+  await other.set(`${tag}a`, 'other');
+  equal('a watched key', await redis.multi().set(`${tag}a`, 'mine').exec(), null);
+  equal('what was not executed', await redis.get(`${tag}a`), 'other');
+  await redis.multi({ pipeline: false });
+  equal('queued', await redis.set(`${tag}a`, 'step'), 'QUEUED');
+  equal('discard', await redis.discard(), 'OK');
+  equal('what was discarded', await redis.get(`${tag}a`), 'other');
+  const database = new Redis(Number(port), host, { db: 8 });
+  const many = database.multi().flushdb();
+  range(500).forEach((i) => many.set(`${prefix}${i}`, i));
+  equal('a co-located database', (await many.dbsize().exec()).at(-1), [null, 500]);
+  database.disconnect();
+}
+
 async function errors() {
   await redis.set(`${prefix}text`, 'text');
   await fails('incr', 'ERR value is not an integer or out of range', redis.incr(`${prefix}text`));
@@ -90,7 +112,7 @@ async function reconnection() {
   equal('a new connection', (await redis.client('ID')) !== id, true);
 }
 
-for (const part of [strings, expiry, manyKeys, pipelines, errors, server, reconnection]) {
+for (const part of [strings, expiry, manyKeys, pipelines, transactions, errors, server, reconnection]) {
   await part();
 }
 equal('quit', await redis.quit(), 'OK');

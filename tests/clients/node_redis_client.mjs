@@ -65,6 +65,23 @@ async function pipelines() {
   equal('in order', values, range(1000).map((i) => i + 1));
 }
 
+async function transactions() {
+  const tag = `{${prefix}}`;
+  equal('multi', await client.multi().set(`${tag}a`, '1').incr(`${tag}a`).get(`${tag}a`)
+    .exec(), ['OK', 2, '2']);
+  await client.watch(`${tag}a`);
+  await other.set(`${tag}a`, 'other');
+  await fails('a watched key', 'One (or more) of the watched keys has been changed',
+              client.multi().set(`${tag}a`, 'mine').exec());
+  equal('what was not executed', await client.get(`${tag}a`), 'other');
+  const database = createClient({ url: `${url}/9` });
+  await database.connect();
+  const many = database.multi().flushDb();
+  range(500).forEach((i) => many.set(`${prefix}${i}`, String(i)));
+  equal('a co-located database', (await many.dbSize().exec()).at(-1), 500);
+  await database.close();
+}
+
 async function errors() {
   await client.set(`${prefix}text`, 'text');
   await fails('incr', 'ERR value is not an integer or out of range', client.incr(`${prefix}text`));
@@ -102,7 +119,7 @@ async function reconnection() {
   equal('get after it', await client.get(`${prefix}re`), 'connected');
 }
 
-for (const part of [strings, expiry, manyKeys, pipelines, errors, server, reconnection]) {
+for (const part of [strings, expiry, manyKeys, pipelines, transactions, errors, server, reconnection]) {
   await part();
 }
 await client.close();

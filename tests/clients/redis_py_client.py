@@ -115,6 +115,54 @@ def pipelines(r):
           (got[0], isinstance(got[1], redis.ResponseError), got[2]), (True, True, "text"))
 
 
+def transactions(r):
+    tag = "{" + prefix + "}"
+    with r.pipeline(transaction=True) as pipe:
+        pipe.set(tag + "a", 1).incr(tag + "a").get(tag + "a").mget(tag + "a", tag + "none")
+        equal("transaction", pipe.execute(), [True, 2, "2", ["2", None]])
+    with r.pipeline() as pipe:
+        pipe.set(tag + "text", "text").incr(tag + "text").get(tag + "text")
+        got = pipe.execute(raise_on_error=False)
+    equal("an error in a transaction stays in its place",
+          (got[0], isinstance(got[1], redis.ResponseError), got[2]), (True, True, "text"))
+
+    def next_number(pipe):
+        number = int(pipe.get(tag + "n") or 0)
+        pipe.multi()
+        pipe.set(tag + "n", number + 1)
+
+    def work():
+        mine = redis.Redis(host, port, decode_responses=True)
+        for _ in range(25):
+            mine.transaction(next_number, tag + "n")
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    equal("transaction() of many threads", r.get(tag + "n"), "100")
+    with r.pipeline() as pipe:
+        pipe.watch(tag + "n")
+        r.set(tag + "n", "other")
+        pipe.multi()
+        pipe.set(tag + "n", "mine")
+        try:
+            pipe.execute()
+            sys.exit("redis-py: a watched key changed, and EXEC ran")
+        except redis.WatchError:
+            pass
+    equal("what was not executed", r.get(tag + "n"), "other")
+    database = redis.Redis(host, port, db=7, decode_responses=True)
+    with database.pipeline() as pipe:
+        pipe.flushdb()
+        for i in range(1000):
+            pipe.set(f"{prefix}{i}", i)
+        pipe.dbsize()
+        equal("any keys of a co-located database", pipe.execute()[-1], 1000)
+    equal("its keys", len(list(database.scan_iter(count=50))), 1000)
+
+
 def errors(r):
     r.set(prefix + "text", "text")
     fails("incr of text", "value is not an integer or out of range",
@@ -168,6 +216,6 @@ def threads(r):
 
 
 client = redis.Redis(host, port, decode_responses=True)
-for part in (strings, expiry, many_keys, pipelines, errors, server, reconnection, threads):
+for part in (strings, expiry, many_keys, pipelines, transactions, errors, server, reconnection, threads):
     part(client)
 print(f"redis-py {redis.__version__}: {checks} checks")

@@ -220,6 +220,11 @@ static bool clients_idle(struct sim *sim)
             return false;
         }
     }
+    for (unsigned i = 0; i < SIM_TELLERS; i++) {
+        if (!sim_teller_idle(sim->tellers[i])) {
+            return false;
+        }
+    }
     return sim_queue_idle(sim);
 }
 
@@ -234,6 +239,9 @@ static void phases(struct sim *sim)
         sim_client_make(sim, i);
     }
     sim_queue_make(sim);
+    for (unsigned i = 0; i < SIM_TELLERS; i++) {
+        sim_teller_make(sim, i);
+    }
     if (sim->options.faults) {
         sim_fault_begin(sim);
     }
@@ -244,6 +252,9 @@ static void phases(struct sim *sim)
     sim_queue_close(sim);
     for (unsigned i = 0; i < sim->options.clients; i++) {
         sim_client_stop(sim->clients[i]);
+    }
+    for (unsigned i = 0; i < SIM_TELLERS; i++) {
+        sim_teller_stop(sim->tellers[i]);
     }
     run_until(sim, sim->now_ns + UINT64_C(3000) * SIM_MS, NULL);
     sim_queue_read(sim);
@@ -279,11 +290,18 @@ void sim_run(const struct sim_options *options)
         sim_router_start(sim->routers[i]);
     }
     phases(sim);
+    uint64_t done = 0;
+    uint64_t aborted = 0;
+    for (unsigned i = 0; i < SIM_BANKS; i++) {
+        done += sim->banks[i].done;
+        aborted += sim->banks[i].aborted;
+    }
     printf(
         "seed %llu: ok, %zu commands, %llu events, %llu crashes, %llu cuts, %llu pauses, %llu "
-        "wipes, %llu errors, %llu unknown\n",
+        "wipes, %llu errors, %llu unknown, %llu transactions, %llu not executed\n",
         (unsigned long long)options->seed, sim->history.count, (unsigned long long)sim->events,
         (unsigned long long)sim->crashes, (unsigned long long)sim->cuts,
         (unsigned long long)sim->pauses, (unsigned long long)sim->wipes,
-        (unsigned long long)sim->errors, (unsigned long long)sim->unknowns);
+        (unsigned long long)sim->errors, (unsigned long long)sim->unknowns,
+        (unsigned long long)done, (unsigned long long)aborted);
 }

@@ -18,6 +18,7 @@
  *   sim_router.c  a router process
  *   sim_client.c  clients and their history
  *   sim_queue.c   clients that push, and clients that wait for elements
+ *   sim_teller.c  clients that run transactions
  *   sim_fault.c   what goes wrong, and when
  *   sim_check.c   what must hold
  */
@@ -97,6 +98,14 @@ struct sim_node;
 struct sim_router;
 struct sim_client;
 struct sim_queue;
+struct sim_teller;
+
+enum { SIM_TELLERS = 4, SIM_BANKS = 2 };
+
+/* What tellers know of one. */
+struct sim_bank {
+    uint64_t done, aborted, unknown; /* Transactions. */
+};
 
 struct sim {
     struct sim_options options;
@@ -110,6 +119,8 @@ struct sim {
     struct sim_router *routers[SIM_ROUTERS_MAX];
     struct sim_client *clients[SIM_CLIENTS_MAX];
     struct sim_queue *queue;
+    struct sim_teller *tellers[SIM_TELLERS];
+    struct sim_bank banks[SIM_BANKS];
     struct list conns;
     uint64_t conn_next;
     bool cut[SIM_ACTORS_MAX][SIM_ACTORS_MAX]; /* [from][to] */
@@ -199,6 +210,18 @@ void sim_queue_read(struct sim *sim);
 void sim_queue_let_go(struct sim *sim);
 bool sim_queue_idle(const struct sim *sim);
 void sim_queue_check(struct sim *sim);
+/* A router that takes commands, and its actor; NULL if there is none. */
+struct sim_router *sim_client_router(struct sim *sim, struct sim_actor **actor);
+
+/* sim_teller.c */
+void sim_teller_make(struct sim *sim, unsigned index);
+void sim_teller_orphan(struct sim *sim, const struct sim_router *router);
+void sim_teller_stop(struct sim_teller *teller);
+bool sim_teller_idle(const struct sim_teller *teller);
+/* A replica that has everything: what it has of the banks is what was executed. */
+struct worker;
+struct shard;
+void sim_teller_check(struct sim *sim, struct worker *worker, struct shard *shard);
 
 /* sim_fault.c */
 void sim_fault_begin(struct sim *sim);

@@ -210,6 +210,17 @@ static void check_told(struct sim *sim, const struct shard_desc *desc)
     }
 }
 
+static void check_banks(struct sim *sim, const struct shard_desc *desc)
+{
+    for (unsigned i = 0; i < sim->options.nodes; i++) {
+        struct worker *worker = sim_node_worker(sim->nodes[i]);
+        struct shard *shard = worker == NULL ? NULL : worker_shard(worker, desc->id);
+        if (shard != NULL && shard_leads(shard)) {
+            sim_teller_check(sim, worker, shard);
+        }
+    }
+}
+
 static void check_converged(struct sim *sim)
 {
     const struct shard_map *map = any_map(sim);
@@ -233,6 +244,7 @@ static void check_converged(struct sim *sim)
             }
             index = applied;
         }
+        check_banks(sim, desc);
         check_told(sim, desc);
     }
 }

@@ -224,14 +224,13 @@ static void ask_move(struct call *call)
     call->argv[5] = slice_str("3");
 }
 
-static struct sim_router *pick_router(struct sim *sim)
+struct sim_router *sim_client_router(struct sim *sim, struct sim_actor **actor)
 {
     unsigned first = (unsigned)rand_below(&sim->rand, sim->options.routers);
     for (unsigned i = 0; i < sim->options.routers; i++) {
         struct sim_router *router = sim->routers[(first + i) % sim->options.routers];
-        struct sim_actor *actor =
-            &sim->actors[sim->options.nodes + (first + i) % sim->options.routers];
-        if (sim_router_core(router) != NULL && !actor->paused) {
+        *actor = &sim->actors[sim->options.nodes + (first + i) % sim->options.routers];
+        if (sim_router_core(router) != NULL && !(*actor)->paused) {
             return router;
         }
     }
@@ -242,7 +241,8 @@ static void begin(void *arg)
 {
     struct sim_client *client = arg;
     struct sim *sim = client->sim;
-    struct sim_router *router = pick_router(sim);
+    struct sim_actor *actor = NULL;
+    struct sim_router *router = sim_client_router(sim, &actor);
     if (client->stopped) {
         return;
     }
@@ -272,10 +272,6 @@ static void begin(void *arg)
     assert(call->request.command != NULL);
     call->request.args = (struct args){.argv = call->argv, .argc = argc};
     call->request.on_done = on_done;
-    struct sim_actor *actor = NULL;
-    for (unsigned i = 0; i < sim->options.routers; i++) {
-        actor = sim->routers[i] == router ? &sim->actors[sim->options.nodes + i] : actor;
-    }
     sim_enter(actor);
     core_execute(sim_router_core(router), &call->request);
     sim_turn(actor);

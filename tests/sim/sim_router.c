@@ -153,6 +153,7 @@ void sim_router_crash(struct sim_router *router)
     router->core = NULL;
     sim_client_orphan(router->sim, router);
     sim_queue_orphan(router->sim, router);
+    sim_teller_orphan(router->sim, router);
 }
 
 struct core *sim_router_core(const struct sim_router *router)
