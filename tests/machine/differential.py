@@ -271,7 +271,11 @@ class Generator:
         commands = [c for c in commands if c[0].upper() != b"OBJECT"] or [[b"DBSIZE"]]
         first = self.rng.randrange(len(commands))
         last = self.rng.randrange(first, len(commands)) + 1
-        watch = [[b"WATCH"] + self.keys_of(3)] if self.rng.randrange(2) else []
+        watch = []
+        if self.rng.randrange(2):
+            # They exist: one that comes and goes again counts as changed there, but not here.
+            keys = self.keys_of(3)
+            watch = [[b"SET", key, b"watched"] for key in keys] + [[b"WATCH"] + keys]
         end = [b"EXEC"] if self.rng.randrange(8) else [b"DISCARD"]
         return (watch + commands[:first] + [[b"MULTI"]] + commands[first:last] + [end] +
                 commands[last:])
