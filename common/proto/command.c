@@ -191,7 +191,9 @@ static size_t stored_at(const struct command *command, struct args args, size_t 
     size_t found = 0;
     for (size_t i = (size_t)abs(command->arity); i + 1 < args.argc && nth == 0; i++) {
         bool store = command_word(args.argv[i], "store") || command_word(args.argv[i], "storedist");
+        bool by = command_word(args.argv[i], "by") || command_word(args.argv[i], "get");
         found = store ? i + 1 : found;
+        i += store || by ? 1 : 0; /* A pattern may be called like an option. */
     }
     return found;
 }

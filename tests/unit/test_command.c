@@ -128,6 +128,10 @@ TEST(command_key_at, finds_keys_behind_words)
     CHECK_EQ(key_of(sort, "sort a by b store c", 1), 5);
     CHECK_EQ(key_of(sort, "sort a by b store c", 2), 0);
     CHECK_EQ(key_of(sort, "sort a by store", 1), 0);
+    CHECK_EQ(key_of(sort, "sort a by store get b", 1), 0);
+    CHECK_EQ(key_of(sort, "sort a get store desc", 1), 0);
+    CHECK_EQ(key_of(sort, "sort a get store store c", 1), 5);
+    CHECK_EQ(key_of(sort, "sort a store b store c", 1), 5);
     struct command near = {
         .arity = -5, .flags = CMD_STORE, .key_first = 1, .key_last = 1, .key_step = 1};
     CHECK_EQ(key_of(near, "georadiusbymember a store 1 km", 1), 0);
