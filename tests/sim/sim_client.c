@@ -5,9 +5,11 @@
 #include "common/proto/resp.h"
 #include "router/core.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_mix.h"
 
 /* A client: one command at a time on a few keys through any router, every call and return written
- * down. Values that are set are unique, so that a read says which write it saw. */
+ * down. Values that are set are unique, so that a read says which write it saw. Some of the
+ * commands are writes to collections, which are not in the history. */
 
 enum {
     ARGC_MAX = 6,
@@ -15,6 +17,7 @@ enum {
     SCRIPT_PERMILLE = 250, /* Of the commands are asked for by a script that does the same. */
     LONG_PERMILLE = 10,    /* Of these take longer than a loop allows. */
     MOVE_PERMILLE = 60,    /* Of all move an amount between two keys. */
+    MIXED_PERMILLE = 150,  /* Of all change collections. */
 };
 
 struct call {
@@ -23,6 +26,8 @@ struct call {
     struct sim_router *router;
     size_t op;
     enum history_kind kind;
+    bool mixed; /* In no history: what it leaves is compared. */
+    struct sim_mix mix;
     bool moves; /* An amount between two keys: in no history, but the sum must stay. */
     char texts[ARGC_MAX][TEXT_SIZE];
     struct slice argv[ARGC_MAX];
@@ -112,6 +117,21 @@ static enum history_outcome outcome_of(struct call *call, struct slice reply, st
               (const char *)value.bytes.data);
     sim->unknowns += !read;
     return read ? HISTORY_FAIL : HISTORY_UNKNOWN;
+}
+
+static void on_mixed(struct core_request *request, struct slice reply)
+{
+    struct call *call = list_entry(request, struct call, request);
+    struct sim_client *client = call->client;
+    size_t size = 0;
+    assert(client->call == call);
+    if (resp_value_size(reply, reply.len, &size) != STATUS_OK || size != reply.len) {
+        sim_fail(client->sim, "a reply that is no RESP value: %.*s", (int)reply.len,
+                 (const char *)reply.data);
+    }
+    client->call = NULL;
+    free(call);
+    next_later(client);
 }
 
 static void on_done(struct core_request *request, struct slice reply)
@@ -237,6 +257,27 @@ struct sim_router *sim_client_router(struct sim *sim, struct sim_actor **actor)
     return NULL;
 }
 
+/* A command of the history, or a script. */
+static void ask(struct call *call)
+{
+    struct sim *sim = call->client->sim;
+    fill(call);
+    size_t argc = takes_argument(call->kind) ? 3 : 2;
+    for (size_t i = 0; i < argc; i++) {
+        call->argv[i] = slice_str(call->texts[i]);
+    }
+    if (sim_chance(sim, MOVE_PERMILLE)) {
+        ask_move(call);
+        argc = 6;
+    } else {
+        call->op = history_invoke(&sim->history, sim->now_ns, call->client->index, call->kind,
+                                  call->argv[1], argc == 3 ? call->argv[2] : slice_of(NULL, 0));
+        argc = sim_chance(sim, SCRIPT_PERMILLE) ? ask_script(call, argc) : argc;
+    }
+    call->request.args = (struct args){.argv = call->argv, .argc = argc};
+    call->request.on_done = on_done;
+}
+
 static void begin(void *arg)
 {
     struct sim_client *client = arg;
@@ -254,24 +295,17 @@ static void begin(void *arg)
     assert(call != NULL);
     call->client = client;
     call->router = router;
-    fill(call);
-    size_t argc = takes_argument(call->kind) ? 3 : 2;
-    for (size_t i = 0; i < argc; i++) {
-        call->argv[i] = slice_str(call->texts[i]);
-    }
     client->call = call;
-    if (sim_chance(sim, MOVE_PERMILLE)) {
-        ask_move(call);
-        argc = 6;
+    call->mixed = sim_chance(sim, MIXED_PERMILLE);
+    if (call->mixed) {
+        sim_mix_fill(&call->mix, &sim->rand);
+        call->request.args = (struct args){.argv = call->mix.argv, .argc = call->mix.argc};
+        call->request.on_done = on_mixed;
     } else {
-        call->op = history_invoke(&sim->history, sim->now_ns, client->index, call->kind,
-                                  call->argv[1], argc == 3 ? call->argv[2] : slice_of(NULL, 0));
-        argc = sim_chance(sim, SCRIPT_PERMILLE) ? ask_script(call, argc) : argc;
+        ask(call);
     }
-    call->request.command = command_find(call->argv[0]);
+    call->request.command = command_find(call->request.args.argv[0]);
     assert(call->request.command != NULL);
-    call->request.args = (struct args){.argv = call->argv, .argc = argc};
-    call->request.on_done = on_done;
     sim_enter(actor);
     core_execute(sim_router_core(router), &call->request);
     sim_turn(actor);
@@ -295,7 +329,7 @@ void sim_client_orphan(struct sim *sim, const struct sim_router *router)
             continue;
         }
         bool read = client->call->kind == HISTORY_GET || client->call->kind == HISTORY_EXISTS;
-        if (client->call->moves) {
+        if (client->call->moves || client->call->mixed) {
             client->call = NULL;
             next_later(client);
             continue;
