@@ -161,7 +161,7 @@ static void execute(void *arg, struct request *request)
     self->op.op.write = (request->command->flags & CMD_WRITE) != 0;
     self->op.op.db = request->db;
     self->op.op.args = request->args;
-    if (request->wait_ms != 0) {
+    if (request->wait_ms != 0 && machine_waits(request->command)) {
         uint64_t now_ms = clock_now_ms();
         bool ever = request->wait_ms > UINT64_MAX - now_ms;
         self->op.op.wait.wanted = true;

@@ -392,6 +392,7 @@ static enum status classify(struct worker_op *op)
     if (op->op.wait.wanted && block_timeout(command, op->op.args) == 0) {
         return STATUS_BAD_ARGUMENT;
     }
+    op->op.wait.wanted = op->op.wait.wanted && machine_waits(command);
     return command_check(command, op->op.args.argc);
 }
 

@@ -1,8 +1,10 @@
-/* Ends of sorted sets: ZPOPMIN, ZPOPMAX, ZMPOP. Semantics: Redis 7.0 t_zset.c. */
+/* Ends of sorted sets: ZPOPMIN, ZPOPMAX, ZMPOP, and those that wait: BZPOPMIN, BZPOPMAX, BZMPOP.
+ * Semantics: Redis 7.0 t_zset.c. */
 
 #include "common/base/assert.h"
 #include "common/base/number.h"
 #include "common/base/reader.h"
+#include "common/proto/block.h"
 #include "server/machine/planned.h"
 #include "server/machine/zset.h"
 
@@ -10,16 +12,23 @@ enum pop_form {
     POP_ONE,   /* Member and score. */
     POP_PAIRS, /* Pairs that RESP2 has flat: a count was given. */
     POP_KEYED, /* Key, then an array of pairs: ZMPOP. */
+    POP_FLAT,  /* Key, member and score: BZPOPMIN. */
 };
 
-/* Planned ZPOPMIN, ZPOPMAX, ZMPOP: keys, u64 whether it is the maximum, u64 count, u64 form. */
-enum { POP_REVERSE, POP_COUNT, POP_FORM, POP_ARGC };
+/* All are planned as ZPOPMIN or ZMPOP: keys, u64 whether it is the maximum, u64 count, u64 form,
+ * u64 how it waits. */
+enum { POP_REVERSE, POP_COUNT, POP_FORM, POP_WAIT, POP_ARGC };
 
-static void plan_pop(struct plan *plan, bool reverse, int64_t count, enum pop_form form)
+static void plan_pop(const struct machine_plan_input *input,
+                     struct plan *plan,
+                     bool reverse,
+                     int64_t count,
+                     enum pop_form form)
 {
     planned_u64(plan, reverse);
     planned_u64(plan, (uint64_t)count);
     planned_u64(plan, form);
+    planned_u64(plan, input->wait);
 }
 
 static enum status plan_end(const struct machine_plan_input *input, struct plan *plan, bool reverse)
@@ -34,7 +43,7 @@ static enum status plan_end(const struct machine_plan_input *input, struct plan 
     }
     planned_begin(plan, CMD_zpopmin, input->db, 1, 1 + POP_ARGC);
     planned_bytes(plan, args.argv[1]);
-    plan_pop(plan, reverse, count, args.argc == 3 ? POP_PAIRS : POP_ONE);
+    plan_pop(input, plan, reverse, count, args.argc == 3 ? POP_PAIRS : POP_ONE);
     return STATUS_OK;
 }
 
@@ -47,6 +56,9 @@ static void reply_popped(struct call *call,
         resp_write_array(call->reply, 2);
         resp_write_bulk(call->reply, key);
         resp_write_array(call->reply, removal->count);
+    } else if (form == POP_FLAT) {
+        resp_write_array(call->reply, 1 + 2 * removal->count);
+        resp_write_bulk(call->reply, key);
     } else if (form == POP_PAIRS) {
         resp_write_pairs(call->reply, removal->count);
     } else {
@@ -92,12 +104,16 @@ static enum status pop(struct zset *zset, struct slice key)
 static enum status apply_pop(struct call *call)
 {
     if (call->key_count < 1 || call->args.argc != call->key_count + POP_ARGC ||
-        planned_number(call->args.argv[call->key_count + POP_FORM]) > POP_KEYED) {
+        planned_number(call->args.argv[call->key_count + POP_FORM]) > POP_FLAT) {
         return STATUS_CORRUPT;
     }
+    uint64_t wait = planned_number(call->args.argv[call->key_count + POP_WAIT]);
     for (size_t i = 0; i < call->key_count; i++) {
         struct zset zset;
         enum status status = zset_load(call, SLOT_A, call->args.argv[i], &zset);
+        if (status == STATUS_WRONG_TYPE && wait == MACHINE_WAIT_AGAIN) {
+            continue; /* It waits already. */
+        }
         if (status != STATUS_OK) {
             return status;
         }
@@ -105,7 +121,8 @@ static enum status apply_pop(struct call *call)
             return pop(&zset, call->args.argv[i]);
         }
     }
-    if (planned_number(call->args.argv[call->key_count + POP_FORM]) == POP_KEYED) {
+    call->nothing = wait != MACHINE_WAIT_NEVER;
+    if (planned_number(call->args.argv[call->key_count + POP_FORM]) >= POP_KEYED) {
         resp_write_null_array(call->reply);
     } else {
         resp_write_array(call->reply, 0);
@@ -134,18 +151,21 @@ enum status cmd_zpopmax_apply(struct call *call)
     return STATUS_CORRUPT; /* It is planned as ZPOPMIN. */
 }
 
-enum status cmd_zmpop_plan(const struct machine_plan_input *input, struct plan *plan)
+/* first: where the number of keys stands. */
+static enum status plan_multi(const struct machine_plan_input *input,
+                              struct plan *plan,
+                              size_t first)
 {
     struct args args = input->args;
     int64_t keys = 0;
     int64_t count = 1;
-    if (!number_parse_i64(args.argv[1], &keys) || keys < 1) {
+    if (!number_parse_i64(args.argv[first], &keys) || keys < 1) {
         return planned_refuse(plan, "ERR numkeys should be greater than 0");
     }
-    if ((uint64_t)keys + 2 >= args.argc) {
+    if ((uint64_t)keys >= args.argc - first - 1) {
         return planned_refuse(plan, ERR_SYNTAX);
     }
-    size_t at = (size_t)keys + 2;
+    size_t at = first + 1 + (size_t)keys;
     bool reverse = command_word(args.argv[at], "max");
     bool counted = at + 2 < args.argc && command_word(args.argv[at + 1], "count");
     if ((!reverse && !command_word(args.argv[at], "min")) || (at + 1 < args.argc && !counted)) {
@@ -157,12 +177,73 @@ enum status cmd_zmpop_plan(const struct machine_plan_input *input, struct plan *
     if (at + 3 < args.argc) {
         return planned_refuse(plan, ERR_SYNTAX);
     }
+    uint64_t timeout_ms = 0;
+    const char *error = first == 2 ? block_seconds(args.argv[1], &timeout_ms) : NULL;
+    if (error != NULL) {
+        return planned_refuse(plan, error);
+    }
     planned_begin(plan, CMD_zmpop, input->db, (size_t)keys, (size_t)keys + POP_ARGC);
-    for (size_t i = 2; i < at; i++) {
+    for (size_t i = first + 1; i < at; i++) {
         planned_bytes(plan, args.argv[i]);
     }
-    plan_pop(plan, reverse, count, POP_KEYED);
+    plan_pop(input, plan, reverse, count, POP_KEYED);
     return STATUS_OK;
+}
+
+enum status cmd_zmpop_plan(const struct machine_plan_input *input, struct plan *plan)
+{
+    return plan_multi(input, plan, 1);
+}
+
+enum status cmd_bzmpop_plan(const struct machine_plan_input *input, struct plan *plan)
+{
+    return plan_multi(input, plan, 2);
+}
+
+enum status cmd_bzmpop_apply(struct call *call)
+{
+    (void)call;
+    return STATUS_CORRUPT; /* It is planned as ZMPOP. */
+}
+
+static enum status plan_waiting(const struct machine_plan_input *input,
+                                struct plan *plan,
+                                bool reverse)
+{
+    size_t keys = input->args.argc - 2;
+    uint64_t timeout_ms = 0;
+    const char *error = block_seconds(input->args.argv[keys + 1], &timeout_ms);
+    if (error != NULL) {
+        return planned_refuse(plan, error);
+    }
+    planned_begin(plan, CMD_zmpop, input->db, keys, keys + POP_ARGC);
+    for (size_t i = 1; i <= keys; i++) {
+        planned_bytes(plan, input->args.argv[i]);
+    }
+    plan_pop(input, plan, reverse, 1, POP_FLAT);
+    return STATUS_OK;
+}
+
+enum status cmd_bzpopmin_plan(const struct machine_plan_input *input, struct plan *plan)
+{
+    return plan_waiting(input, plan, false);
+}
+
+enum status cmd_bzpopmin_apply(struct call *call)
+{
+    (void)call;
+    return STATUS_CORRUPT; /* It is planned as ZMPOP. */
+}
+
+enum status cmd_bzpopmax_plan(const struct machine_plan_input *input, struct plan *plan)
+{
+    return plan_waiting(input, plan, true);
+}
+
+enum status cmd_bzpopmax_apply(struct call *call)
+{
+    (void)call;
+    return STATUS_CORRUPT; /* It is planned as ZMPOP. */
 }
 
 enum status cmd_zmpop_apply(struct call *call)

@@ -167,6 +167,8 @@ MUST_USE enum status machine_ready(struct txn *txn,
                                    const struct machine_read_input *input,
                                    bool first,
                                    uint64_t *count);
+/* True if the command may wait at all; else it is answered at once. */
+bool machine_waits(const struct command *command);
 /* What it waits for: the type of value, and the nth key of it; 0: no more. */
 struct machine_want {
     uint8_t type;

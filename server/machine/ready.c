@@ -3,7 +3,8 @@
 #include "common/base/assert.h"
 #include "server/machine/keyspace.h"
 
-enum { FEEDS_UNKNOWN = 8 };
+/* Of what nobody knows before: the others are tried when it was applied. */
+enum { FEEDS_UNKNOWN = 2 };
 
 struct rule {
     uint8_t type;
@@ -18,7 +19,15 @@ static const struct rule rules[CMD_COUNT] = {
     [CMD_blmpop] = {.type = KEYSPACE_LIST},
     [CMD_blmove] = {.type = KEYSPACE_LIST, .keys = 1},
     [CMD_brpoplpush] = {.type = KEYSPACE_LIST, .keys = 1},
+    [CMD_bzpopmin] = {.type = KEYSPACE_ZSET},
+    [CMD_bzpopmax] = {.type = KEYSPACE_ZSET},
+    [CMD_bzmpop] = {.type = KEYSPACE_ZSET},
 };
+
+bool machine_waits(const struct command *command)
+{
+    return rules[command->id].type != 0;
+}
 
 bool machine_wants(const struct command *command,
                    struct args args,

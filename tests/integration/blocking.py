@@ -107,6 +107,23 @@ def check_chain(open_client, client):
     demand(client.call("EXISTS", "{c}1", "{c}2", "{c}3") == 0, "nothing is left")
 
 
+def check_sorted_sets(open_client, client):
+    for command, got in ((("BZPOPMIN", "{z}a", "{z}b", "0"), [b"{z}b", b"x", b"1"]),
+                         (("BZPOPMAX", "{z}a", "{z}b", "0"), [b"{z}b", b"y", b"2"]),
+                         (("BZMPOP", "0", "1", "{z}b", "MIN", "COUNT", "9"),
+                          [b"{z}b", [[b"x", b"1"], [b"y", b"2"]]])):
+        waiter = Waiter(open_client, *command)
+        list_waiter = Waiter(open_client, "BLPOP", "{z}b", "0")
+        wait_blocked(client, 2)
+        client.call("ZADD", "{z}b", "1", "x", "2", "y")
+        reply = waiter.get()
+        demand(reply == got, f"{command}: {reply}")
+        demand(list_waiter.waits(), "who waits for a list does not see a sorted set")
+        client.call("DEL", "{z}b")
+        client.call("RPUSH", "{z}b", "e")
+        demand(list_waiter.get() == [b"{z}b", b"e"], "BLPOP")
+
+
 def check_control(open_client, client):
     waiter = Waiter(open_client, "BLPOP", "u", "0")
     wait_blocked(client, 1)
@@ -159,6 +176,7 @@ def check_like_redis(open_client):
         check_timeouts(client)
         check_order(open_client, client)
         check_chain(open_client, client)
+        check_sorted_sets(open_client, client)
         check_control(open_client, client)
         check_gone(open_client, client)
 
@@ -255,6 +273,7 @@ def check_node(context):
         check_timeouts(client)
         check_order(open_client, client)
         check_chain(open_client, client)
+        check_sorted_sets(open_client, client)
         check_control(open_client, client)
         check_gone(open_client, client)
     context.say("at a node as with Redis")
