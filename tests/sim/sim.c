@@ -256,7 +256,9 @@ static void phases(struct sim *sim)
     for (unsigned i = 0; i < SIM_TELLERS; i++) {
         sim_teller_stop(sim->tellers[i]);
     }
-    run_until(sim, sim->now_ns + UINT64_C(3000) * SIM_MS, NULL);
+    run_until(sim, sim->now_ns + UINT64_C(5000) * SIM_MS, NULL);
+    sim_queue_burst(sim);
+    run_until(sim, sim->now_ns + UINT64_C(500) * SIM_MS, NULL);
     sim_queue_read(sim);
     run_until(sim, sim->now_ns + UINT64_C(1000) * SIM_MS, NULL);
     sim_queue_let_go(sim);

@@ -75,8 +75,9 @@ struct sim_conn {
     uint64_t arrive_ns[2]; /* Of the last chunk each way: they do not overtake each other. */
     struct buf out[2];
     struct buf in[2];
-    void *tag;   /* The acceptor's. */
-    uint64_t id; /* The dialler's. */
+    void *tag;         /* The acceptor's, */
+    uint64_t accepted; /* and its number of this time that it came up. */
+    uint64_t id;       /* The dialler's. */
 };
 
 struct sim_options {
@@ -202,8 +203,10 @@ bool sim_client_idle(const struct sim_client *client);
 /* sim_queue.c */
 void sim_queue_make(struct sim *sim);
 void sim_queue_orphan(struct sim *sim, const struct sim_router *router);
-/* Nothing is pushed any more. */
+/* Nothing is pushed any more, and soon everybody waits. */
 void sim_queue_close(struct sim *sim);
+/* Lists with several elements come to be. */
+void sim_queue_burst(struct sim *sim);
 /* Reads the lists: nobody who waits is forgotten; and behind sim_queue_let_go(): what is left. */
 void sim_queue_read(struct sim *sim);
 /* Nobody waits any more, soon. */

@@ -26,6 +26,8 @@ struct sim_node {
     struct worker *worker;
     struct map peers;    /* id -> struct sim_conn, dialled. */
     struct map visitors; /* number -> struct sim_conn, accepted. */
+    uint64_t accepted;
+    struct buf nowhere;
     bool log_due;
     uint64_t log_max_ns;
     bool rejoin; /* The directory is new: --join. */
@@ -46,6 +48,10 @@ static struct buf *out_link(void *ctx, uint64_t number)
 {
     struct sim_node *node = ctx;
     struct sim_conn *conn = map_get(&node->visitors, number);
+    if (conn != NULL && (conn->accepted != number || !conn->up)) {
+        buf_clear(&node->nowhere); /* Its end was not noticed yet. */
+        return &node->nowhere;
+    }
     return conn == NULL ? NULL : sim_out(conn, node->actor);
 }
 
@@ -208,10 +214,11 @@ static void on_visitor_frame(void *arg, struct sim_conn *conn, const struct fram
         sim_break(conn); /* As server_link.c does. */
         return;
     }
+    assert(map_get(&node->visitors, conn->accepted) == conn);
     uint64_t from = (uint64_t)(uintptr_t)conn->tag;
     enum status status = frame->type == FRAME_MAP && from != 0
                              ? node_frame(node->node, frame)
-                             : worker_frame(node->worker, conn->number, from, frame);
+                             : worker_frame(node->worker, conn->accepted, from, frame);
     if (status != STATUS_OK && from == 0) {
         sim_break(conn); /* Said before its sender had an id. */
     } else if (status != STATUS_OK) {
@@ -220,13 +227,35 @@ static void on_visitor_frame(void *arg, struct sim_conn *conn, const struct fram
     }
 }
 
+struct late_down {
+    struct sim_node *node;
+    uint64_t number;
+};
+
+static void run_late_down(void *arg)
+{
+    struct late_down *down = arg;
+    (void)map_remove(&down->node->visitors, down->number);
+    if (down->node->worker != NULL) {
+        worker_link_down(down->node->worker, down->number);
+    }
+    free(down);
+}
+
+/* The end of a connection may be noticed late here, when there is a new one already. */
 static void on_visitor_down(void *arg, struct sim_conn *conn)
 {
     struct sim_node *node = arg;
-    (void)map_remove(&node->visitors, conn->number);
-    if (node->worker != NULL) {
-        worker_link_down(node->worker, conn->number);
+    struct sim *sim = node->sim;
+    struct late_down *down = calloc(1, sizeof(*down));
+    assert(down != NULL);
+    *down = (struct late_down){.node = node, .number = conn->accepted};
+    if (conn->tag == NULL && sim->faulty && sim_chance(sim, 300)) {
+        uint64_t delay_ns = sim_random_ns(sim, SIM_MS, 3000 * SIM_MS);
+        sim_after(sim, node->actor, delay_ns, run_late_down, down);
+        return;
     }
+    run_late_down(down);
 }
 
 void sim_node_accept(struct sim_node *node, struct sim_conn *conn, const struct frame_hello *hello)
@@ -234,7 +263,8 @@ void sim_node_accept(struct sim_node *node, struct sim_conn *conn, const struct 
     conn->ends[1] =
         (struct sim_end){.on_frame = on_visitor_frame, .on_down = on_visitor_down, .arg = node};
     conn->tag = (void *)(uintptr_t)(hello->role == FRAME_ROLE_NODE ? hello->node : 0);
-    (void)map_put(&node->visitors, conn->number, conn);
+    conn->accepted = ++node->accepted;
+    (void)map_put(&node->visitors, conn->accepted, conn);
 }
 
 void sim_node_hello(struct sim_node *node, struct frame_hello *hello)
@@ -435,6 +465,7 @@ void sim_node_make(struct sim *sim, unsigned index)
     node->index = index;
     node->actor = &sim->actors[index];
     node->log_max_ns = SIM_MS;
+    buf_init(&node->nowhere, 1 << 30);
     name_dir(node);
     sim_address(index, node->address);
 }

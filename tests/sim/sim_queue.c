@@ -19,9 +19,10 @@
  * And nobody waits for a list that has elements. */
 
 enum {
-    LISTS = 4,
+    LISTS = 3,
     ELEMENTS_MAX = 1 << 16,
-    ARGC_MAX = 6,
+    BURST = 6,
+    ARGC_MAX = BURST + 2,
     TEXT_SIZE = 24,
 };
 
@@ -38,8 +39,8 @@ struct queue_call {
     struct core_request request;
     struct queue_client *client;
     struct sim_router *router;
-    uint64_t number; /* Of the client's calls: late timers are void. */
-    uint64_t element;
+    uint64_t number;  /* Of the client's calls: late timers are void. */
+    uint64_t element; /* Of a push; no_element: a list gets another name. */
     bool push;
     bool gone; /* Its client died. */
     unsigned argc;
@@ -65,6 +66,8 @@ struct sim_queue {
     bool closed; /* Nothing is pushed any more; then those that wait are let go. */
     bool over;
 };
+
+static const uint64_t no_element = UINT64_MAX;
 
 static void begin(void *arg);
 
@@ -128,13 +131,13 @@ static void on_done(struct core_request *request, struct slice reply)
         sim_trace(client->sim, "queue client %u: %.*s", client->index, (int)reply.len,
                   (const char *)reply.data);
     }
-    if (call->push) {
+    if (call->push && call->element != no_element) {
         queue->elements[call->element].state = !error              ? PUSHED
                                                : is_unknown(reply) ? MAYBE_PUSHED
                                                                    : NOT_PUSHED;
-    } else if (error) {
+    } else if (error && !call->push) {
         queue->may_have_taken += is_unknown(reply);
-    } else {
+    } else if (!call->push) {
         deliver_all(queue, reply);
     }
     free(call);
@@ -172,11 +175,19 @@ static void fill_push(struct queue_call *call)
     struct sim_queue *queue = sim->queue;
     unsigned list = (unsigned)rand_below(&sim->rand, LISTS);
     call->push = true;
+    if (sim_chance(sim, 150)) {
+        /* Several elements at once, for which nobody is there who is put behind the push. */
+        call->element = no_element;
+        add_text(call, "renamenx");
+        add_list(call, list, "store");
+        add_list(call, list, "");
+        return;
+    }
     call->element = queue->element_count++;
     assert(call->element < ELEMENTS_MAX);
     queue->elements[call->element] = (struct element){.state = MAYBE_PUSHED, .list = (uint8_t)list};
     add_text(call, sim_chance(sim, 500) ? "lpush" : "rpush");
-    add_list(call, list, "");
+    add_list(call, list, sim_chance(sim, 400) ? "store" : "");
     (void)snprintf(next_text(call), TEXT_SIZE, "%llu", (unsigned long long)call->element);
     take_text(call);
 }
@@ -186,6 +197,7 @@ static void fill_pop(struct queue_call *call)
     struct sim *sim = call->client->sim;
     static const char *const names[] = {"blpop", "brpop"};
     const char *timeout = sim_chance(sim, 300) ? "0" : sim_chance(sim, 500) ? "0.05" : "2.5";
+    timeout = sim->queue->closed ? "0" : timeout;
     unsigned list = (unsigned)rand_below(&sim->rand, LISTS);
     if (sim_chance(sim, 300)) {
         add_text(call, "blmpop");
@@ -269,6 +281,16 @@ static void interrupt_later(struct queue_client *client)
     sim_after(sim, NULL, sim_random_ns(sim, SIM_MS / 10, 1500 * SIM_MS), interrupt, interruption);
 }
 
+static void execute(struct queue_call *call, struct sim_actor *actor)
+{
+    call->request.command = command_find(call->argv[0]);
+    assert(call->request.command != NULL);
+    call->request.args = (struct args){.argv = call->argv, .argc = call->argc};
+    sim_enter(actor);
+    core_execute(sim_router_core(call->router), &call->request);
+    sim_turn(actor);
+}
+
 static void begin(void *arg)
 {
     struct queue_client *client = arg;
@@ -292,17 +314,13 @@ static void begin(void *arg)
     } else {
         fill_pop(call);
     }
-    call->request.command = command_find(call->argv[0]);
-    assert(call->request.command != NULL);
-    call->request.args = (struct args){.argv = call->argv, .argc = call->argc};
     call->request.on_done = on_done;
     client->call = call;
-    if (!call->push && sim_chance(sim, 150)) {
+    /* In half of the runs nobody dies but with a router: then hardly anything may be lost. */
+    if (!call->push && sim->options.seed % 2 == 0 && !queue->closed && sim_chance(sim, 150)) {
         interrupt_later(client);
     }
-    sim_enter(actor);
-    core_execute(sim_router_core(router), &call->request);
-    sim_turn(actor);
+    execute(call, actor);
 }
 
 void sim_queue_make(struct sim *sim)
@@ -332,6 +350,53 @@ void sim_queue_orphan(struct sim *sim, const struct sim_router *router)
 void sim_queue_close(struct sim *sim)
 {
     sim->queue->closed = true;
+}
+
+static void on_burst(struct core_request *request, struct slice reply)
+{
+    struct queue_call *call = list_entry(request, struct queue_call, request);
+    struct sim *sim = call->client->sim;
+    if (reply.data[0] == '-') {
+        sim_fail(sim, "a push in peace failed: %.*s", (int)reply.len, (const char *)reply.data);
+    }
+    free(call);
+}
+
+static struct queue_call *burst_call(struct sim *sim, struct sim_router *router)
+{
+    struct queue_call *call = calloc(1, sizeof(*call));
+    assert(call != NULL);
+    call->client = &sim->queue->clients[0];
+    call->router = router;
+    call->push = true;
+    call->request.on_done = on_burst;
+    return call;
+}
+
+void sim_queue_burst(struct sim *sim)
+{
+    struct sim_queue *queue = sim->queue;
+    struct sim_actor *actor = NULL;
+    struct sim_router *router = pick_router(sim, &actor);
+    assert(router != NULL);
+    for (unsigned list = 0; list < LISTS; list++) {
+        struct queue_call *push = burst_call(sim, router);
+        add_text(push, "rpush");
+        add_list(push, list, "store");
+        for (unsigned i = 0; i < BURST; i++) {
+            uint64_t element = queue->element_count++;
+            assert(element < ELEMENTS_MAX);
+            queue->elements[element] = (struct element){.state = PUSHED, .list = (uint8_t)list};
+            (void)snprintf(next_text(push), TEXT_SIZE, "%llu", (unsigned long long)element);
+            take_text(push);
+        }
+        execute(push, actor);
+        struct queue_call *name = burst_call(sim, router);
+        add_text(name, "renamenx");
+        add_list(name, list, "store");
+        add_list(name, list, "");
+        execute(name, actor);
+    }
 }
 
 void sim_queue_let_go(struct sim *sim)
@@ -366,6 +431,7 @@ struct reading {
     struct sim_queue *queue;
     char key[TEXT_SIZE];
     unsigned list;
+    bool store; /* Nobody waits for that. */
     struct slice argv[4];
 };
 
@@ -403,7 +469,8 @@ static void on_read(struct core_request *request, struct slice reply)
     struct resp_value value;
     enum status status = resp_value_read(reply, &value);
     assert(status == STATUS_OK && value.type == '*');
-    if (!queue->over && value.number > 0 && waits_for(queue, reading->list)) {
+    bool asked = !queue->over && !reading->store && value.number > 0;
+    if (asked && waits_for(queue, reading->list)) {
         sim_fail(queue->sim, "a client waits for list %u, which has %lld elements", reading->list,
                  (long long)value.number);
     }
@@ -423,12 +490,14 @@ void sim_queue_read(struct sim *sim)
     struct sim_actor *actor = NULL;
     struct sim_router *router = pick_router(sim, &actor);
     assert(router != NULL);
-    for (unsigned list = 0; list < LISTS; list++) {
+    for (unsigned i = 0; i < 2 * LISTS; i++) {
         struct reading *reading = calloc(1, sizeof(*reading));
         assert(reading != NULL);
         reading->queue = sim->queue;
-        reading->list = list;
-        (void)snprintf(reading->key, sizeof(reading->key), "{list%u}", list);
+        reading->list = i / 2;
+        reading->store = i % 2 == 1;
+        (void)snprintf(reading->key, sizeof(reading->key), "{list%u}%s", reading->list,
+                       reading->store ? "store" : "");
         reading->argv[0] = slice_str("lrange");
         reading->argv[1] = slice_str(reading->key);
         reading->argv[2] = slice_str("0");
