@@ -24,6 +24,7 @@ class Generator:
         self.keys = [b"s%d" % i for i in range(4)]
         self.top = {}
         self.big = 1
+        self.holes = False  # In big; then a node of Redis may end with an id that is gone.
 
     def pick(self, *choices):
         return self.rng.choice(choices)
@@ -86,6 +87,8 @@ class Generator:
         limit = [self.case(b"LIMIT"), self.number()] if rng.randrange(5) == 0 else []
         if limit and rng.randrange(3):
             sign = [b"~"]
+        if sign == [b"~"] and name.upper() == b"MINID" and value not in (b"x", b""):
+            sign = [b"="]  # Redis keeps nodes for entries in them that XDEL removed.
         return [name] + sign + [value] + limit
 
     def fields(self):
@@ -235,13 +238,16 @@ class Generator:
             return out
         sign = self.pick(b"=", b"~", b"~")
         if kind == 4:
-            name, value = self.pick((b"MAXLEN", b"%d" % rng.randrange(600)), (b"MINID", self.big_id()))
+            name, value = b"MAXLEN", b"%d" % rng.randrange(600)
+            if rng.randrange(2) and not (sign == b"~" and self.holes):
+                name, value = b"MINID", self.big_id()
             command = [b"XTRIM", b"big", name, sign, value]
             if sign == b"~" and rng.randrange(2):
                 command += [b"LIMIT", self.pick(b"0", b"99", b"100", b"101", b"250")]
             return [command]
         if kind == 5:
             first = rng.randrange(self.big + 1)
+            self.holes = True
             return [[b"XDEL", b"big"] + [b"%d" % i for i in range(first, first + rng.randrange(150))]
                     + [self.big_id()]]
         if kind == 6:
@@ -249,7 +255,10 @@ class Generator:
             return [[b"XADD", b"big", b"MAXLEN", sign, b"%d" % rng.randrange(800), b"%d" % self.big,
                      b"f", b"v"]]
         if kind == 7:
-            return [[b"XINFO", b"STREAM", b"big"]] if rng.randrange(8) else [[b"DEL", b"big"]]
+            if rng.randrange(4):
+                return [[b"XINFO", b"STREAM", b"big"]]
+            self.holes = False
+            return [[b"DEL", b"big"]]
         if kind == 8 and rng.randrange(2):
             return [[b"XGROUP", b"CREATE", b"big", b"g", b"0"],
                     [b"XREADGROUP", b"GROUP", b"g", self.consumer(), b"COUNT", b"%d" % rng.choice(
@@ -335,7 +344,7 @@ def alike(a, b):
     """The same, or times that are near each other."""
     if isinstance(a, list) and isinstance(b, list):
         if a[2:3] == [b"radix-tree-keys"]:  # The nodes of the tree are what they are in Redis.
-            a, b = a[:5] + a[6:], b[:5] + b[6:]
+            a, b = a[:3] + a[6:], b[:3] + b[6:]
         return len(a) == len(b) and all(alike(x, y) for x, y in zip(a, b))
     x, y = number(a), number(b)
     if x is not None and y is not None and x > 1000 and y > 1000:

@@ -27,12 +27,16 @@ foreach(world sherd_world sherd_sim_world)
              COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/differential.py
                      $<TARGET_FILE:${name}> --seeds 20
              WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
-    add_test(NAME ${name}_differential_stream
-             COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/differential_stream.py
-                     $<TARGET_FILE:${name}> --seeds 20
-             WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
-    set_tests_properties(${name}_differential ${name}_differential_stream
-                         PROPERTIES LABELS machine TIMEOUT 300 SKIP_RETURN_CODE 77)
+    set_tests_properties(${name}_differential PROPERTIES LABELS machine TIMEOUT 300
+                         SKIP_RETURN_CODE 77)
+    foreach(part stream bits)
+      add_test(NAME ${name}_differential_${part}
+               COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/differential_${part}.py
+                       $<TARGET_FILE:${name}> --seeds 10
+               WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+      set_tests_properties(${name}_differential_${part} PROPERTIES LABELS machine TIMEOUT 300
+                           SKIP_RETURN_CODE 77)
+    endforeach()
   endif()
 endforeach()
 
