@@ -87,7 +87,7 @@ void usage_write(const struct usage *usage, const struct cluster_view *view, str
 {
     assert(view->leader != NULL);
     resp_write_array(out, USAGE_DATABASES);
-    for (uint8_t db = 0; db < USAGE_DATABASES; db++) {
+    for (unsigned db = 0; db < USAGE_DATABASES; db++) {
         const struct usage_database *database = &usage->databases[db];
         resp_write_map(out, 10);
         field(out, "db", db);
@@ -95,6 +95,6 @@ void usage_write(const struct usage *usage, const struct cluster_view *view, str
         field(out, "expires", database->expires);
         field(out, "bytes", database->bytes);
         field(out, "ops_per_second", database->ops_per_second);
-        write_place(db, view, out);
+        write_place((uint8_t)db, view, out);
     }
 }

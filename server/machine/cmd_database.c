@@ -92,15 +92,19 @@ static uint64_t size_of(const struct call *call, uint8_t db)
     return txn_size(call->txn, STORE_DATA, buf_slice(from), buf_slice(to));
 }
 
+static bool lies_here(const struct call *call, unsigned db)
+{
+    return db == 0 || keyspace_owns(&call->scope, (uint8_t)db, slice_of(NULL, 0));
+}
+
 static void measure(const struct call *call, uint64_t sizes[MACHINE_DATABASES])
 {
     struct buf *from = txn_scratch(call->txn, SCRATCH_FROM);
     struct buf *to = txn_scratch(call->txn, SCRATCH_TO);
     machine_range(call->scope, STORE_DATA, from, to);
     uint64_t rest = txn_size(call->txn, STORE_DATA, buf_slice(from), buf_slice(to));
-    for (uint8_t db = 1; db < MACHINE_DATABASES; db++) {
-        bool here = keyspace_owns(&call->scope, db, slice_of(NULL, 0));
-        sizes[db] = here ? size_of(call, db) : 0;
+    for (unsigned db = 1; db < MACHINE_DATABASES; db++) {
+        sizes[db] = lies_here(call, db) ? size_of(call, (uint8_t)db) : 0;
         rest -= sizes[db] < rest ? sizes[db] : rest;
     }
     sizes[0] = rest;
@@ -120,12 +124,12 @@ enum status cmd_usage_read(struct call *call)
         measure(call, sizes);
     }
     size_t count = 0;
-    for (uint8_t db = 0; db < MACHINE_DATABASES; db++) {
-        count += db == 0 || keyspace_owns(&call->scope, db, slice_of(NULL, 0)) ? 1 : 0;
+    for (unsigned db = 0; db < MACHINE_DATABASES; db++) {
+        count += lies_here(call, db) ? 1 : 0;
     }
     resp_write_array(call->reply, count);
-    for (uint8_t db = 0; db < MACHINE_DATABASES; db++) {
-        if (db != 0 && !keyspace_owns(&call->scope, db, slice_of(NULL, 0))) {
+    for (unsigned db = 0; db < MACHINE_DATABASES; db++) {
+        if (!lies_here(call, db)) {
             continue;
         }
         resp_write_array(call->reply, USAGE_COLUMNS);
