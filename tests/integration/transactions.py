@@ -132,6 +132,15 @@ def at_a_node(cluster):
         demand(isinstance(got, RespError) and got.code() == "CROSSSLOT", f"at a node: {got}")
 
 
+def do_not_wait(cluster):
+    """Commands that wait do not wait between MULTI and EXEC."""
+    with cluster.routers[0].client() as client:
+        client.call("SELECT", 3)
+        got = client.pipeline([("MULTI",), ("BLPOP", "queue", "0"), ("RPUSH", "queue", "a", "b"),
+                               ("BLPOP", "queue", "0"), ("EXEC",)])[-1]
+        demand(got == [None, 2, [b"queue", b"a"]], f"a transaction that pops: {got}")
+
+
 def test(context):
     cluster = context.cluster(routers=2, shards=8)
     cluster.start()
@@ -169,6 +178,7 @@ def test(context):
     demand(sum(t.aborted for t in tellers) > 0, "no two transfers ever met")
     refuse_across_shards(cluster)
     at_a_node(cluster)
+    do_not_wait(cluster)
 
 
 harness.run(test, limit=180)
