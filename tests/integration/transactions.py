@@ -141,6 +141,22 @@ def do_not_wait(cluster):
         demand(got == [None, 2, [b"queue", b"a"]], f"a transaction that pops: {got}")
 
 
+def wake_who_waits(cluster):
+    """A list that a transaction fills serves whoever waits for it, when all of it is done."""
+    with cluster.routers[0].client() as waiter, cluster.routers[1].client() as pusher:
+        for client in (waiter, pusher):
+            client.call("SELECT", 3)
+            client.call("DEL", "queue")
+        waiter.send("BLPOP", "queue", "30")
+        gone = [("MULTI",), ("RPUSH", "queue", "x"), ("LPOP", "queue"), ("EXEC",)]
+        demand(pusher.pipeline(gone)[-1] == [1, b"x"], "a list that is empty again")
+        full = [("MULTI",), ("RPUSH", "queue", "a"), ("RPUSH", "queue", "b"), ("EXEC",)]
+        demand(pusher.pipeline(full)[-1] == [1, 2], "a list that is filled")
+        got = waiter.read()
+        demand(got == [b"queue", b"a"], f"who waited got {got}")
+        demand(pusher.call("LRANGE", "queue", "0", "-1") == [b"b"], "the rest")
+
+
 def test(context):
     cluster = context.cluster(routers=2, shards=8)
     cluster.start()
@@ -179,6 +195,7 @@ def test(context):
     refuse_across_shards(cluster)
     at_a_node(cluster)
     do_not_wait(cluster)
+    wake_who_waits(cluster)
 
 
 harness.run(test, limit=180)
