@@ -352,10 +352,13 @@ static int on_error(lua_State *lua)
     }
     lua_settop(lua, 1);
     if (found && !script_sandbox_protected(lua, 1)) {
+        /* Raw: what a script made of its table is not to run here, where no hook would end it. */
+        lua_pushliteral(lua, "source");
         lua_pushstring(lua, at.source);
-        lua_setfield(lua, 1, "source");
+        lua_rawset(lua, 1);
+        lua_pushliteral(lua, "line");
         lua_pushinteger(lua, at.currentline);
-        lua_setfield(lua, 1, "line");
+        lua_rawset(lua, 1);
     }
     return 1;
 }
@@ -363,7 +366,8 @@ static int on_error(lua_State *lua)
 /* The text field of the table on top; stays on the stack, which is left anyway. NULL: none. */
 static const char *text_field(lua_State *lua, int table, const char *name)
 {
-    lua_getfield(lua, table, name);
+    lua_pushstring(lua, name);
+    lua_rawget(lua, table);
     return lua_isstring(lua, -1) != 0 ? lua_tostring(lua, -1) : NULL;
 }
 
@@ -456,6 +460,17 @@ static int clear_run(lua_State *lua)
     return 0;
 }
 
+/* Lua halves its table of strings and its stack at each collection, as far as they are unused. */
+static void collect(struct script_engine *engine)
+{
+    size_t before = 0;
+    do {
+        before = engine->memory;
+        lua_gc(engine->lua, LUA_GCCOLLECT, 0);
+    } while (engine->memory < before - before / 8);
+    engine->memory_base = engine->memory;
+}
+
 /* Leaves nothing of the run. */
 static void clean(struct script_engine *engine)
 {
@@ -468,8 +483,7 @@ static void clean(struct script_engine *engine)
     int failed = lua_cpcall(lua, clear_run, NULL);
     assert(failed == 0);
     if (engine->memory > 2 * engine->memory_base + IDLE_MEMORY) {
-        lua_gc(lua, LUA_GCCOLLECT, 0);
-        engine->memory_base = engine->memory;
+        collect(engine);
     }
     if (engine->answer.size > IDLE_MEMORY) {
         buf_deinit(&engine->answer);

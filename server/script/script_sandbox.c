@@ -155,6 +155,27 @@ static int base_pcall(lua_State *lua)
     return lua_gettop(lua);
 }
 
+/* Lua runs the handler where the error is raised: in the hook that ends a script, no hook would end
+ * the handler. So it is called when the stack is unwound. */
+static int base_xpcall(lua_State *lua)
+{
+    luaL_checkany(lua, 2);
+    lua_settop(lua, 2);
+    lua_insert(lua, 1); /* handler, function */
+    if (lua_pcall(lua, 0, LUA_MULTRET, 0) == 0) {
+        lua_pushboolean(lua, 1);
+        lua_replace(lua, 1);
+        return lua_gettop(lua);
+    }
+    if (script_engine_of(lua)->stop != STOP_NONE) {
+        return lua_error(lua);
+    }
+    (void)lua_pcall(lua, 1, 1, 0);
+    lua_pushboolean(lua, 0);
+    lua_insert(lua, 1);
+    return 2;
+}
+
 static int load_text(lua_State *lua, struct slice text, const char *name)
 {
     static const char bytecode = 27;
@@ -239,6 +260,12 @@ static int base_gcinfo(lua_State *lua)
 static int charged(lua_State *lua)
 {
     script_engine_charge(lua, lua_objlen(lua, 1) / CHARGE_SHARE);
+    return original(lua);
+}
+
+static int charged_table(lua_State *lua)
+{
+    script_engine_charge(lua, lua_objlen(lua, 1));
     return original(lua);
 }
 
@@ -447,15 +474,17 @@ static void put_string(lua_State *lua)
     }
     put_function(lua, "rep", string_rep);
     script_pattern_open(lua);
-    /* Methods: ("x"):rep(3). */
+    put_library(lua, "string");
+    /* Methods, ("x"):rep(3), come from the real table; whoever asks for it sees the other. */
     lua_pushliteral(lua, "");
     int found = lua_getmetatable(lua, -1);
     assert(found != 0);
-    lua_pushvalue(lua, -1);
+    lua_createtable(lua, 0, 1);
+    lua_getfield(lua, -4, "string");
+    lua_setfield(lua, -2, "__index");
     script_sandbox_protect(lua);
     lua_setfield(lua, -2, "__metatable");
     lua_pop(lua, 2);
-    put_library(lua, "string");
 }
 
 static void put_table(lua_State *lua)
@@ -463,7 +492,7 @@ static void put_table(lua_State *lua)
     static const char *const names[] = {"concat", "insert", "remove", "maxn"};
     lua_getglobal(lua, "table");
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        wrap(lua, names[i], charged);
+        wrap(lua, names[i], charged_table);
     }
     wrap(lua, "sort", charged_sort);
     put_library(lua, "table");
@@ -471,9 +500,9 @@ static void put_table(lua_State *lua)
 
 static void put_base(lua_State *lua)
 {
-    static const char *const names[] = {"xpcall",   "tostring", "next",     "assert",
-                                        "tonumber", "rawequal", "type",     "select",
-                                        "unpack",   "ipairs",   "_VERSION", "error"};
+    static const char *const names[] = {"tostring", "next",     "assert", "tonumber",
+                                        "rawequal", "type",     "select", "unpack",
+                                        "ipairs",   "_VERSION", "error"};
     static const struct {
         const char *name;
         const char *upvalue;
@@ -493,6 +522,7 @@ static void put_base(lua_State *lua)
         lua_setfield(lua, -2, wrapped[i].name);
     }
     put_function(lua, "pcall", base_pcall);
+    put_function(lua, "xpcall", base_xpcall);
     put_function(lua, "load", base_load);
     put_function(lua, "loadstring", base_loadstring);
     put_function(lua, "collectgarbage", base_collectgarbage);
