@@ -95,7 +95,7 @@ size_t machine_rig_sweep(struct machine_rig *rig)
     size_t entries = 0;
     while (rig->player.state.garbage > 0) {
         enum status status = machine_advance(rig->player.txn, &rig->player.state, rig->call.scope,
-                                             rig->player.now_ms);
+                                             rig->player.now_ms, NULL);
         assert(status == STATUS_OK);
         entries++;
     }
