@@ -23,40 +23,21 @@ void buf_clear(struct buf *buf)
     buf->len = 0;
 }
 
-static void grow(struct buf *buf, size_t size_needed)
+uint8_t *buf_grow(struct buf *buf, size_t len)
 {
-    assert(size_needed <= buf->size_max);
+    assert(buf->len <= buf->size && buf->len <= buf->size_max);
+    assert(len <= buf->size_max - buf->len);
+    size_t size_needed = buf->len + len;
     size_t size = buf->size == 0 ? 64 : buf->size;
     while (size < size_needed) {
         size *= 2;
     }
+    /* Never more than size_max: buf_reserve() looks at the size alone. */
+    size = size < buf->size_max ? size : buf->size_max;
     buf->data = realloc(buf->data, size);
     assert(buf->data != NULL);
     buf->size = size;
-}
-
-uint8_t *buf_reserve(struct buf *buf, size_t len)
-{
-    assert(buf->len <= buf->size_max);
-    assert(len <= buf->size_max - buf->len);
-    if (buf->len + len > buf->size) {
-        grow(buf, buf->len + len);
-    }
     return buf->data + buf->len;
-}
-
-void buf_append(struct buf *buf, const void *data, size_t len)
-{
-    if (len == 0) {
-        return;
-    }
-    memcpy(buf_reserve(buf, len), data, len);
-    buf->len += len;
-}
-
-void buf_append_slice(struct buf *buf, struct slice bytes)
-{
-    buf_append(buf, bytes.data, bytes.len);
 }
 
 void buf_append_text(struct buf *buf, const char *text)
@@ -76,40 +57,6 @@ void buf_append_format(struct buf *buf, const char *format, ...)
     (void)vsnprintf(at, (size_t)len + 1, format, args);
     va_end(args);
     buf->len += (size_t)len;
-}
-
-static void append_le(struct buf *buf, uint64_t value, size_t size)
-{
-    uint8_t *at = buf_reserve(buf, size);
-    for (size_t i = 0; i < size; i++) {
-        at[i] = (uint8_t)(value >> (8 * i));
-    }
-    buf->len += size;
-}
-
-void buf_append_u8(struct buf *buf, uint8_t value)
-{
-    append_le(buf, value, 1);
-}
-
-void buf_append_u16(struct buf *buf, uint16_t value)
-{
-    append_le(buf, value, 2);
-}
-
-void buf_append_u32(struct buf *buf, uint32_t value)
-{
-    append_le(buf, value, 4);
-}
-
-void buf_append_u64(struct buf *buf, uint64_t value)
-{
-    append_le(buf, value, 8);
-}
-
-void buf_append_u64_be(struct buf *buf, uint64_t value)
-{
-    append_le(buf, __builtin_bswap64(value), 8);
 }
 
 void buf_append_shown(struct buf *buf, struct slice bytes, size_t len_max)
@@ -138,9 +85,7 @@ void buf_append_bytes(struct buf *buf, struct slice bytes)
 void buf_put_u32(struct buf *buf, size_t offset, uint32_t value)
 {
     assert(offset + 4 <= buf->len);
-    for (size_t i = 0; i < 4; i++) {
-        buf->data[offset + i] = (uint8_t)(value >> (8 * i));
-    }
+    little_put_u32(buf->data + offset, value);
 }
 
 void buf_consume(struct buf *buf, size_t len)

@@ -6,38 +6,6 @@
 
 enum { ENTRIES_HEADER_SIZE = 16, LENGTH_AT = 8, TYPE_AT = 12, GROUP_AT = 16 };
 
-static void put_u32(uint8_t *at, uint32_t value)
-{
-    for (size_t i = 0; i < 4; i++) {
-        at[i] = (uint8_t)(value >> (8 * i));
-    }
-}
-
-static void put_u64(uint8_t *at, uint64_t value)
-{
-    for (size_t i = 0; i < 8; i++) {
-        at[i] = (uint8_t)(value >> (8 * i));
-    }
-}
-
-static uint32_t get_u32(const uint8_t *at)
-{
-    uint32_t value = 0;
-    for (size_t i = 0; i < 4; i++) {
-        value |= (uint32_t)at[i] << (8 * i);
-    }
-    return value;
-}
-
-static uint64_t get_u64(const uint8_t *at)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < 8; i++) {
-        value |= (uint64_t)at[i] << (8 * i);
-    }
-    return value;
-}
-
 static size_t align(size_t size)
 {
     return (size + WAL_RECORD_ALIGN - 1) / WAL_RECORD_ALIGN * WAL_RECORD_ALIGN;
@@ -50,7 +18,7 @@ static size_t begin(struct buf *out, enum wal_record_type type, uint64_t group)
     uint8_t *at = buf_reserve(out, WAL_RECORD_HEADER_SIZE);
     memset(at, 0, WAL_RECORD_HEADER_SIZE);
     at[TYPE_AT] = (uint8_t)type;
-    put_u64(at + GROUP_AT, group);
+    little_put_u64(at + GROUP_AT, group);
     out->len += WAL_RECORD_HEADER_SIZE;
     return start;
 }
@@ -88,8 +56,8 @@ size_t wal_record_begin(struct buf *out, enum wal_record_type type, uint64_t gro
     assert(type == WAL_ENTRIES || type == WAL_MOVED);
     size_t start = begin(out, type, group);
     uint8_t *at = buf_reserve(out, ENTRIES_HEADER_SIZE);
-    put_u64(at, first);
-    put_u64(at + 8, 0);
+    little_put_u64(at, first);
+    little_put_u64(at + 8, 0);
     out->len += ENTRIES_HEADER_SIZE;
     return start;
 }
@@ -98,9 +66,9 @@ void wal_record_pack(struct buf *out, const struct wal_entry *entry)
 {
     assert(entry->data.len < WAL_RECORD_PAYLOAD_SIZE_MAX);
     uint8_t *at = buf_reserve(out, WAL_RECORD_ENTRY_SIZE + entry->data.len);
-    put_u64(at, entry->term);
-    put_u32(at + 8, (uint32_t)entry->data.len);
-    put_u32(at + 12, entry->type);
+    little_put_u64(at, entry->term);
+    little_put_u32(at + 8, (uint32_t)entry->data.len);
+    little_put_u32(at + 12, entry->type);
     if (entry->data.len > 0) {
         memcpy(at + WAL_RECORD_ENTRY_SIZE, entry->data.data, entry->data.len);
     }
@@ -116,19 +84,19 @@ void wal_record_end(struct buf *out, size_t start, uint32_t count)
 
 size_t wal_record_size(const uint8_t *record)
 {
-    return WAL_RECORD_HEADER_SIZE + align(get_u32(record + LENGTH_AT));
+    return WAL_RECORD_HEADER_SIZE + align(little_u32(record + LENGTH_AT));
 }
 
 static uint64_t checksum(const uint8_t *record, uint64_t seed)
 {
-    size_t size = WAL_RECORD_HEADER_SIZE + get_u32(record + LENGTH_AT);
+    size_t size = WAL_RECORD_HEADER_SIZE + little_u32(record + LENGTH_AT);
     return hash_bytes_seeded(slice_of(record + LENGTH_AT, size - LENGTH_AT), seed);
 }
 
 void wal_record_seal(uint8_t *record, uint64_t seed)
 {
     assert(record[TYPE_AT] > 0 && record[TYPE_AT] < WAL_TYPE_END);
-    put_u64(record, checksum(record, seed));
+    little_put_u64(record, checksum(record, seed));
 }
 
 enum status wal_record_check(struct slice bytes, uint64_t seed, size_t *size)
@@ -137,7 +105,7 @@ enum status wal_record_check(struct slice bytes, uint64_t seed, size_t *size)
     if (bytes.len < WAL_RECORD_HEADER_SIZE) {
         return STATUS_AGAIN;
     }
-    if (get_u32(bytes.data + LENGTH_AT) > WAL_RECORD_PAYLOAD_SIZE_MAX) {
+    if (little_u32(bytes.data + LENGTH_AT) > WAL_RECORD_PAYLOAD_SIZE_MAX) {
         return STATUS_CORRUPT;
     }
     /* The type is never 0, so that zeros are no record whatever their checksum. */
@@ -148,7 +116,7 @@ enum status wal_record_check(struct slice bytes, uint64_t seed, size_t *size)
     if (bytes.len < *size) {
         return STATUS_AGAIN;
     }
-    return checksum(bytes.data, seed) == get_u64(bytes.data) ? STATUS_OK : STATUS_CORRUPT;
+    return checksum(bytes.data, seed) == little_u64(bytes.data) ? STATUS_OK : STATUS_CORRUPT;
 }
 
 bool wal_record_unpack(struct slice *packed, struct wal_entry *entry)
@@ -156,12 +124,12 @@ bool wal_record_unpack(struct slice *packed, struct wal_entry *entry)
     if (packed->len < WAL_RECORD_ENTRY_SIZE) {
         return false;
     }
-    size_t len = get_u32(packed->data + 8);
-    uint32_t type = get_u32(packed->data + 12);
+    size_t len = little_u32(packed->data + 8);
+    uint32_t type = little_u32(packed->data + 12);
     if (len > packed->len - WAL_RECORD_ENTRY_SIZE || type > UINT8_MAX) {
         return false;
     }
-    entry->term = get_u64(packed->data);
+    entry->term = little_u64(packed->data);
     entry->type = (uint8_t)type;
     entry->data = slice_of(packed->data + WAL_RECORD_ENTRY_SIZE, len);
     size_t size = WAL_RECORD_ENTRY_SIZE + len;
@@ -186,8 +154,8 @@ static bool entries_are_whole(const struct wal_record *record)
 void wal_record_peek(const uint8_t *bytes, struct wal_record *record)
 {
     *record = (struct wal_record){.type = (enum wal_record_type)bytes[TYPE_AT],
-                                  .group = get_u64(bytes + GROUP_AT)};
-    size_t length = get_u32(bytes + LENGTH_AT);
+                                  .group = little_u64(bytes + GROUP_AT)};
+    size_t length = little_u32(bytes + LENGTH_AT);
     struct reader in = reader_of(slice_of(bytes + WAL_RECORD_HEADER_SIZE, length));
     if (record->type == WAL_VOTE || record->type == WAL_STATE) {
         record->term = reader_u64(&in);

@@ -28,20 +28,20 @@ struct entry {
 
 static uint64_t get_u64(const struct buf *window, size_t offset)
 {
-    struct reader in = reader_of(slice_of(window->data + offset, 8));
-    return reader_u64(&in);
+    assert(offset + 8 <= window->len);
+    return little_u64(window->data + offset);
 }
 
 static void put_u64(struct buf *window, size_t offset, uint64_t value)
 {
-    buf_put_u32(window, offset, (uint32_t)value);
-    buf_put_u32(window, offset + 4, (uint32_t)(value >> 32));
+    assert(offset + 8 <= window->len);
+    little_put_u64(window->data + offset, value);
 }
 
 static uint32_t get_count(const struct buf *window)
 {
-    struct reader in = reader_of(slice_of(window->data + OFFSET_COUNT, 4));
-    return reader_u32(&in);
+    assert(OFFSET_COUNT + 4 <= window->len);
+    return little_u32(window->data + OFFSET_COUNT);
 }
 
 /* False at the end of the entries, or where they are malformed (then in->failed). */
