@@ -20,7 +20,9 @@ enum {
     LEVELS = 7,         /* As RocksDB has by default. */
     MEMTABLE_PARTS = 8, /* Memtables that one flush merges into a file. */
     MEMTABLES_MAX = 4 * MEMTABLE_PARTS,
-    DELETION_WINDOW = 4096,   /* Entries; a file with this many and ... */
+    ARENA_SIZE =
+        256 * 1024,         /* What memtables grow by; small enough to come from recycled memory. */
+    DELETION_WINDOW = 4096, /* Entries; a file with this many and ... */
     DELETION_TRIGGER = 2048,  /* ... this many tombstones among them is compacted soon. */
     LOAD_CHECK_INTERVAL = 64, /* store_overloaded() asks the engine once in so many calls. */
     READ_TIER_ALL = 0,
@@ -140,6 +142,7 @@ static void set_options(struct store *store, const struct store_options *options
     rocksdb_options_set_write_buffer_size(to, options->memtable_size / MEMTABLE_PARTS);
     rocksdb_options_set_min_write_buffer_number_to_merge(to, MEMTABLE_PARTS);
     rocksdb_options_set_max_write_buffer_number(to, MEMTABLES_MAX);
+    rocksdb_options_set_arena_block_size(to, ARENA_SIZE);
     rocksdb_options_set_max_background_jobs(to, options->threads < 2 ? 2 : (int)options->threads);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(to, 1);
     rocksdb_options_set_memtable_prefix_bloom_size_ratio(to, memtable_filter_ratio);
