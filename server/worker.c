@@ -14,7 +14,7 @@ enum {
     TURN_ROUNDS_MAX = 8,
     COMMIT_ROWS = 4096,    /* So many rows wait in the txn at most, */
     COMMIT_SIZE = 4 << 20, /* or so many bytes, or so long. */
-    COMMIT_MS = 40,
+    COMMIT_MS = 200,
     CHOKED_SIZE = 64 << 20,
     SCRIPT_MEMORY_DEFAULT = 64 << 20,
     SCRIPT_TIME_MS_DEFAULT = 5000,
@@ -55,6 +55,9 @@ static void on_touched(void *ctx, struct shard *shard)
     struct slot *slot = worker_slot_of(worker, shard);
     if (list_empty(&slot->touched)) {
         list_push_back(&worker->touched, &slot->touched);
+    }
+    if (shard_id(shard) == SHARD_META) {
+        worker->commit_due = true; /* Others are told of a new map once it is in the store. */
     }
 }
 
