@@ -16,6 +16,7 @@ enum { ZEROS_SIZE = 256 << 10, PATH_SIZE_MAX = 4096, FILE_MODE = 0600, FOLDER_MO
 
 struct disk_file {
     int fd;
+    int direct_fd; /* -1: none. */
     char *path;
 };
 
@@ -47,15 +48,32 @@ enum status disk_open(const char *path, enum disk_mode mode, struct disk_file **
     struct disk_file *opened = malloc(sizeof(*opened));
     assert(opened != NULL);
     opened->fd = fd;
+    opened->direct_fd = -1;
     opened->path = strdup(path);
     assert(opened->path != NULL);
     *file = opened;
     return STATUS_OK;
 }
 
+void disk_set_direct(struct disk_file *file)
+{
+    assert(file->direct_fd < 0);
+    /* A file system that knows no such thing refuses: -1. */
+    file->direct_fd = open(file->path, O_WRONLY | O_DIRECT | O_CLOEXEC);
+}
+
+static void drop_direct(struct disk_file *file)
+{
+    if (file->direct_fd >= 0) {
+        (void)close(file->direct_fd);
+        file->direct_fd = -1;
+    }
+}
+
 void disk_close(struct disk_file *file)
 {
     /* What was synced is on disk; an error of close says nothing about it. */
+    drop_direct(file);
     (void)close(file->fd);
     free(file->path);
     free(file);
@@ -92,12 +110,26 @@ enum status disk_read(struct disk_file *file, uint64_t offset, void *data, size_
     return STATUS_OK;
 }
 
+/* Both kinds of writing see each other's bytes: the kernel writes dirty pages out before, and drops
+ * what it has cached after, a write past them. disk_sync() is for both. */
+static int fd_for(const struct disk_file *file, uint64_t offset, const uint8_t *data, size_t len)
+{
+    bool whole = offset % DISK_PAGE_SIZE == 0 && len % DISK_PAGE_SIZE == 0 &&
+                 (uintptr_t)data % DISK_PAGE_SIZE == 0;
+    return whole && file->direct_fd >= 0 ? file->direct_fd : file->fd;
+}
+
 enum status disk_write(struct disk_file *file, uint64_t offset, const void *data, size_t len)
 {
     const uint8_t *at = data;
     while (len > 0) {
-        ssize_t n = pwrite(file->fd, at, len, (off_t)offset);
+        int fd = fd_for(file, offset, at, len);
+        ssize_t n = pwrite(fd, at, len, (off_t)offset);
         if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0 && errno == EINVAL && fd == file->direct_fd) {
+            drop_direct(file); /* It wants larger units than pages. */
             continue;
         }
         if (n <= 0) {

@@ -11,6 +11,8 @@
 
 struct disk_file;
 
+enum { DISK_PAGE_SIZE = 4096 };
+
 enum disk_mode {
     DISK_READ,   /* The file exists; read only. */
     DISK_WRITE,  /* The file exists; read and write. */
@@ -26,6 +28,10 @@ MUST_USE enum status disk_write(struct disk_file *file,
                                 uint64_t offset,
                                 const void *data,
                                 size_t len);
+/* From now on whole pages (offset, length and address are multiples of DISK_PAGE_SIZE) are written
+ * past the page cache, if the file system can do that; everything else goes through it as before.
+ */
+void disk_set_direct(struct disk_file *file);
 /* fdatasync. After a failure the file's contents are unknown: never call it again
  * (facts: fsync is not retried), end the process. */
 MUST_USE enum status disk_sync(struct disk_file *file);

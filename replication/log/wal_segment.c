@@ -176,6 +176,7 @@ enum status wal_segment_make(const char *path,
     if (status != STATUS_OK) {
         return status;
     }
+    disk_set_direct(file);
     struct wal_segment *made = segment_new(path, file);
     made->header = *header;
     made->seed = wal_segment_seed(header);

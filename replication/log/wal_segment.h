@@ -13,7 +13,7 @@ enum {
     WAL_SEGMENT_FORMAT = 1,
     WAL_SEGMENT_HEADER_SIZE = 56,
     WAL_SEGMENT_START = 4096, /* Where records begin. */
-    WAL_SEGMENT_PAGE_SIZE = 4096,
+    WAL_SEGMENT_PAGE_SIZE = DISK_PAGE_SIZE,
 };
 
 struct wal_header {

@@ -8,8 +8,7 @@
 #include "common/base/log.h"
 
 enum {
-    DIRECT_SIZE_MIN = 256 << 10, /* Records from here on are written from where they are. */
-    APPLY_COUNT_MAX = 64,        /* Records taken into the index under one lock. */
+    APPLY_COUNT_MAX = 64, /* Records taken into the index under one lock. */
 };
 
 /* A place in the list of chunks. */
@@ -37,7 +36,7 @@ static bool is_on_disk(const uint8_t *record)
 void wal_writer_init(struct wal_writer *writer, uint64_t batch)
 {
     writer->batch = batch;
-    writer->stage = malloc(WAL_WRITER_STAGE_SIZE);
+    writer->stage = aligned_alloc(WAL_SEGMENT_PAGE_SIZE, WAL_WRITER_STAGE_SIZE);
     assert(writer->stage != NULL);
 }
 
@@ -62,46 +61,60 @@ void wal_writer_require(const struct wal_writer *writer, enum status status, con
 
 static void flush(struct wal_writer *writer)
 {
-    if (writer->stage_len == 0) {
-        return;
-    }
+    assert(writer->stage_len > 0 && writer->stage_len % WAL_SEGMENT_PAGE_SIZE == 0);
+    assert(writer->offset % WAL_SEGMENT_PAGE_SIZE == 0);
     enum status status = wal_segment_write(wal_pool_newest(writer->pool), writer->offset,
                                            writer->stage, writer->stage_len);
     wal_writer_require(writer, status, "write");
     writer->bytes_written += writer->stage_len;
-    writer->offset += writer->stage_len;
-    writer->stage_len = 0;
 }
 
 static void put(struct wal_writer *writer, const uint8_t *data, size_t len)
 {
-    if (writer->stage_len + len > WAL_WRITER_STAGE_SIZE || len >= DIRECT_SIZE_MIN) {
-        flush(writer);
+    while (len > 0) {
+        size_t room = WAL_WRITER_STAGE_SIZE - writer->stage_len;
+        size_t part = len < room ? len : room;
+        memcpy(writer->stage + writer->stage_len, data, part);
+        writer->stage_len += part;
+        data += part;
+        len -= part;
+        if (writer->stage_len == WAL_WRITER_STAGE_SIZE) {
+            flush(writer);
+            writer->offset += writer->stage_len;
+            writer->stage_len = 0;
+        }
     }
-    if (len < DIRECT_SIZE_MIN) {
-        memcpy(writer->stage + writer->stage_len, data, len);
-        writer->stage_len += len;
-        return;
-    }
-    enum status status =
-        wal_segment_write(wal_pool_newest(writer->pool), writer->offset, data, len);
-    wal_writer_require(writer, status, "write");
-    writer->bytes_written += len;
-    writer->offset += len;
 }
 
-/* Zeros up to the end of the page: a page is never written in part while its old bytes are not in
- * memory, which would make the kernel read it first. The next batch writes over the zeros. */
-static void pad(struct wal_writer *writer)
+/* The stage goes on where the last batch ended: in the middle of a page whose beginning is in the
+ * stage from then, or at the start of a new segment. */
+static void begin_batch(struct wal_writer *writer)
 {
-    uint64_t end = writer->offset + writer->stage_len;
-    size_t over = (size_t)(end % WAL_SEGMENT_PAGE_SIZE);
-    size_t zeros = over == 0 ? 0 : WAL_SEGMENT_PAGE_SIZE - over;
-    if (writer->stage_len == 0 || writer->stage_len + zeros > WAL_WRITER_STAGE_SIZE) {
-        return;
+    uint64_t end = wal_pool_newest(writer->pool)->end;
+    if (end == WAL_SEGMENT_START) {
+        writer->offset = end;
+        writer->stage_len = 0;
     }
-    memset(writer->stage + writer->stage_len, 0, zeros);
-    writer->stage_len += zeros;
+    assert(writer->offset + writer->stage_len == end);
+}
+
+/* Writes what is left of the batch, with zeros up to the end of the page, and keeps the page's
+ * beginning. The next batch writes over the zeros; the bytes before them are written again as they
+ * are, so a write that is torn there changes nothing. */
+static void end_batch(struct wal_writer *writer)
+{
+    size_t kept = writer->stage_len % WAL_SEGMENT_PAGE_SIZE;
+    size_t whole = writer->stage_len - kept;
+    if (kept > 0) {
+        memset(writer->stage + writer->stage_len, 0, WAL_SEGMENT_PAGE_SIZE - kept);
+        writer->stage_len = whole + WAL_SEGMENT_PAGE_SIZE;
+    }
+    if (writer->stage_len > 0) {
+        flush(writer);
+    }
+    memmove(writer->stage, writer->stage + whole, kept);
+    writer->offset += whole;
+    writer->stage_len = kept;
 }
 
 static void rotate(struct wal_writer *writer, size_t room)
@@ -168,7 +181,7 @@ static void write_records(struct wal_writer *writer, struct cursor *cursor)
 {
     const struct wal_segment *segment = wal_pool_newest(writer->pool);
     uint64_t end = segment->end;
-    writer->offset = end;
+    begin_batch(writer);
     for (uint8_t *record; (record = cursor_record(cursor)) != NULL;) {
         if (is_on_disk(record) && !put_record(writer, segment, record, &end)) {
             break;
@@ -176,8 +189,7 @@ static void write_records(struct wal_writer *writer, struct cursor *cursor)
         cursor->at += wal_record_size(record);
     }
     if (end > segment->end) {
-        pad(writer);
-        flush(writer);
+        end_batch(writer);
         sync_batch(writer);
     }
 }
@@ -229,7 +241,6 @@ void wal_writer_write(struct wal_writer *writer, struct wal_chunk *chunks)
         assert(cursor.chunk != from.chunk || cursor.at != from.at);
         apply_records(writer, from, cursor);
     }
-    assert(writer->stage_len == 0);
 }
 
 void wal_writer_seal(struct wal_writer *writer)
@@ -239,10 +250,9 @@ void wal_writer_seal(struct wal_writer *writer)
     if (segment->end == WAL_SEGMENT_START || !fits) {
         return;
     }
-    writer->offset = segment->end;
+    begin_batch(writer);
     put_batch_header(writer, segment->seed);
-    pad(writer);
-    flush(writer);
+    end_batch(writer);
     sync_batch(writer);
     segment->end += WAL_RECORD_BATCH_SIZE;
 }

@@ -7,8 +7,8 @@
 #include "replication/log/wal_pool.h"
 
 /* Puts records on disk: seals them, lays them end to end into the newest segment with few and large
- * writes, syncs once, takes them into the index. A segment that is full is left for a new one;
- * then there is a sync for each of the two.
+ * writes of whole pages past the page cache, syncs once, takes them into the index. A segment that
+ * is full is left for a new one; then there is a sync for each of the two.
  *
  * A write or sync that fails ends the process: what is on disk is then unknown, and a second try
  * may report success for pages that the kernel has thrown away.
@@ -23,9 +23,9 @@ struct wal_writer {
     struct mutex *lock;
     struct wal_stats *stats; /* Guarded by lock. */
     uint64_t batch;          /* Number of the last batch. */
-    uint8_t *stage;          /* Small records gather here. */
-    size_t stage_len;
-    uint64_t offset; /* In the file, of the stage's first byte. */
+    uint8_t *stage;   /* Records gather here. It begins at a page's boundary, in the file too: */
+    size_t stage_len; /* before the first record lies what its page holds already. */
+    uint64_t offset;  /* In the file, of the stage's first byte. */
     uint64_t bytes_written;
 };
 

@@ -617,6 +617,11 @@ enum status disk_write(struct disk_file *file, uint64_t offset, const void *data
     return status;
 }
 
+void disk_set_direct(struct disk_file *file)
+{
+    assert(!file->stale && file->writable);
+}
+
 enum status disk_sync(struct disk_file *file)
 {
     assert(!file->stale);

@@ -67,6 +67,38 @@ TEST(disk_write, reads_back_and_keeps_what_it_did_not_touch)
     folder_remove(&folder);
 }
 
+/* Whole pages past the cache and parts of pages through it, in one file: each sees the other's. */
+TEST(disk_set_direct, mixes_with_the_page_cache)
+{
+    struct folder folder = folder_make();
+    struct disk_file *file;
+    uint8_t *pages = aligned_alloc(DISK_PAGE_SIZE, (size_t)3 * DISK_PAGE_SIZE);
+    uint8_t *expected = calloc(3, DISK_PAGE_SIZE);
+    uint8_t *got = malloc((size_t)3 * DISK_PAGE_SIZE);
+    CHECK(pages != NULL && expected != NULL && got != NULL);
+    CHECK_EQ(disk_open(folder.file, DISK_CREATE, &file), STATUS_OK);
+    disk_set_direct(file);
+    CHECK_EQ(disk_fill(file, (uint64_t)3 * DISK_PAGE_SIZE), STATUS_OK);
+    for (unsigned round = 0; round < 64; round++) {
+        size_t at = round * 991 % (2 * DISK_PAGE_SIZE);
+        size_t page = round % 2;
+        memset(pages, 'a' + (int)(round % 26), (size_t)2 * DISK_PAGE_SIZE);
+        bool whole = round % 3 != 0;
+        uint64_t offset = whole ? page * DISK_PAGE_SIZE : at;
+        size_t len = whole ? (1 + round % 2) * (size_t)DISK_PAGE_SIZE : 1 + round * 37;
+        memcpy(expected + offset, pages, len);
+        CHECK_EQ(disk_write(file, offset, pages, len), STATUS_OK);
+        CHECK_EQ(disk_read(file, 0, got, (size_t)3 * DISK_PAGE_SIZE), STATUS_OK);
+        CHECK(memcmp(got, expected, (size_t)3 * DISK_PAGE_SIZE) == 0);
+    }
+    CHECK_EQ(disk_sync(file), STATUS_OK);
+    disk_close(file);
+    free(pages);
+    free(expected);
+    free(got);
+    folder_remove(&folder);
+}
+
 TEST(disk_fill, adds_zeros_behind_and_never_shortens)
 {
     struct folder folder = folder_make();
