@@ -4,6 +4,7 @@
 
 #include "common/base/assert.h"
 #include "common/base/hash.h"
+#include "common/base/little.h"
 
 enum {
     BUCKET_COUNT_MIN = 1024,
@@ -267,7 +268,8 @@ static struct overlay_row *add(struct overlay *overlay,
 {
     assert(key.len <= UINT32_MAX && value_size <= UINT32_MAX);
     evict(overlay);
-    if (overlay->count >= overlay->bucket_count) {
+    /* Every row of a chain that is not the one is a cache miss: few of them. */
+    if (overlay->count >= overlay->bucket_count / 2) {
         grow(overlay);
     }
     /* The struct ends in padding, which the key may use. */
@@ -543,11 +545,49 @@ const struct row_tree *overlay_ordered(struct overlay *overlay, enum store_famil
     return &rows->tree;
 }
 
-static int compare_rows(const void *a, const void *b)
+/* A row with the beginning of its key: most comparisons end there, without a look at rows that are
+ * spread over the memory. */
+struct ranked {
+    uint64_t rank;
+    const struct overlay_row *row;
+};
+
+static uint64_t rank_of(const struct overlay_row *row)
 {
-    const struct overlay_row *const *left = a;
-    const struct overlay_row *const *right = b;
-    return overlay_compare(overlay_row_key(*left), overlay_row_key(*right));
+    uint8_t first[8] = {0};
+    memcpy(first, row->bytes, row->key_len < sizeof(first) ? row->key_len : sizeof(first));
+    return __builtin_bswap64(little_u64(first));
+}
+
+static int compare_ranked(const void *a, const void *b)
+{
+    const struct ranked *left = a;
+    const struct ranked *right = b;
+    if (left->rank != right->rank) {
+        return left->rank < right->rank ? -1 : 1;
+    }
+    return overlay_compare(overlay_row_key(left->row), overlay_row_key(right->row));
+}
+
+/* Fills rows with the rows of the four lists in order. */
+static void sort_dirty(const struct overlay_family *from, const struct overlay_row **rows)
+{
+    struct ranked *ranked = calloc(from->dirty_count + 1, sizeof(*ranked));
+    assert(ranked != NULL);
+    size_t count = 0;
+    for (int kind = 0; kind < 4; kind++) {
+        const struct list *dirty = &from->dirty[kind / 2][kind % 2];
+        for (struct list *at = dirty->next; at != dirty; at = at->next) {
+            const struct overlay_row *row = list_entry(at, struct overlay_row, list);
+            ranked[count++] = (struct ranked){.rank = rank_of(row), .row = row};
+        }
+    }
+    assert(count == from->dirty_count);
+    qsort(ranked, count, sizeof(*ranked), compare_ranked);
+    for (size_t i = 0; i < count; i++) {
+        rows[i] = ranked[i].row;
+    }
+    free(ranked);
 }
 
 void overlay_collect(const struct overlay *overlay,
@@ -564,12 +604,5 @@ void overlay_collect(const struct overlay *overlay,
         assert(count == from->dirty_count);
         return;
     }
-    for (int kind = 0; kind < 4; kind++) {
-        const struct list *dirty = &from->dirty[kind / 2][kind % 2];
-        for (struct list *at = dirty->next; at != dirty; at = at->next) {
-            rows[count++] = list_entry(at, struct overlay_row, list);
-        }
-    }
-    assert(count == from->dirty_count);
-    qsort(rows, count, sizeof(*rows), compare_rows);
+    sort_dirty(from, rows);
 }
