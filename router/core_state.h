@@ -61,7 +61,8 @@ struct core {
     struct map by_node;
     size_t nodes_up;
 
-    size_t left; /* Parts that are left behind in lanes which lost their tokens. */
+    size_t urgent; /* Parts in lanes that overtake others. */
+    size_t left;   /* Parts that are left behind in lanes which lost their tokens. */
 
     struct list active;   /* Lanes that have parts. */
     struct list requests; /* By deadline. */

@@ -194,6 +194,24 @@ static struct backend *pick_target(struct core *core, struct lane *lane)
     return NULL;
 }
 
+static bool is_urgent(const struct lane_part *part)
+{
+    return part->request->command->id == CMD_script_kill;
+}
+
+/* What a lane waits for may be the very script that SCRIPT KILL is to end. */
+static void send_urgent(struct core *core, struct lane *lane)
+{
+    if (core->urgent == 0 || lane->state != LANE_PROBE) {
+        return;
+    }
+    for (struct lane_part *part = lane_head(lane); part != NULL; part = lane_after(lane, part)) {
+        if (is_urgent(part) && part->run != lane->run) {
+            (void)send_part(core, lane, part, false);
+        }
+    }
+}
+
 /* Tries target with one part; NULL: goes on with the paused run. */
 static void probe(struct core *core, struct lane *lane, struct backend *target)
 {
@@ -212,6 +230,7 @@ static void probe(struct core *core, struct lane *lane, struct backend *target)
         }
         core_wake_at(core, wake_ms);
     }
+    send_urgent(core, lane);
 }
 
 static void open_lane(struct core *core, struct lane *lane)
@@ -254,6 +273,8 @@ void flow_insert(struct core *core, struct lane *lane, struct lane_part *part)
     } else if (lane->wake_ms != 0) {
         core_wake_at(core, lane->wake_ms);
     }
+    core->urgent += is_urgent(part);
+    send_urgent(core, lane);
 }
 
 void flow_remove(struct core *core, struct lane_part *part)
@@ -263,6 +284,7 @@ void flow_remove(struct core *core, struct lane_part *part)
         return;
     }
     lane_remove(lane, part);
+    core->urgent -= is_urgent(part);
     core->left -= part->left;
     part->left = false;
     core->stats.queued--;

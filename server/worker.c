@@ -161,6 +161,7 @@ struct worker *worker_new(const struct worker_options *options, const struct wor
         .ctx = worker,
         .trial = worker->trial,
         .script_limits = limits,
+        .desk = &worker->desk,
         .host = worker->host,
         .txn = worker->txn,
         .entry = &worker->entry,

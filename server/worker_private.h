@@ -58,6 +58,7 @@ struct worker {
     char *snap_dir;
     struct txn *txn;
     struct trial *trial;
+    struct script_desk desk;
     struct wal_port *port;
     struct host *host;
     struct transfer *transfer;

@@ -95,6 +95,13 @@ struct op {
     void (*on_done)(struct op *op, enum status status, struct slice reply);
 };
 
+/* The scripts of a loop that run off it. SCRIPT KILL ends them all: it may come by way of any
+ * shard, as the way to the one that is busy may be blocked by what is busy. */
+struct script_desk {
+    size_t slow;
+    atomic_bool killed; /* Until all have ended. */
+};
+
 /* What a shard needs of the worker that holds it. */
 struct shard_env {
     void *ctx;
@@ -106,6 +113,7 @@ struct shard_env {
     struct buf *events;  /* and for keyspace events. Empty between uses. */
     struct trial *trial; /* Where scripts run; NULL: nowhere. */
     struct trial_limits script_limits;
+    struct script_desk *desk; /* Not NULL if trial is not. */
     struct rand *rand;
     /* shard_turn() is wanted before this loop turn ends. */
     void (*wake)(void *ctx, struct shard *shard);

@@ -65,8 +65,6 @@ struct shard {
     size_t reads_slow;
     size_t scripts;        /* Gathered writes that run on trial. */
     struct op *trying;     /* The one that runs off the loop: everything gathered waits for it. */
-    size_t scripts_slow;   /* Scripts off the loop, those that only read too. */
-    atomic_bool killed;    /* SCRIPT KILL, until they have ended. */
     size_t writes_pending; /* Gathered or in flight. */
     size_t writes_keyless;
     size_t reads_keyless;

@@ -161,8 +161,8 @@ void shard_read_prepare(struct shard *shard, struct op *op, struct slow_read *re
                                .status = STATUS_AGAIN};
     buf_init(&read->reply, SIZE_MAX / 2);
     if (op->command != NULL && (op->command->flags & CMD_TRIAL) != 0) {
-        shard->scripts_slow++;
-        read->killed = &shard->killed;
+        shard->env->desk->slow++;
+        read->killed = &shard->env->desk->killed;
         read->script_limits = shard->env->script_limits;
         read->index = shard->state.group.index;
         read->term = shard->term;

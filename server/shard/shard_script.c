@@ -58,8 +58,9 @@ static struct trial_place place_of(struct shard *shard, uint64_t now_ms)
 void script_kill(struct shard *shard, struct op *op)
 {
     struct buf *reply = shard->env->reply;
-    if (shard->scripts_slow > 0) {
-        atomic_store(&shard->killed, true);
+    struct script_desk *desk = shard->env->desk;
+    if (desk != NULL && desk->slow > 0) {
+        atomic_store(&desk->killed, true);
         shard->stats.killed_scripts++;
         resp_write_ok(reply);
     } else {
@@ -113,7 +114,7 @@ static enum trial_result take_over(struct shard *shard, struct op *op, enum stat
 enum trial_result script_try(struct shard *shard, struct op *op, enum status *status)
 {
     const struct shard_env *env = shard->env;
-    if (script_holds(shard, op)) {
+    if (op->tried != NULL && (script_holds(shard, op) || op->tried->result == TRIAL_STOPPED)) {
         return take_over(shard, op, status);
     }
     tried_free(op->tried);
@@ -183,10 +184,11 @@ void script_run_slow(struct slow_read *read)
 void script_end_slow(struct slow_read *read)
 {
     struct shard *shard = read->shard;
-    assert(shard->scripts_slow > 0);
-    shard->scripts_slow--;
-    if (shard->scripts_slow == 0) {
-        atomic_store(&shard->killed, false);
+    struct script_desk *desk = shard->env->desk;
+    assert(desk->slow > 0);
+    desk->slow--;
+    if (desk->slow == 0) {
+        atomic_store(&desk->killed, false);
     }
     struct op *op = read->op;
     if (!op->write) {

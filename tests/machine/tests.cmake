@@ -29,6 +29,12 @@ foreach(world sherd_world sherd_sim_world)
              WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
     set_tests_properties(${name}_differential PROPERTIES LABELS machine TIMEOUT 300
                          SKIP_RETURN_CODE 77)
+    add_test(NAME ${name}_script_differential
+             COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/script_differential.py
+                     $<TARGET_FILE:${name}>
+             WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+    set_tests_properties(${name}_script_differential PROPERTIES LABELS machine TIMEOUT 300
+                         SKIP_RETURN_CODE 77)
     foreach(part stream bits)
       add_test(NAME ${name}_differential_${part}
                COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/differential_${part}.py
