@@ -81,11 +81,30 @@ static enum status read_node(struct store_iter *iter, uint64_t *count, uint32_t 
     return reader_done(&in) && *count > 0 ? STATUS_OK : STATUS_CORRUPT;
 }
 
-/* All nodes of a level with names that are not less than lower. */
+static void set_first(struct rank_index *index, struct slice name)
+{
+    index->first_size =
+        (uint8_t)(name.len < RANK_INDEX_FIRST_MAX ? name.len : RANK_INDEX_FIRST_MAX);
+    if (index->first_size > 0) {
+        memcpy(index->first, name.data, index->first_size);
+    }
+}
+
+static struct slice first_name(const struct rank_index *index)
+{
+    return slice_of(index->first, index->first_size);
+}
+
+/* All nodes of a level with names that are not less than lower. A name at or behind high would have
+ * no rows. */
 static struct store_iter *open_level(struct rank_index *index, size_t level, struct slice lower)
 {
+    if (level == index->levels && compare(lower, first_name(index)) < 0) {
+        lower = first_name(index);
+    }
+    struct slice upper = compare(lower, index->high) > 0 ? lower : index->high;
     struct slice from = node_key(index, SCRATCH_RANK_FROM, level, lower);
-    struct slice to = node_key(index, SCRATCH_RANK_TO, level + 1, slice_of(NULL, 0));
+    struct slice to = node_key(index, SCRATCH_RANK_TO, level, upper);
     return iter_open(index->txn, STORE_DATA, from, to);
 }
 
@@ -304,6 +323,9 @@ enum status rank_index_add(struct rank_index *index, struct slice key)
         path.steps[level].count++;
         put_step(&path, level);
     }
+    if (compare(key, first_name(index)) < 0) {
+        set_first(index, key);
+    }
     /* The new row is there already, perhaps beyond the bounds. */
     struct rank_index before = *index;
     bool at_end = compare(key, index->high) >= 0;
@@ -325,6 +347,22 @@ enum status rank_index_add(struct rank_index *index, struct slice key)
     return status;
 }
 
+/* A node of the highest level is gone. */
+static enum status move_first(struct rank_index *index, struct slice name)
+{
+    struct slice first = first_name(index);
+    bool was_first = name.len >= first.len && memcmp(name.data, first.data, first.len) == 0;
+    if (index->top == 0 || !was_first) {
+        return STATUS_OK;
+    }
+    struct store_iter *iter = open_level(index, index->levels, slice_of(NULL, 0));
+    bool found = iter_valid(iter);
+    if (found) {
+        set_first(index, node_name(index, iter));
+    }
+    return close_iter(iter, found ? STATUS_OK : STATUS_CORRUPT);
+}
+
 enum status rank_index_remove(struct rank_index *index, struct slice key, uint64_t count)
 {
     assert(count > 0);
@@ -343,6 +381,7 @@ enum status rank_index_remove(struct rank_index *index, struct slice key, uint64
         drop_node(index, level, step_name(&path, level));
         if (level == index->levels) {
             index->top--;
+            status = move_first(index, step_name(&path, level));
         } else {
             path.steps[level + 1].children--;
         }
@@ -513,6 +552,10 @@ static void begin_leaf(struct rank_builder *builder, struct slice key)
 
 void rank_builder_add(struct rank_builder *builder, struct slice key)
 {
+    if (!builder->started) {
+        set_first(builder->index, key);
+        builder->started = true;
+    }
     if (builder->levels[1].count == 0) {
         begin_leaf(builder, key);
     }

@@ -19,11 +19,12 @@
  * A node without rows is removed. Nodes are split when too large and never merged: what bounds a
  * search is how many children a node has, not how few.
  *
- * low and high keep all walks away from rows that were removed at either end: an LSM tree steps
- * over each of them until it is compacted.
+ * low, high and first keep all walks away from rows and nodes that were removed at either end: an
+ * LSM tree steps over each of them until it is compacted.
  *
  * Functions that change something write nodes only; the caller puts and deletes the rows, and keeps
- * levels and top with them. Statuses: AGAIN (cache-only), IO, CORRUPT. Uses SCRATCH_RANK_*. Pure.
+ * levels, top and first with them. Statuses: AGAIN (cache-only), IO, CORRUPT. Uses SCRATCH_RANK_*.
+ * Pure.
  */
 
 enum {
@@ -31,6 +32,7 @@ enum {
     RANK_INDEX_FAN_MAX = 128,
     RANK_INDEX_LEVELS_MAX = 8,
     RANK_INDEX_SIZE_MIN = 512, /* Rows up to which a walk does. */
+    RANK_INDEX_FIRST_MAX = 72,
 };
 
 struct rank_index {
@@ -42,8 +44,10 @@ struct rank_index {
     uint64_t size;      /* Rows. */
     uint32_t leaf_max;  /* RANK_INDEX_LEAF_MAX, and the other: less of them in tests. */
     uint32_t fan_max;
-    uint8_t levels; /* 0: no nodes, everything is a walk. */
-    uint32_t top;   /* Nodes of the highest level. */
+    uint8_t levels;     /* 0: no nodes, everything is a walk. */
+    uint32_t top;       /* Nodes of the highest level, */
+    uint8_t first_size; /* none of them with a name before this one, which may be cut. */
+    uint8_t first[RANK_INDEX_FIRST_MAX];
 };
 
 /* A row was put, where there was none; size, low and high are from before. Needs levels > 0. */
@@ -67,6 +71,7 @@ MUST_USE enum status rank_index_at(struct rank_index *index,
 /* Makes the nodes of rows that had none, in order. */
 struct rank_builder {
     struct rank_index *index;
+    bool started;
     struct {
         size_t name_at; /* In SCRATCH_RANK_NAMES, of the node that is being filled. */
         size_t name_len;
@@ -78,7 +83,7 @@ struct rank_builder {
 };
 void rank_builder_begin(struct rank_builder *builder, struct rank_index *index);
 void rank_builder_add(struct rank_builder *builder, struct slice key);
-/* Sets levels and top. */
+/* Sets levels, top and first. */
 void rank_builder_end(struct rank_builder *builder);
 /* The same of rows that are there already. */
 MUST_USE enum status rank_index_build(struct rank_index *index);

@@ -14,9 +14,8 @@ static const uint64_t sign_bit = UINT64_C(1) << 63;
 uint64_t score_encode(double score)
 {
     assert(!isnan(score));
-    double plain = score == 0 ? 0 : score;
     uint64_t bits = 0;
-    memcpy(&bits, &plain, sizeof(bits));
+    memcpy(&bits, &score, sizeof(bits));
     return (bits & sign_bit) != 0 ? ~bits : bits | sign_bit;
 }
 
@@ -76,7 +75,9 @@ bool score_parse_bound(struct slice text, bool upper, uint64_t *bits)
     if (!read_double(number, &value, &end) || (end < number.len && number.data[end] != '\0')) {
         return false;
     }
-    /* The next encoded score is the next number; behind infinity there is none. */
-    *bits = score_encode(value) + (open != upper ? 1 : 0);
+    /* The next encoded score is the next number; behind infinity there is none. Both zeros are on
+     * the same side. */
+    bool behind = open != upper;
+    *bits = score_encode(value != 0 ? value : behind ? 0.0 : -0.0) + (behind ? 1 : 0);
     return true;
 }

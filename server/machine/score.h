@@ -3,11 +3,11 @@
 
 #include "common/base/buf.h"
 
-/* Scores of sorted sets: doubles that are never NaN, and whose zero has no sign. Pure.
+/* Scores of sorted sets: doubles that are never NaN. Pure.
  *
  * Encoded, a score is 64 bits whose order is that of the numbers: those of IEEE 754, all turned
- * over if the number is negative, else the sign alone. Sub-keys of a sorted set begin with them,
- * big endian, so an interval of scores is one of sub-keys. */
+ * over if the number is negative, else the sign alone; -0 comes just before 0. Sub-keys of a sorted
+ * set begin with them, big endian, so an interval of scores is one of sub-keys. */
 
 enum { SCORE_SIZE = 8 };
 

@@ -150,7 +150,7 @@ struct rank_index zset_index(struct zset *zset, uint8_t prefixes[2 * ZSET_PREFIX
     memcpy(prefixes, key->data, ZSET_PREFIX_SIZE);
     memcpy(prefixes + ZSET_PREFIX_SIZE, key->data, ZSET_PREFIX_SIZE);
     prefixes[2 * ZSET_PREFIX_SIZE - 1] = ZSET_NODE;
-    return (struct rank_index){.txn = zset->call->txn,
+    struct rank_index index = {.txn = zset->call->txn,
                                .rows = slice_of(prefixes, ZSET_PREFIX_SIZE),
                                .nodes = slice_of(prefixes + ZSET_PREFIX_SIZE, ZSET_PREFIX_SIZE),
                                .low = bound_slice(&zset->low),
@@ -159,7 +159,19 @@ struct rank_index zset_index(struct zset *zset, uint8_t prefixes[2 * ZSET_PREFIX
                                .leaf_max = RANK_INDEX_LEAF_MAX,
                                .fan_max = RANK_INDEX_FAN_MAX,
                                .levels = zset->levels,
-                               .top = zset->top};
+                               .top = zset->top,
+                               .first_size = zset->first.size};
+    memcpy(index.first, zset->first.bytes, zset->first.size);
+    return index;
+}
+
+/* What a change of the index changed. */
+static void keep_index(struct zset *zset, const struct rank_index *index)
+{
+    zset->levels = index->levels;
+    zset->top = index->top;
+    zset->first.size = index->first_size;
+    memcpy(zset->first.bytes, index->first, index->first_size);
 }
 
 struct zset_range zset_within(const struct zset *zset, struct zset_range range)
@@ -198,8 +210,7 @@ static enum status count_index(struct zset *zset, struct slice sub_key, int chan
     struct rank_index index = zset_index(zset, prefixes);
     enum status status =
         change > 0 ? rank_index_add(&index, sub_key) : rank_index_remove(&index, sub_key, count);
-    zset->levels = index.levels;
-    zset->top = index.top;
+    keep_index(zset, &index);
     return status;
 }
 
@@ -208,8 +219,7 @@ static enum status build_index(struct zset *zset)
     uint8_t prefixes[2 * ZSET_PREFIX_SIZE];
     struct rank_index index = zset_index(zset, prefixes);
     enum status status = rank_index_build(&index);
-    zset->levels = index.levels;
-    zset->top = index.top;
+    keep_index(zset, &index);
     return status;
 }
 
@@ -222,6 +232,7 @@ static enum status settle_bounds(struct zset *zset, struct slice first, struct s
         zset->high.size = 0;
         zset->levels = 0;
         zset->top = 0;
+        zset->first.size = 0;
         return STATUS_OK;
     }
     struct zset_bound low = bound_at(first);
@@ -301,14 +312,16 @@ static enum status unpack(struct zset *zset)
     return status;
 }
 
-static bool read_bound(struct reader *in, struct zset_bound *bound)
+static bool read_bound(struct reader *in, size_t size_max, struct zset_bound *bound)
 {
     bound->size = reader_u8(in);
     struct slice bytes = reader_raw(in, bound->size);
-    if (in->failed || bound->size < 1 || bound->size > ZSET_BOUND_SIZE_MAX) {
+    if (in->failed || bound->size > size_max) {
         return false;
     }
-    memcpy(bound->bytes, bytes.data, bytes.len);
+    if (bytes.len > 0) {
+        memcpy(bound->bytes, bytes.data, bytes.len);
+    }
     return true;
 }
 
@@ -317,8 +330,11 @@ static bool read_body(struct zset *zset)
     struct reader in = reader_of(zset->row.value);
     zset->levels = reader_u8(&in);
     zset->top = reader_u32(&in);
-    return read_bound(&in, &zset->low) && read_bound(&in, &zset->high) && reader_done(&in) &&
-           zset->levels <= RANK_INDEX_LEVELS_MAX && (zset->levels > 0) == (zset->top > 0) &&
+    return read_bound(&in, RANK_INDEX_FIRST_MAX, &zset->first) &&
+           read_bound(&in, BOUND_EXACT_MAX, &zset->low) &&
+           read_bound(&in, ZSET_BOUND_SIZE_MAX, &zset->high) && reader_done(&in) &&
+           zset->low.size >= SCORE_SIZE && zset->levels <= RANK_INDEX_LEVELS_MAX &&
+           (zset->levels > 0) == (zset->top > 0) &&
            zset_packed_compare(bound_slice(&zset->low), bound_slice(&zset->high)) < 0;
 }
 
@@ -624,6 +640,8 @@ void zset_save(struct zset *zset)
     struct buf *body = txn_scratch(zset->call->txn, SCRATCH_BODY);
     buf_append_u8(body, zset->levels);
     buf_append_u32(body, zset->top);
+    buf_append_u8(body, zset->first.size);
+    buf_append_slice(body, bound_slice(&zset->first));
     buf_append_u8(body, zset->low.size);
     buf_append_slice(body, bound_slice(&zset->low));
     buf_append_u8(body, zset->high.size);
@@ -676,8 +694,7 @@ static void fill_rows(struct zset *zset, const struct slice *sub_keys, size_t co
     if (indexed) {
         rank_builder_end(&builder);
     }
-    zset->levels = index.levels;
-    zset->top = index.top;
+    keep_index(zset, &index);
 }
 
 void zset_replace(struct call *call, struct row *row, const struct slice *sub_keys, size_t count)

@@ -43,8 +43,9 @@ struct zset {
     struct slice body; /* Packed entries. */
     struct zset_bound low;
     struct zset_bound high;
-    uint8_t levels; /* Of the rank index. */
+    uint8_t levels; /* Of the rank index, and the next two too. */
     uint32_t top;
+    struct zset_bound first;
 };
 
 /* An element into a reply, as it stands in resp_write_pairs() if it has a score. */

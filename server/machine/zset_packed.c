@@ -82,6 +82,13 @@ bool zset_packed_find(struct slice body, struct slice member, double *score)
 void zset_packed_insert(struct buf *body, struct slice sub_key)
 {
     assert(sub_key.len >= SCORE_SIZE && sub_key.len <= SCORE_SIZE + ZSET_PACKED_MEMBER_MAX);
+    uint8_t plain[SCORE_SIZE + ZSET_PACKED_MEMBER_MAX];
+    if (zset_packed_score(sub_key) == 0) {
+        uint64_t zero = __builtin_bswap64(score_encode(0));
+        memcpy(plain, sub_key.data, sub_key.len);
+        memcpy(plain, &zero, sizeof(zero));
+        sub_key = slice_of(plain, sub_key.len);
+    }
     uint64_t before = 0;
     size_t at = zset_packed_place(buf_slice(body), sub_key, &before);
     assert(before < ZSET_PACKED_COUNT_MAX);

@@ -29,7 +29,7 @@ struct slice zset_packed_next(struct slice *rest);
 /* Offset of the first entry that is not before the sub-key, and how many are. */
 size_t zset_packed_place(struct slice body, struct slice sub_key, uint64_t *before);
 bool zset_packed_find(struct slice body, struct slice member, double *score);
-/* Adds an element whose member is not there. */
+/* Adds an element whose member is not there. -0 becomes 0, as in Redis' listpacks. */
 void zset_packed_insert(struct buf *body, struct slice sub_key);
 /* Removes whole entries. */
 void zset_packed_cut(struct buf *body, size_t at, size_t len);

@@ -4,12 +4,15 @@
 
 #include "common/base/assert.h"
 #include "common/base/clock.h"
+#include "common/base/rand.h"
 #include "server/machine/machine.h"
 
-/* queue DIR [PAIRS [DEPTH]]: the state machine of one shard on a store of its own, without log and
- * network. Pushes and pops one list in turns, which has DEPTH elements all the time, and commits as
- * a loop does. Prints, per tenth of the run, pairs per second and the 99th percentile of a command;
- * at the end the last tenth against the first. Run it in an empty folder. */
+/* queue DIR [PAIRS [DEPTH [KIND]]]: the state machine of one shard on a store of its own, without
+ * log and network. Pushes and pops one queue in turns, which has DEPTH elements all the time, and
+ * commits as a loop does. KIND: `list` (LPUSH, RPOP), `window` (ZADD at the time of the push,
+ * ZREMRANGEBYSCORE of what is too old), `priority` (ZADD of a random delay, ZPOPMIN). Prints, per
+ * tenth of the run, pairs per second and the 99th percentile of a command; at the end the last
+ * tenth against the first. Run it in an empty folder. */
 
 enum {
     TENTHS = 10,
@@ -19,7 +22,18 @@ enum {
     SAMPLES_MAX = 1 << 22,
 };
 
+struct queue;
+
+struct kind {
+    const char *name;
+    void (*push)(struct queue *queue, uint64_t n);
+    void (*pop)(struct queue *queue, uint64_t n);
+};
+
 struct queue {
+    const struct kind *kind;
+    uint64_t depth;
+    struct rand rand;
     struct store *store;
     struct txn *txn;
     struct machine_state state;
@@ -58,7 +72,7 @@ static void run(struct queue *queue, const struct slice *argv, size_t argc)
     }
 }
 
-static void push(struct queue *queue, uint64_t n)
+static void push_list(struct queue *queue, uint64_t n)
 {
     char value[VALUE_SIZE];
     memset(value, 'x', sizeof(value));
@@ -68,10 +82,63 @@ static void push(struct queue *queue, uint64_t n)
     run(queue, argv, sizeof(argv) / sizeof(argv[0]));
 }
 
-static void pop(struct queue *queue)
+static void pop_list(struct queue *queue, uint64_t n)
 {
+    (void)n;
     const struct slice argv[] = {slice_str("RPOP"), slice_str("queue")};
     run(queue, argv, sizeof(argv) / sizeof(argv[0]));
+}
+
+static void add(struct queue *queue, uint64_t score, uint64_t n)
+{
+    char score_text[24];
+    char member[24];
+    (void)snprintf(score_text, sizeof(score_text), "%llu", (unsigned long long)score);
+    (void)snprintf(member, sizeof(member), "job:%llu", (unsigned long long)n);
+    const struct slice argv[] = {slice_str("ZADD"), slice_str("queue"), slice_str(score_text),
+                                 slice_str(member)};
+    run(queue, argv, sizeof(argv) / sizeof(argv[0]));
+}
+
+static void push_window(struct queue *queue, uint64_t n)
+{
+    add(queue, n, n);
+}
+
+static void pop_window(struct queue *queue, uint64_t n)
+{
+    char old[24];
+    (void)snprintf(old, sizeof(old), "%llu", (unsigned long long)(n - queue->depth));
+    const struct slice argv[] = {slice_str("ZREMRANGEBYSCORE"), slice_str("queue"),
+                                 slice_str("-inf"), slice_str(old)};
+    run(queue, argv, sizeof(argv) / sizeof(argv[0]));
+}
+
+static void push_priority(struct queue *queue, uint64_t n)
+{
+    add(queue, n + rand_below(&queue->rand, 2 * queue->depth), n);
+}
+
+static void pop_priority(struct queue *queue, uint64_t n)
+{
+    (void)n;
+    const struct slice argv[] = {slice_str("ZPOPMIN"), slice_str("queue")};
+    run(queue, argv, sizeof(argv) / sizeof(argv[0]));
+}
+
+static const struct kind kinds[] = {{"list", push_list, pop_list},
+                                    {"window", push_window, pop_window},
+                                    {"priority", push_priority, pop_priority}};
+enum { KIND_COUNT = sizeof(kinds) / sizeof(kinds[0]) };
+
+static const struct kind *find_kind(const char *name)
+{
+    for (size_t i = 0; i < KIND_COUNT; i++) {
+        if (strcmp(kinds[i].name, name) == 0) {
+            return &kinds[i];
+        }
+    }
+    return NULL;
 }
 
 static int by_number(const void *a, const void *b)
@@ -87,8 +154,8 @@ static double run_tenth(struct queue *queue, uint64_t first, uint64_t count, dou
     queue->sample_count = 0;
     uint64_t started = clock_now_ns();
     for (uint64_t n = first; n < first + count; n++) {
-        push(queue, n);
-        pop(queue);
+        queue->kind->push(queue, n);
+        queue->kind->pop(queue, n);
         if (n % FLUSH_PAIRS == 0) {
             enum status status = txn_commit(queue->txn);
             assert(status == STATUS_OK);
@@ -104,14 +171,18 @@ static double run_tenth(struct queue *queue, uint64_t first, uint64_t count, dou
 
 int main(int argc, char **argv)
 {
-    if (argc < 2) {
-        fprintf(stderr, "usage: queue DIR [PAIRS [DEPTH]]\n");
+    const struct kind *kind = find_kind(argc > 4 ? argv[4] : "list");
+    if (argc < 2 || kind == NULL) {
+        fprintf(stderr, "usage: queue DIR [PAIRS [DEPTH [list|window|priority]]]\n");
         return 2;
     }
     uint64_t pairs = argc > 2 ? strtoull(argv[2], NULL, 10) : 10000000;
     uint64_t depth = argc > 3 ? strtoull(argv[3], NULL, 10) : 1000;
     struct queue *queue = calloc(1, sizeof(*queue));
     assert(queue != NULL);
+    queue->kind = kind;
+    queue->depth = depth;
+    rand_init(&queue->rand, depth);
     queue->samples = calloc(SAMPLES_MAX, sizeof(*queue->samples));
     assert(queue->samples != NULL);
     struct store_options options = {
@@ -122,7 +193,7 @@ int main(int argc, char **argv)
     buf_init(&queue->planned, 1 << 20);
     buf_init(&queue->reply, 1 << 20);
     for (uint64_t n = 0; n < depth; n++) {
-        push(queue, n);
+        kind->push(queue, n);
     }
     double first = 0;
     double first_p99 = 0;

@@ -6,7 +6,7 @@ COMMANDS = [name.encode() for name in (
     "ZLEXCOUNT ZREMRANGEBYRANK ZREMRANGEBYSCORE ZREMRANGEBYLEX ZPOPMIN ZPOPMAX ZMPOP ZRANDMEMBER "
     "ZSCAN ZUNION ZINTER ZDIFF ZINTERCARD ZUNIONSTORE ZINTERSTORE ZDIFFSTORE").split()]
 # What else is worth doing to them.
-AROUND = [name.encode() for name in "DEL TYPE OBJECT OBJECT RENAME COPY SET PERSIST EXPIRE".split()]
+AROUND = [name.encode() for name in "DEL TYPE OBJECT OBJECT RENAME COPY SET PERSIST EXPIRE SADD SADD SADD".split()]
 
 SCORES = [b"0", b"1", b"1", b"2", b"3.5", b"-7", b"1e10", b"0.1", b"-2.25", b"inf", b"-inf",
           b"1e17", b"4611686018427387904", b"4611686018427387903", b"1e308", b"5e-324", b"3.0",
