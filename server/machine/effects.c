@@ -114,6 +114,7 @@ static enum status apply_item(const struct call *whole, struct slice bytes)
     call.args = (struct args){.argv = argv, .argc = item.arg_count};
     call.key_count = item.key_count;
     call.db = item.db;
+    call.nested = true;
     call.reply = txn_scratch(whole->txn, SCRATCH_ANSWER);
     return call_apply(&call);
 }

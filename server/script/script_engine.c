@@ -69,6 +69,7 @@ struct script_engine *script_engine_new(size_t memory_max)
     map_init(&engine->kept);
     list_init(&engine->order);
     buf_init(&engine->answer, SIZE_MAX / 2);
+    buf_init(&engine->converted, SIZE_MAX / 2);
     buf_init(&engine->scratch, SIZE_MAX / 2);
     engine->lua = lua_newstate(allocate, engine);
     assert(engine->lua != NULL);
@@ -88,6 +89,7 @@ void script_engine_free(struct script_engine *engine)
     assert(engine->memory == 0);
     map_deinit(&engine->kept);
     buf_deinit(&engine->answer);
+    buf_deinit(&engine->converted);
     buf_deinit(&engine->scratch);
     free(engine->argv);
     free(engine);
@@ -485,13 +487,12 @@ static void clean(struct script_engine *engine)
     if (engine->memory > 2 * engine->memory_base + IDLE_MEMORY) {
         collect(engine);
     }
-    if (engine->answer.size > IDLE_MEMORY) {
-        buf_deinit(&engine->answer);
-        buf_init(&engine->answer, SIZE_MAX / 2);
-    }
-    if (engine->scratch.size > IDLE_MEMORY) {
-        buf_deinit(&engine->scratch);
-        buf_init(&engine->scratch, SIZE_MAX / 2);
+    struct buf *bufs[] = {&engine->answer, &engine->converted, &engine->scratch};
+    for (size_t i = 0; i < sizeof(bufs) / sizeof(bufs[0]); i++) {
+        if (bufs[i]->size > IDLE_MEMORY) {
+            buf_deinit(bufs[i]);
+            buf_init(bufs[i], SIZE_MAX / 2);
+        }
     }
 }
 

@@ -60,9 +60,10 @@ struct script_engine {
     uint64_t random; /* State of math.random(). */
     struct slice *argv;
     size_t argv_size;
-    struct buf *reply;  /* Of the run. */
-    struct buf answer;  /* Of a command. */
-    struct buf scratch; /* Of the library function at work. */
+    struct buf *reply;    /* Of the run. */
+    struct buf answer;    /* Of a command, */
+    struct buf converted; /* and as the script's protocol has it. */
+    struct buf scratch;   /* Of the library function at work. */
 };
 
 struct script_engine *script_engine_of(lua_State *lua);

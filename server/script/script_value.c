@@ -164,6 +164,15 @@ static size_t push_value(lua_State *lua, struct slice reply, int protocol, int d
 
 void script_value_push(lua_State *lua, struct slice reply, int protocol)
 {
+    assert(reply.len > 0);
+    bool same = strchr("+-:", reply.data[0]) != NULL;
+    struct buf *converted = &script_engine_of(lua)->converted;
+    if (!same) {
+        /* The machine's form has shapes of its own. */
+        buf_clear(converted);
+        resp_convert(reply, protocol, converted);
+        reply = buf_slice(converted);
+    }
     size_t used = push_value(lua, reply, protocol, SCRIPT_DEPTH_MAX);
     assert(used == reply.len);
 }

@@ -3,10 +3,12 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
+#include "common/base/hash.h"
 #include "common/base/number.h"
 #include "common/base/rand.h"
 #include "common/cluster/token.h"
 #include "common/proto/resp.h"
+#include "common/proto/transaction.h"
 #include "server/machine/effects.h"
 #include "server/machine/keyspace.h"
 
@@ -242,7 +244,8 @@ static enum status call_write(struct trial *trial,
                                       .args = args,
                                       .db = trial->db,
                                       .now_ms = trial->place.now_ms,
-                                      .seed = rand_u64(&trial->rand)};
+                                      .seed = rand_u64(&trial->rand),
+                                      .nested = true};
     buf_clear(&trial->planned);
     if (machine_plan(&plan, &trial->planned, reply) != STATUS_OK) {
         return STATUS_OK;
@@ -250,8 +253,9 @@ static enum status call_write(struct trial *trial,
     struct machine_apply_input apply = {.scope = trial->place.scope,
                                         .planned = buf_slice(&trial->planned),
                                         .now_ms = trial->place.now_ms};
+    size_t reply_len = reply->len;
     enum status status = machine_apply(trial->place.txn, &trial->state, &apply, reply);
-    if (status == STATUS_OK && reply->data[0] != '-') {
+    if (status == STATUS_OK && reply->data[reply_len] != '-') {
         effects_add(&trial->effects, buf_slice(&trial->planned)); /* An error changes nothing. */
     }
     if (trial->effects.items.len > EFFECTS_SIZE_MAX) {
@@ -425,7 +429,6 @@ static enum script_end run(struct trial *trial,
     trial->db = op->db;
     trial->writes = (op->command->flags & CMD_READ) == 0 && (eval->flags & SCRIPT_NO_WRITES) == 0;
     rand_init(&trial->rand, op->seed);
-    effects_clear(&trial->effects);
     /* By the clock alone a simulated run would never end. */
     uint64_t steps_max = slice ? limits->slice_steps_max : limits->time_ms_max * 1000 * 1000;
     struct script_run input = {.sha = slice_of(eval->sha, SHA1_HEX_SIZE),
@@ -479,11 +482,23 @@ static enum trial_result failed(enum status from, enum status *status)
     return from == STATUS_AGAIN ? TRIAL_AGAIN : TRIAL_FAILED;
 }
 
-static enum trial_result run_eval(struct trial *trial,
-                                  const struct trial_op *op,
-                                  struct buf *planned,
-                                  struct buf *reply,
-                                  enum status *status)
+static enum trial_result failed_call(enum status from, struct buf *reply, enum status *status)
+{
+    if (from != STATUS_TOO_BIG) {
+        return failed(from, status);
+    }
+    buf_clear(reply);
+    resp_write_error(reply,
+                     "ERR the writes of the script are larger than 30 MB in all; nothing was "
+                     "changed");
+    return TRIAL_STOPPED;
+}
+
+/* PLANNED: its effects are collected and its reply is in *reply. */
+static enum trial_result run_script(struct trial *trial,
+                                    const struct trial_op *op,
+                                    struct buf *reply,
+                                    enum status *status)
 {
     struct eval eval = {0};
     *status = prepare(trial, op, &eval, reply);
@@ -493,24 +508,173 @@ static enum trial_result run_eval(struct trial *trial,
     if (*status != STATUS_OK) {
         return failed(*status, status);
     }
-    enum script_end end = run(trial, op, &eval, reply, status);
-    switch (end) {
-    case SCRIPT_DONE: break;
+    switch (run(trial, op, &eval, reply, status)) {
+    case SCRIPT_DONE: return TRIAL_PLANNED;
     case SCRIPT_AGAIN: return TRIAL_AGAIN;
     case SCRIPT_STOPPED: return TRIAL_STOPPED;
     case SCRIPT_UNKNOWN:
-    case SCRIPT_FAILED: {
-        if (*status == STATUS_TOO_BIG) {
-            resp_write_error(reply,
-                             "ERR the writes of the script are larger than 30 MB in all; "
-                             "nothing was changed");
-            return TRIAL_STOPPED;
-        }
-        return failed(*status, status);
+    case SCRIPT_FAILED: break;
     }
+    return failed_call(*status, reply, status);
+}
+
+static enum trial_result run_eval(struct trial *trial,
+                                  const struct trial_op *op,
+                                  struct buf *planned,
+                                  struct buf *reply,
+                                  enum status *status)
+{
+    effects_clear(&trial->effects);
+    enum trial_result result = run_script(trial, op, reply, status);
+    if (result != TRIAL_PLANNED) {
+        return result;
     }
     *status = conclude(trial, op, planned, reply);
     return *status == STATUS_OK ? TRIAL_PLANNED : failed(*status, status);
+}
+
+/* MULTI ... EXEC with scripts among its commands (server/machine/batch.h has the others). */
+
+/* *same: no watched key has another version. */
+static enum status check_watches(struct trial *trial, struct transaction *transaction, bool *same)
+{
+    *same = true;
+    struct transaction_watch watch;
+    while (transaction_next_watch(transaction, &watch)) {
+        struct slice argv[] = {slice_str("versions"), watch.key};
+        struct machine_read_input read = {.scope = trial->place.scope,
+                                          .command = command_at(CMD_versions),
+                                          .args = {.argv = argv, .argc = 2},
+                                          .db = watch.db,
+                                          .now_ms = trial->place.now_ms};
+        buf_clear(&trial->reply);
+        enum status status = machine_read(trial->place.txn, &trial->state, &read, &trial->reply);
+        struct resp_value list;
+        struct resp_value version = {0};
+        if (status == STATUS_OK) {
+            status = resp_value_read(buf_slice(&trial->reply), &list);
+        }
+        if (status == STATUS_OK) {
+            status = resp_value_read(
+                slice_of(trial->reply.data + list.size_used, trial->reply.len - list.size_used),
+                &version);
+        }
+        if (status != STATUS_OK) {
+            return status;
+        }
+        *same = *same && (uint64_t)version.number == watch.version;
+    }
+    return STATUS_OK;
+}
+
+/* Appends the reply of one command. What is elsewhere sends the whole elsewhere. */
+static enum trial_result run_item(struct trial *trial,
+                                  const struct trial_op *op,
+                                  struct buf *reply,
+                                  enum status *status)
+{
+    if ((op->command->flags & CMD_TRIAL) != 0) {
+        enum trial_result result = run_script(trial, op, reply, status);
+        return result == TRIAL_REFUSED ? TRIAL_PLANNED : result;
+    }
+    trial->db = op->db;
+    trial->writes = true;
+    for (size_t nth = 0, at = 0; (at = command_key_at(op->command, op->args, nth)) != 0; nth++) {
+        if (!keyspace_owns(&trial->place.scope, op->db, op->args.argv[at])) {
+            return failed(STATUS_NOT_OWNER, status);
+        }
+    }
+    if (spans_shards(trial, op->command)) {
+        resp_write_error(reply, "ERR this command cannot run in a transaction");
+        return TRIAL_PLANNED;
+    }
+    if (trial->place.slice) {
+        txn_set_cache_only(trial->place.txn, true);
+    }
+    bool write = (op->command->flags & CMD_WRITE) != 0;
+    *status = write ? call_write(trial, op->command, op->args, reply)
+                    : call_read(trial, op->command, op->args, reply);
+    if (trial->place.slice) {
+        txn_set_cache_only(trial->place.txn, false);
+    }
+    return *status == STATUS_OK ? TRIAL_PLANNED : failed_call(*status, reply, status);
+}
+
+static enum trial_result run_items(struct trial *trial,
+                                   const struct trial_op *op,
+                                   struct transaction *transaction,
+                                   struct buf *reply,
+                                   enum status *status)
+{
+    struct transaction_item item;
+    struct buf one;
+    buf_init(&one, SIZE_MAX / 2);
+    enum trial_result result = TRIAL_PLANNED;
+    resp_write_array(reply, transaction->item_count);
+    for (uint64_t n = 0; result == TRIAL_PLANNED && transaction_next_item(transaction, &item);
+         n++) {
+        struct trial_op part = {.command = item.command,
+                                .args = item.args,
+                                .db = item.db,
+                                .seed = hash_bytes_seeded(slice_of(&n, sizeof(n)), op->seed)};
+        buf_clear(&one);
+        rand_init(&trial->rand, part.seed);
+        result = run_item(trial, &part, &one, status);
+        buf_append_slice(reply, buf_slice(&one));
+    }
+    if (result == TRIAL_STOPPED) {
+        buf_clear(reply); /* The whole is answered with the error of the one. */
+        buf_append_slice(reply, buf_slice(&one));
+    } else if (result != TRIAL_PLANNED) {
+        buf_clear(reply);
+    }
+    buf_deinit(&one);
+    return result;
+}
+
+static enum trial_result run_batch(struct trial *trial,
+                                   const struct trial_op *op,
+                                   struct buf *planned,
+                                   struct buf *reply,
+                                   enum status *status)
+{
+    struct transaction transaction;
+    if (transaction_open(op->args, &transaction) != STATUS_OK) {
+        resp_write_error(reply, "ERR malformed transaction");
+        return TRIAL_REFUSED;
+    }
+    effects_clear(&trial->effects);
+    bool same = false;
+    *status = check_watches(trial, &transaction, &same);
+    if (*status != STATUS_OK) {
+        return failed(*status, status);
+    }
+    if (!same) {
+        resp_write_null_array(reply);
+    } else {
+        enum trial_result result = run_items(trial, op, &transaction, reply, status);
+        if (result != TRIAL_PLANNED) {
+            return result;
+        }
+    }
+    *status = conclude(trial, op, planned, reply);
+    return *status == STATUS_OK ? TRIAL_PLANNED : failed(*status, status);
+}
+
+bool trial_wanted(const struct command *command, struct args args)
+{
+    struct transaction transaction;
+    if (command->id != CMD_batch) {
+        return (command->flags & CMD_TRIAL) != 0;
+    }
+    struct transaction_item item;
+    bool scripts = false;
+    if (transaction_open(args, &transaction) == STATUS_OK) {
+        while (!scripts && transaction_next_item(&transaction, &item)) {
+            scripts = (item.command->flags & CMD_TRIAL) != 0;
+        }
+    }
+    return scripts;
 }
 
 /* SCRIPT LOAD: only what compiles is kept. */
@@ -540,7 +704,6 @@ enum trial_result trial_run(struct trial *trial,
                             enum status *status)
 {
     assert(trial->begun && planned->len == 0 && reply->len == 0);
-    assert((op->command->flags & CMD_TRIAL) != 0);
     if (op->session != 0) {
         struct machine_apply_input input = apply_input(trial, op);
         bool known = false;
@@ -555,6 +718,9 @@ enum trial_result trial_run(struct trial *trial,
             effects_write(&trial->effects, op->db, slice_str("+OK\r\n"), planned);
             return TRIAL_PLANNED;
         }
+    }
+    if (op->command->id == CMD_batch) {
+        return run_batch(trial, op, planned, reply, status);
     }
     return op->command->id == CMD_script_load ? run_load(trial, op, planned, reply, status)
                                               : run_eval(trial, op, planned, reply, status);
@@ -593,6 +759,7 @@ enum status trial_read(struct trial *trial,
         return status;
     }
     eval.flags |= SCRIPT_NO_WRITES;
+    effects_clear(&trial->effects);
     enum script_end end = run(trial, op, &eval, reply, &status);
     switch (end) {
     case SCRIPT_DONE:

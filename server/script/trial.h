@@ -42,7 +42,10 @@ MUST_USE enum status trial_begin(struct trial *trial, const struct trial_place *
 /* Takes everything back. */
 void trial_end(struct trial *trial);
 
-/* A command with CMD_TRIAL. */
+/* True if a command is to be tried: one with CMD_TRIAL, a transaction that holds one. */
+bool trial_wanted(const struct command *command, struct args args);
+
+/* A command to be tried. */
 struct trial_op {
     const struct command *command;
     struct args args;

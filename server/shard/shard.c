@@ -99,6 +99,8 @@ void shard_submit(struct shard *shard, struct op *op)
     assert(shard->magic == SHARD_MAGIC);
     op->shard = shard;
     op->counted = false;
+    op->trial =
+        op->command != NULL && shard->env->trial != NULL && trial_wanted(op->command, op->args);
     op->slow = false;
     op->tried = NULL;
     list_init(&op->link);
@@ -112,7 +114,7 @@ void shard_submit(struct shard *shard, struct op *op)
         script_kill(shard, op);
         return;
     }
-    if (script_is_trial(shard, op) && trial_only_reads(shard->env->trial, op->command, op->args)) {
+    if (op->trial && trial_only_reads(shard->env->trial, op->command, op->args)) {
         op->write = false;
     }
     if (shard->held_count + shard->reads_pending + shard->reads_slow >= WAITING_OPS_MAX) {

@@ -80,6 +80,7 @@ struct op {
     enum status status;
     bool counted;
     size_t reply_size;   /* Of a read that is to be slow: about, 0: not known. */
+    bool trial;          /* A script, or a transaction that holds one. */
     bool slow;           /* A script that takes too long for a loop. */
     struct tried *tried; /* What came of it elsewhere, or its long reply. */
 

@@ -101,8 +101,6 @@ struct tried *tried_new(void);
 void tried_free(struct tried *tried);
 
 /* shard_script.c */
-/* True if a command runs on trial here. */
-bool script_is_trial(const struct shard *shard, const struct op *op);
 struct trial_op script_trial_op(const struct op *op, uint64_t seed);
 /* SCRIPT KILL: answers at once. */
 void script_kill(struct shard *shard, struct op *op);

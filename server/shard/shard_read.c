@@ -55,7 +55,7 @@ static void read_now(struct shard *shard, struct op *op)
         input.nothing = &nothing;
         input.seed = rand_u64(env->rand);
         txn_set_cache_only(env->txn, true);
-        status = script_is_trial(shard, op)
+        status = op->trial
                      ? script_read(shard, op, env->reply)
                      : shard->machine->read(env->txn, &shard->state.machine, &input, env->reply);
         txn_set_cache_only(env->txn, false);
@@ -160,7 +160,7 @@ void shard_read_prepare(struct shard *shard, struct op *op, struct slow_read *re
                                .seed = rand_u64(shard->env->rand),
                                .status = STATUS_AGAIN};
     buf_init(&read->reply, SIZE_MAX / 2);
-    if (op->command != NULL && (op->command->flags & CMD_TRIAL) != 0) {
+    if (op->trial) {
         shard->env->desk->slow++;
         read->killed = &shard->env->desk->killed;
         read->script_limits = shard->env->script_limits;

@@ -26,12 +26,6 @@ void tried_free(struct tried *tried)
     }
 }
 
-bool script_is_trial(const struct shard *shard, const struct op *op)
-{
-    return op->command != NULL && (op->command->flags & CMD_TRIAL) != 0 &&
-           shard->env->trial != NULL;
-}
-
 struct trial_op script_trial_op(const struct op *op, uint64_t seed)
 {
     return (struct trial_op){.command = op->command,

@@ -61,7 +61,7 @@ void shard_write_submit(struct shard *shard, struct op *op)
     op->barrier = shard->writes_seen;
     shard->gathered_count++;
     shard->gathered_size += op_size(op);
-    shard->scripts += script_is_trial(shard, op);
+    shard->scripts += op->trial;
     list_push_back(&shard->gathered, &op->link);
     shard->env->wake(shard->env->ctx, shard);
 }
@@ -110,7 +110,7 @@ static struct op *ungather(struct shard *shard)
     struct op *op = list_entry(at, struct op, link);
     shard->gathered_count--;
     shard->gathered_size -= op_size(op);
-    shard->scripts -= script_is_trial(shard, op);
+    shard->scripts -= op->trial;
     return op;
 }
 
@@ -310,7 +310,7 @@ static void put_back(struct shard *shard, struct op *op)
 {
     shard->gathered_count++;
     shard->gathered_size += op_size(op);
-    shard->scripts += script_is_trial(shard, op);
+    shard->scripts += op->trial;
     list_push_back(shard->gathered.next, &op->link);
 }
 
@@ -359,7 +359,7 @@ static bool take_script(struct shard *shard, struct shard_batch *batch, struct o
 /* One op of an entry with scripts. False: the entry ends before it. */
 static bool take_tried(struct shard *shard, struct shard_batch *batch, struct op *op)
 {
-    if (script_is_trial(shard, op)) {
+    if (op->trial) {
         return take_script(shard, batch, op);
     }
     enum status status = plan(shard, op);

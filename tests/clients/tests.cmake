@@ -1,7 +1,7 @@
 # Real clients, unchanged, against a router of a fresh cluster (run_client.py). The packages of npm
 # go to the build folder.
 set(CLIENT_TESTS redis_cli.sh redis_benchmark.sh redis_py_client.py ioredis_client.mjs
-    node_redis_client.mjs)
+    node_redis_client.mjs frameworks_client.mjs)
 find_path(HIREDIS_INCLUDE hiredis/hiredis.h)
 find_library(HIREDIS_LIBRARY hiredis)
 if(HIREDIS_INCLUDE AND HIREDIS_LIBRARY)
@@ -23,5 +23,5 @@ foreach(script ${CLIENT_TESTS})
   set_tests_properties(client_${stem} PROPERTIES LABELS clients TIMEOUT 300 RESOURCE_LOCK cluster)
 endforeach()
 # npm writes to one folder.
-set_tests_properties(client_ioredis_client client_node_redis_client PROPERTIES
+set_tests_properties(client_ioredis_client client_node_redis_client client_frameworks_client PROPERTIES
                      RESOURCE_LOCK "cluster;npm")

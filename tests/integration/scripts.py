@@ -78,6 +78,25 @@ def patterns(client):
     demand(len(large) == 300000, "a reply longer than what the log keeps")
 
 
+def transactions(client):
+    def run(*commands):
+        client.call("MULTI")
+        for command in commands:
+            client.call(*command)
+        return client.call("EXEC")
+
+    incr = "return redis.call('INCR',KEYS[1])"
+    replies = run(("SET", "{m}a", "1"), ("EVAL", incr, "1", "{m}a"), ("GET", "{m}a"),
+                  ("EVAL", "return redis.call('nosuch')", "1", "{m}a"), ("INCRBY", "{m}a", "5"))
+    demand(replies[:3] == ["OK", 2, b"2"] and replies[4] == 7, f"scripts in EXEC: {replies}")
+    demand("Unknown Redis command" in str(replies[3]), f"an error among the replies: {replies[3]}")
+    client.call("WATCH", "{m}a")
+    client.call("SET", "{m}a", "9")
+    demand(run(("EVAL", incr, "1", "{m}a")) is None, "a watched key had changed")
+    client.call("WATCH", "{m}a")
+    demand(run(("EVAL", incr, "1", "{m}a")) == [10], "a watched key had not changed")
+
+
 def one_database(router):
     with router.client() as client:
         demand(client.call("SELECT", "3") == "OK", "a database that is whole on a shard")
@@ -177,6 +196,7 @@ def test(context):
     cluster.start()
     with cluster.router.client() as client:
         patterns(client)
+        transactions(client)
     one_database(cluster.router)
     messages(cluster)
     long_scripts(context, cluster)
