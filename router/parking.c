@@ -153,6 +153,9 @@ void core_unblock(struct core *core, struct core_request *request)
     if (part->parked_at != NULL) {
         cancel_at(core, part->parked_at, part);
     } else if (part->request == NULL || !gather_bound(part)) {
+        if (part->request != NULL && part->unanswered > 0) {
+            cancel_at(core, asked(part), part); /* A read, which has taken nothing. */
+        }
         gather_end_wait(core, request);
     } /* Else it is on its way there: it is cancelled when it is parked. */
 }

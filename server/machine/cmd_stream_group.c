@@ -309,7 +309,7 @@ enum status cmd_xgroup_apply(struct call *call)
  * key. Ids are 16 bytes, the greatest one asks for what is new; WORD_LAST and WORD_NO_ID are
  * errors. */
 enum { READ_GROUP, READ_CONSUMER, READ_FLAGS, READ_COUNT, READ_IDS }; /* Behind the keys. */
-enum { READ_NO_ACK = 1 << 0 };
+enum { READ_NO_ACK = 1 << 0, READ_WAIT_SHIFT = 1 };                   /* How it waits: two bits. */
 
 enum status cmd_xreadgroup_plan(const struct machine_plan_input *input, struct plan *plan)
 {
@@ -328,7 +328,7 @@ enum status cmd_xreadgroup_plan(const struct machine_plan_input *input, struct p
     }
     planned_bytes(plan, read.group);
     planned_bytes(plan, read.consumer);
-    planned_u64(plan, read.no_ack ? READ_NO_ACK : 0);
+    planned_u64(plan, (read.no_ack ? READ_NO_ACK : 0U) | (uint64_t)input->wait << READ_WAIT_SHIFT);
     planned_u64(plan, read.count);
     for (size_t i = 0; i < read.keys; i++) {
         struct slice text = args.argv[read.first + read.keys + i];
@@ -358,6 +358,11 @@ struct reading {
     struct stream_group group;
 };
 
+static uint64_t wait_of(const struct call *call)
+{
+    return planned_number(call->args.argv[call->key_count + READ_FLAGS]) >> READ_WAIT_SHIFT;
+}
+
 static enum status load_reading(struct call *call, size_t nth, struct reading *reading)
 {
     const struct slice *argv = call->args.argv;
@@ -376,11 +381,34 @@ static enum status load_reading(struct call *call, size_t nth, struct reading *r
     return stream_group_load(call, &reading->stream, rest[READ_GROUP], &reading->group);
 }
 
+/* What it waits for is gone; false if not. The error is replied. */
+static bool refuse_gone(struct call *call, const struct reading *reading, enum status status)
+{
+    if (wait_of(call) != MACHINE_WAIT_AGAIN) {
+        return false;
+    }
+    if (status == STATUS_WRONG_TYPE || !reading->stream.row.found) {
+        resp_write_error(call->reply, "UNBLOCKED the stream key no longer exists");
+        return true;
+    }
+    if (reading->group.number == 0) {
+        resp_write_error(call->reply,
+                         "NOGROUP the consumer group this client was blocked on no longer exists");
+        return true;
+    }
+    return false;
+}
+
 /* Looks at one of the streams; *refused: with the error replied. */
 static enum status check_reading(struct call *call, size_t nth, bool *refused)
 {
     struct reading reading;
     enum status status = load_reading(call, nth, &reading);
+    bool told = status == STATUS_OK || status == STATUS_WRONG_TYPE;
+    if (told && refuse_gone(call, &reading, status)) {
+        *refused = true;
+        return STATUS_OK;
+    }
     if (status != STATUS_OK) {
         return status;
     }
@@ -581,6 +609,7 @@ enum status cmd_xreadgroup_apply(struct call *call)
     }
     if (streams == 0) {
         resp_write_null_array(call->reply);
+        call->nothing = wait_of(call) != MACHINE_WAIT_NEVER;
     } else {
         resp_insert_entries(call->reply, start, streams);
     }

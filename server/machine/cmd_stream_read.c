@@ -125,7 +125,11 @@ enum status cmd_xread_read(struct call *call)
     const char *error = stream_args_parse_read(call->args, false, &read);
     struct buf *ids = txn_scratch(call->txn, SCRATCH_ARGS);
     enum status status = STATUS_OK;
-    for (size_t i = 0; error == NULL && status == STATUS_OK && i < read.keys; i++) {
+    bool waited = error == NULL && call->frozen != NULL && call->frozen->len > 0;
+    if (waited) {
+        buf_append_slice(ids, buf_slice(call->frozen));
+    }
+    for (size_t i = 0; error == NULL && !waited && status == STATUS_OK && i < read.keys; i++) {
         status = resolve(call, &read, i, ids, &error);
     }
     if (status != STATUS_OK) {
@@ -140,12 +144,19 @@ enum status cmd_xread_read(struct call *call)
     struct reader in = reader_of(buf_slice(ids));
     for (size_t i = 0; status == STATUS_OK && i < read.keys; i++) {
         status = reply_stream(call, &read, i, stream_id_read(&in), &streams);
+        if (status == STATUS_WRONG_TYPE && waited) {
+            status = STATUS_OK; /* It waits for what may come. */
+        }
         if (status == STATUS_OK && stream_range_too_long(call, 0, call->reply->len - start)) {
             status = STATUS_AGAIN;
         }
     }
     if (streams == 0) {
         resp_write_null_array(call->reply);
+        call->nothing = read.block_ms >= 0;
+        if (call->nothing && !waited && call->frozen != NULL) {
+            buf_append_slice(call->frozen, buf_slice(ids));
+        }
     } else {
         resp_insert_entries(call->reply, start, streams);
     }

@@ -37,6 +37,7 @@ struct call {
     struct buf *reply;
     struct buf *events; /* NULL: nobody wants them. See event.h. */
     struct buf *ready;  /* NULL: nobody wants it. See struct machine_apply_input. */
+    struct buf *frozen; /* See struct machine_read_input. */
     bool nothing;       /* Set by a command that waits: it found nothing, and its reply says so. */
     bool nested;        /* apply only. In a transaction: nobody may be made to wait. */
 };

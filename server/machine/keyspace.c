@@ -172,9 +172,23 @@ void keyspace_element_end(const struct row *row, struct buf *key)
     keyspace_element_key(&next, key);
 }
 
+/* Someone may wait for that. */
+static void note_ready(struct call *call, const struct row *row)
+{
+    bool awaited =
+        row->type == KEYSPACE_LIST || row->type == KEYSPACE_ZSET || row->type == KEYSPACE_STREAM;
+    if (awaited && call->ready != NULL) {
+        buf_append_u8(call->ready, row->type);
+        buf_append_bytes(call->ready, row->row_key);
+    }
+}
+
 /* What belongs to the value and is not in the metadata row. */
 static void drop_value(struct call *call, const struct row *row)
 {
+    if (row->found && row->type == KEYSPACE_STREAM) {
+        note_ready(call, row); /* Who waits for a group of it is told that it is gone. */
+    }
     if (row->found && row->type != KEYSPACE_STRING) {
         garbage_add(call, row);
         return;
@@ -289,12 +303,7 @@ static void put_row(struct call *call, const struct row *row, struct slice value
     append_header(row, bytes);
     buf_append_slice(bytes, value);
     txn_put(call->txn, STORE_DATA, row->row_key, buf_slice(bytes));
-    bool awaited =
-        row->type == KEYSPACE_LIST || row->type == KEYSPACE_ZSET || row->type == KEYSPACE_STREAM;
-    if (awaited && call->ready != NULL) {
-        buf_append_u8(call->ready, row->type);
-        buf_append_bytes(call->ready, row->row_key);
-    }
+    note_ready(call, row);
 }
 
 /* A key comes to be, if it is not there yet. */

@@ -357,7 +357,8 @@ enum status machine_read(struct txn *txn,
                         .now_ms = input->now_ms,
                         .seed = input->seed,
                         .load = input->load,
-                        .reply = reply};
+                        .reply = reply,
+                        .frozen = input->frozen};
     status = handlers[input->command->id].read(&call);
     if (status != STATUS_OK) {
         buf_truncate(reply, reply_len);

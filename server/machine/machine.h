@@ -151,6 +151,9 @@ struct machine_read_input {
     uint64_t seed;
     const struct machine_load *load; /* NULL: not known. */
     bool *nothing;                   /* Set if it waits, and found nothing. NULL: nobody asks. */
+    /* Of one that waits: what its arguments meant when it came, such as the "$" of XREAD. Written
+     * with the first reply in vain, and read from then on. NULL: it does not wait. */
+    struct buf *frozen;
 };
 
 /* AGAIN: the txn is cache-only and the disk is needed; *reply is as it was. NOT_OWNER. */

@@ -2,6 +2,7 @@
 
 #include "common/base/assert.h"
 #include "server/machine/keyspace.h"
+#include "server/machine/stream_wait.h"
 
 /* Of what nobody knows before: the others are tried when it was applied. */
 enum { FEEDS_UNKNOWN = 2 };
@@ -10,7 +11,7 @@ struct rule {
     uint8_t type;
     uint8_t keys; /* Which of its keys: so many; 0: all. */
     /* For values of which it is not enough that they are there. */
-    enum status (*find)(struct call *call, uint64_t *count);
+    enum status (*find)(struct call *call, bool first, uint64_t *count);
 };
 
 static const struct rule rules[CMD_COUNT] = {
@@ -22,6 +23,8 @@ static const struct rule rules[CMD_COUNT] = {
     [CMD_bzpopmin] = {.type = KEYSPACE_ZSET},
     [CMD_bzpopmax] = {.type = KEYSPACE_ZSET},
     [CMD_bzmpop] = {.type = KEYSPACE_ZSET},
+    [CMD_xread] = {.type = KEYSPACE_STREAM, .find = stream_wait_read},
+    [CMD_xreadgroup] = {.type = KEYSPACE_STREAM, .find = stream_wait_group},
 };
 
 bool machine_waits(const struct command *command)
@@ -77,9 +80,10 @@ enum status machine_ready(struct txn *txn,
                         .command = input->command,
                         .args = input->args,
                         .db = input->db,
-                        .now_ms = input->now_ms};
+                        .now_ms = input->now_ms,
+                        .frozen = input->frozen};
     *count = 0;
-    return rule->find != NULL ? rule->find(&call, count) : find_any(&call, first, count);
+    return rule->find != NULL ? rule->find(&call, first, count) : find_any(&call, first, count);
 }
 
 size_t machine_feeds(const struct command *command, size_t arg_count, size_t nth)

@@ -66,6 +66,7 @@ struct op_wait {
     bool replaced; /* The same request came again. */
     bool nothing;
     struct waiter *waiter;
+    struct buf frozen; /* Of a read, see struct machine_read_input. */
 };
 
 /* One command on its way. Embedded by whoever sent it; everything it points to lives until

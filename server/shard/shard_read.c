@@ -31,7 +31,7 @@ static void end_read(
     shard_wait_return(shard, op);
 }
 
-static struct machine_read_input input_of(struct shard *shard, const struct op *op)
+static struct machine_read_input input_of(struct shard *shard, struct op *op)
 {
     const struct shard_desc *desc = &shard->state.desc;
     return (struct machine_read_input){
@@ -40,7 +40,8 @@ static struct machine_read_input input_of(struct shard *shard, const struct op *
         .args = op->args,
         .db = op->db,
         .now_ms = shard_now_ms(shard),
-        .load = &shard->load};
+        .load = &shard->load,
+        .frozen = op->wait.wanted ? &op->wait.frozen : NULL};
 }
 
 /* The applied state is readable now. */
@@ -181,14 +182,16 @@ void shard_read_prepare(struct shard *shard, struct op *op, struct slow_read *re
 
 void shard_read_slow(struct slow_read *read)
 {
-    struct machine_read_input input = {.scope = read->scope,
-                                       .command = read->op->command,
-                                       .args = read->op->args,
-                                       .db = read->op->db,
-                                       .now_ms = read->now_ms,
-                                       .seed = read->seed,
-                                       .load = &read->load,
-                                       .nothing = &read->nothing};
+    struct machine_read_input input = {
+        .scope = read->scope,
+        .command = read->op->command,
+        .args = read->op->args,
+        .db = read->op->db,
+        .now_ms = read->now_ms,
+        .seed = read->seed,
+        .load = &read->load,
+        .nothing = &read->nothing,
+        .frozen = read->op->wait.wanted ? &read->op->wait.frozen : NULL};
     if (read->killed != NULL) {
         script_run_slow(read);
         return;

@@ -18,7 +18,7 @@ static const char too_many[] =
 
 enum { WAITING_SIZE_MAX = 256 << 20 }; /* Of a shard. */
 
-static struct machine_read_input input_of(struct shard *shard, const struct op *op)
+static struct machine_read_input input_of(struct shard *shard, struct op *op)
 {
     const struct shard_desc *desc = &shard->state.desc;
     return (struct machine_read_input){
@@ -26,11 +26,12 @@ static struct machine_read_input input_of(struct shard *shard, const struct op *
         .command = op->command,
         .args = op->args,
         .db = op->db,
-        .now_ms = shard_now_ms(shard)};
+        .now_ms = shard_now_ms(shard),
+        .frozen = &op->wait.frozen};
 }
 
 /* For how many like it the applied state has something. What is not in memory may be there. */
-static uint64_t ready(struct shard *shard, const struct op *op)
+static uint64_t ready(struct shard *shard, struct op *op)
 {
     struct txn *txn = shard->env->txn;
     struct machine_read_input input = input_of(shard, op);
@@ -44,7 +45,7 @@ static uint64_t ready(struct shard *shard, const struct op *op)
 
 /* The same of one that has just looked, and found nothing: from the disk if need be, which has just
  * been read for that. "Perhaps" would send it round and round. */
-static bool ready_behind(struct shard *shard, const struct op *op)
+static bool ready_behind(struct shard *shard, struct op *op)
 {
     struct machine_read_input input = input_of(shard, op);
     uint64_t count = 0;
@@ -61,6 +62,7 @@ void shard_wait_begin(struct shard *shard, struct op *op)
     op->wait.replaced = false;
     op->wait.nothing = false;
     op->wait.waiter = NULL;
+    buf_init(&op->wait.frozen, SIZE_MAX / 2);
     if (op->session == 0) {
         return;
     }
@@ -77,6 +79,7 @@ void shard_wait_begin(struct shard *shard, struct op *op)
 
 void shard_wait_end(struct shard *shard, struct op *op)
 {
+    buf_deinit(&op->wait.frozen);
     if (op->wait.waiter != NULL) {
         waiter_free(&shard->waiting, op->wait.waiter);
         op->wait.waiter = NULL;

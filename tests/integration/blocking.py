@@ -125,6 +125,41 @@ def check_sorted_sets(open_client, client):
         demand(list_waiter.get() == [b"{z}b", b"e"], "BLPOP")
 
 
+def check_streams(open_client, client):
+    readers = [Waiter(open_client, "XREAD", "BLOCK", "0", "STREAMS", "{x}s", "$") for _ in range(2)]
+    wait_blocked(client, 2)
+    client.call("XADD", "{x}s", "1-1", "f", "a")
+    for reader in readers:
+        demand(reader.get() == [[b"{x}s", [[b"1-1", [b"f", b"a"]]]]], "every reader has it")
+    demand(client.call("XREAD", "BLOCK", "0", "STREAMS", "{x}s", "0") ==
+           [[b"{x}s", [[b"1-1", [b"f", b"a"]]]]], "what is there is not waited for")
+    started = time.monotonic()
+    demand(client.call("XREAD", "BLOCK", "60", "STREAMS", "{x}s", "$") is NIL, "nothing came")
+    demand(0.058 <= time.monotonic() - started < 1, "XREAD waits as long as it says")
+    client.call("XGROUP", "CREATE", "{x}s", "g", "$")
+    first, second = "XREADGROUP GROUP g one BLOCK 0 STREAMS {x}s >", \
+        "XREADGROUP GROUP g two BLOCK 0 STREAMS {x}s >"
+    first = Waiter(open_client, *first.split())
+    wait_blocked(client, 1)
+    second = Waiter(open_client, *second.split())
+    wait_blocked(client, 2)
+    client.call("XADD", "{x}s", "2-1", "f", "b")
+    demand(first.get() == [[b"{x}s", [[b"2-1", [b"f", b"b"]]]]], "the first of the group has it")
+    demand(second.waits(), "the second has not")
+    client.call("XADD", "{x}s", "3-1", "f", "c")
+    demand(second.get() == [[b"{x}s", [[b"3-1", [b"f", b"c"]]]]], "then the second")
+    pending = client.call("XPENDING", "{x}s", "g")
+    demand(pending[0] == 2, f"pending: {pending}")
+    for end, error in ((("XGROUP", "DESTROY", "{x}s", "g"),
+                        "NOGROUP the consumer group this client was blocked on no longer exists"),
+                       (("DEL", "{x}s"), "UNBLOCKED the stream key no longer exists")):
+        client.call("XGROUP", "CREATE", "{x}s", "g", "$", "MKSTREAM")
+        waiter = Waiter(open_client, *"XREADGROUP GROUP g one BLOCK 0 STREAMS {x}s >".split())
+        wait_blocked(client, 1)
+        client.call(*end)
+        demand(waiter.get() == RespError(error), f"{end}")
+
+
 def check_control(open_client, client):
     waiter = Waiter(open_client, "BLPOP", "u", "0")
     wait_blocked(client, 1)
@@ -178,6 +213,7 @@ def check_like_redis(open_client):
         check_order(open_client, client)
         check_chain(open_client, client)
         check_sorted_sets(open_client, client)
+        check_streams(open_client, client)
         check_control(open_client, client)
         check_gone(open_client, client)
 
