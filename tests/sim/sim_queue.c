@@ -42,7 +42,9 @@ struct queue_call {
     uint64_t number;  /* Of the client's calls: late timers are void. */
     uint64_t element; /* Of a push; no_element: a list gets another name. */
     bool push;
-    bool gone; /* Its client died. */
+    bool gone;         /* Its client died. */
+    bool let_go;       /* By core_unblock(). */
+    uint64_t until_ns; /* Before that nothing is no answer. */
     unsigned argc;
     char texts[ARGC_MAX][TEXT_SIZE];
     struct slice argv[ARGC_MAX];
@@ -119,6 +121,17 @@ static bool is_unknown(struct slice reply)
     return reply.len > 8 && memcmp(reply.data, "-UNKNOWN", 8) == 0;
 }
 
+/* Who got nothing has waited as long as he said. */
+static void check_time(const struct queue_call *call, struct slice reply)
+{
+    struct sim *sim = call->client->sim;
+    bool nothing = slice_equal(reply, slice_str("*-1\r\n"));
+    if (nothing && !call->let_go && sim->now_ns < call->until_ns) {
+        sim_fail(sim, "client %u was sent away %.3f ms too early", call->client->index,
+                 (double)(call->until_ns - sim->now_ns) / SIM_MS);
+    }
+}
+
 static void on_done(struct core_request *request, struct slice reply)
 {
     struct queue_call *call = list_entry(request, struct queue_call, request);
@@ -138,6 +151,7 @@ static void on_done(struct core_request *request, struct slice reply)
     } else if (error && !call->push) {
         queue->may_have_taken += is_unknown(reply);
     } else if (!call->push) {
+        check_time(call, reply);
         deliver_all(queue, reply);
     }
     free(call);
@@ -198,6 +212,12 @@ static void fill_pop(struct queue_call *call)
     static const char *const names[] = {"blpop", "brpop"};
     const char *timeout = sim_chance(sim, 300) ? "0" : sim_chance(sim, 500) ? "0.05" : "2.5";
     timeout = sim->queue->closed ? "0" : timeout;
+    uint64_t timeout_ms = 0;
+    const char *error = block_seconds(slice_str(timeout), &timeout_ms);
+    assert(error == NULL);
+    /* Clocks drift by some tenths of a thousandth, and milliseconds are whole. */
+    bool ever = timeout_ms == BLOCK_FOREVER;
+    call->until_ns = ever ? UINT64_MAX : sim->now_ns + (timeout_ms - timeout_ms / 500 - 2) * SIM_MS;
     unsigned list = (unsigned)rand_below(&sim->rand, LISTS);
     if (sim_chance(sim, 300)) {
         add_text(call, "blmpop");
@@ -261,6 +281,7 @@ static void interrupt(void *arg)
     struct core *core = sim_router_core(call->router);
     sim_enter(actor);
     if (sim_chance(client->sim, 500)) {
+        call->let_go = true;
         core_unblock(core, &call->request);
     } else {
         call->gone = true;
@@ -408,6 +429,7 @@ void sim_queue_let_go(struct sim *sim)
         struct sim_actor *actor = call == NULL || call->push ? NULL : actor_of(call);
         if (actor != NULL) {
             sim_enter(actor);
+            call->let_go = true;
             core_unblock(sim_router_core(call->router), &call->request);
             sim_turn(actor);
         }
