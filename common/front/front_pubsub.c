@@ -21,6 +21,14 @@ struct coming {
     size_t count;
 };
 
+/* Names a client has left, until their homes know: what is published afterwards is not counted as
+ * received. */
+struct leaving {
+    struct request *request;
+    size_t pending;
+    struct buf reply;
+};
+
 static const char no_pubsub[] = "ERR Pub/Sub is served by routers: connect to a sherd-router";
 
 static uint32_t *counter(struct session *session, enum topic_kind kind)
@@ -67,6 +75,19 @@ static void count_topic(struct front *front, enum topic_kind kind, bool more)
     atomic_fetch_add_explicit(count, more ? 1 : UINT64_MAX, memory_order_relaxed);
 }
 
+static void on_left(void *ctx, bool joined)
+{
+    (void)joined; /* A home that cannot be asked forgets by itself. */
+    struct leaving *leaving = ctx;
+    assert(leaving->pending > 0);
+    leaving->pending--;
+    if (leaving->pending == 0) {
+        request_finish(leaving->request, buf_slice(&leaving->reply));
+        buf_deinit(&leaving->reply);
+        free(leaving);
+    }
+}
+
 static void ignore_done(void *ctx, bool joined)
 {
     (void)ctx;
@@ -88,7 +109,8 @@ static void announce(struct front_part *part,
     options->env->join(options->arg, part->index, &join);
 }
 
-static void drop_member(struct session *session, struct member *member)
+/* leaving: who wants to know when the home knows; NULL: nobody. */
+static void drop_member(struct session *session, struct member *member, struct leaving *leaving)
 {
     struct topic *topic = member->topic;
     topics_remove(member);
@@ -96,14 +118,17 @@ static void drop_member(struct session *session, struct member *member)
     if (topic->count == 0) {
         count_topic(session->part->front, topic->kind, false);
     }
-    announce(session->part, topic, ignore_done, NULL);
+    if (leaving != NULL) {
+        leaving->pending++;
+    }
+    announce(session->part, topic, leaving != NULL ? on_left : ignore_done, leaving);
     topics_release(&session->part->topics, topic);
 }
 
 void front_unsubscribe_all(struct session *session)
 {
     while (!list_empty(&session->members)) {
-        drop_member(session, list_entry(session->members.next, struct member, in_session));
+        drop_member(session, list_entry(session->members.next, struct member, in_session), NULL);
     }
 }
 
@@ -190,6 +215,9 @@ static void subscribe(struct request *request, enum topic_kind kind, const char 
         }
     }
     for (size_t i = 0; i < coming->count; i++) {
+        coming->topics[i]->named = NULL; /* Another request may lie where this one did. */
+    }
+    for (size_t i = 0; i < coming->count; i++) {
         if (member_of(request->session, coming->topics[i]) == NULL) {
             coming->pending++;
             announce(part, coming->topics[i], on_joined, coming);
@@ -201,24 +229,25 @@ static void subscribe(struct request *request, enum topic_kind kind, const char 
 static void unsubscribe_named(struct request *request,
                               enum topic_kind kind,
                               const char *word,
-                              struct buf *reply)
+                              struct leaving *leaving)
 {
     struct session *session = request->session;
     for (size_t i = 1; i < request->args.argc; i++) {
         struct topic *topic = topics_find(&request->part->topics, kind, request->args.argv[i]);
         struct member *member = topic == NULL ? NULL : member_of(session, topic);
         if (member != NULL) {
-            drop_member(session, member);
+            drop_member(session, member, leaving);
         }
-        write_change(reply, word, &request->args.argv[i], shown_count(session, kind));
+        write_change(&leaving->reply, word, &request->args.argv[i], shown_count(session, kind));
     }
 }
 
 static void unsubscribe_every(struct session *session,
                               enum topic_kind kind,
                               const char *word,
-                              struct buf *reply)
+                              struct leaving *leaving)
 {
+    struct buf *reply = &leaving->reply;
     struct list *next = NULL;
     for (struct list *at = session->members.next; at != &session->members; at = next) {
         next = at->next;
@@ -229,7 +258,7 @@ static void unsubscribe_every(struct session *session,
         struct buf name;
         buf_init(&name, SIZE_MAX / 2);
         buf_append_slice(&name, member->topic->name);
-        drop_member(session, member);
+        drop_member(session, member, leaving);
         struct slice shown = buf_slice(&name);
         write_change(reply, word, &shown, shown_count(session, kind));
         buf_deinit(&name);
@@ -241,13 +270,17 @@ static void unsubscribe_every(struct session *session,
 
 static void unsubscribe(struct request *request, enum topic_kind kind, const char *word)
 {
-    struct buf *reply = front_reply(request);
+    struct leaving *leaving = calloc(1, sizeof(*leaving));
+    assert(leaving != NULL);
+    leaving->request = request;
+    leaving->pending = 1;
+    buf_init(&leaving->reply, SIZE_MAX / 2);
     if (request->args.argc > 1) {
-        unsubscribe_named(request, kind, word, reply);
+        unsubscribe_named(request, kind, word, leaving);
     } else {
-        unsubscribe_every(request->session, kind, word, reply);
+        unsubscribe_every(request->session, kind, word, leaving);
     }
-    front_done(request);
+    on_left(leaving, true); /* The one that kept it from ending while we were not through. */
 }
 
 void front_subscribe(struct request *request)

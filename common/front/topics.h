@@ -22,7 +22,7 @@ struct topic {
     struct list members; /* struct member */
     uint32_t count;      /* Of members. */
     uint32_t coming;     /* Sessions that will be, once the home of the channel knows. */
-    const void *named;   /* The request that named it last. */
+    const void *named;   /* While a request's names are read: the request that has it. */
 };
 
 /* One session's part in one topic. */

@@ -65,6 +65,20 @@ TEST(front_subscribe, counts_a_client_once)
     stop(rig);
 }
 
+TEST(front_subscribe, counts_every_client)
+{
+    struct front_rig *rig = start();
+    struct session *first = rig->session;
+    (void)front_rig_ask(rig, "subscribe a\r\n");
+    rig->session = session_new(front_part(rig->front, 0));
+    (void)front_rig_ask(rig, "subscribe a\r\n");
+    CHECK_EQ(rig->join_count, 2);
+    CHECK_EQ(rig->joins[1].count, 2);
+    session_free(first);
+    CHECK_EQ(rig->joins[2].count, 1);
+    stop(rig);
+}
+
 TEST(front_subscribe, keeps_its_place_among_the_clients_requests)
 {
     struct front_rig *rig = start();
