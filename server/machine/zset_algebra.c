@@ -301,6 +301,18 @@ static enum status run_inputs(struct work *work, const struct input *inputs, siz
     return status;
 }
 
+/* As a reply has them: both zeros are one score. */
+static int compare_shown(const void *a, const void *b)
+{
+    const struct zset_algebra_element *left = a;
+    const struct zset_algebra_element *right = b;
+    if (left->score != right->score) {
+        return left->score < right->score ? -1 : 1;
+    }
+    return zset_packed_compare(zset_packed_member(left->sub_key),
+                               zset_packed_member(right->sub_key));
+}
+
 static int compare_elements(const void *a, const void *b)
 {
     const struct zset_algebra_element *left = a;
@@ -325,7 +337,8 @@ static struct zset_algebra_element *finish(struct work *work, size_t *count)
         memcpy(&elements[kept++], &element, sizeof(element));
     }
     if (kept > 1 && !work->algebra->only_count) {
-        qsort(elements, kept, sizeof(*elements), compare_elements);
+        qsort(elements, kept, sizeof(*elements),
+              work->algebra->stores ? compare_elements : compare_shown);
     }
     *count = kept;
     return elements;

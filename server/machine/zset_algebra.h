@@ -28,8 +28,8 @@ const char *zset_algebra_parse(struct args options, struct zset_algebra *algebra
 /* WRONG_TYPE if a key is neither. */
 MUST_USE enum status zset_algebra_check(struct call *call, const struct zset_algebra *algebra);
 
-/* The result in order, in any order if it is only counted. Lies in SCRATCH_RESULT and SCRATCH_WORK.
- * AGAIN also if that may take long. */
+/* The result in order (of sub-keys if it is stored), in any order if it is only counted. Lies in
+ * SCRATCH_RESULT and SCRATCH_WORK. AGAIN also if that may take long. */
 struct zset_algebra_element {
     struct slice sub_key;
     double score; /* As it was computed: a zero may be negative. */
