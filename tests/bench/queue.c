@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "common/base/assert.h"
 #include "common/base/clock.h"
@@ -148,6 +149,15 @@ static int by_number(const void *a, const void *b)
     return x < y ? -1 : x > y ? 1 : 0;
 }
 
+static double cpu_us(void)
+{
+    struct rusage usage;
+    int failed = getrusage(RUSAGE_THREAD, &usage);
+    assert(failed == 0);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
 /* Pairs per second; *p99_us of a command. */
 static double run_tenth(struct queue *queue, uint64_t first, uint64_t count, double *p99_us)
 {
@@ -200,11 +210,13 @@ int main(int argc, char **argv)
     double last = 0;
     double last_p99 = 0;
     for (uint64_t tenth = 0; tenth < TENTHS; tenth++) {
+        double cpu = cpu_us();
         last = run_tenth(queue, depth + tenth * pairs / TENTHS, pairs / TENTHS, &last_p99);
         first = tenth == 0 ? last : first;
         first_p99 = tenth == 0 ? last_p99 : first_p99;
-        printf("tenth=%llu pairs_per_second=%.0f p99_us=%.1f\n", (unsigned long long)tenth + 1,
-               last, last_p99);
+        cpu = (cpu_us() - cpu) / (double)(pairs / TENTHS);
+        printf("tenth=%llu pairs_per_second=%.0f cpu_us=%.1f p99_us=%.1f\n",
+               (unsigned long long)tenth + 1, last, cpu, last_p99);
         fflush(stdout);
     }
     printf("last_of_first=%.2f p99_last_of_first=%.2f\n", last / first, last_p99 / first_p99);
