@@ -10,8 +10,9 @@
 #define ERR_NAME_SIZE "ERR name of a consumer group or a consumer is longer than 65536 bytes"
 
 enum {
-    READ_COUNT_MAX = 10000,  /* Entries that one XREADGROUP delivers of a stream, */
-    READ_SIZE_MAX = 16 << 20 /* or about so many bytes. */
+    READ_COUNT_WAITED = 1000, /* Entries for who waited and did not say how many. */
+    READ_COUNT_MAX = 10000,   /* Entries that one XREADGROUP delivers of a stream, */
+    READ_SIZE_MAX = 16 << 20  /* or about so many bytes. */
 };
 
 /* A planned XGROUP: key, group, u64 sub-command, then for CREATE and SETID: id, u64 entries read,
@@ -329,7 +330,8 @@ enum status cmd_xreadgroup_plan(const struct machine_plan_input *input, struct p
     planned_bytes(plan, read.group);
     planned_bytes(plan, read.consumer);
     planned_u64(plan, (read.no_ack ? READ_NO_ACK : 0U) | (uint64_t)input->wait << READ_WAIT_SHIFT);
-    planned_u64(plan, read.count);
+    bool waited = input->wait == MACHINE_WAIT_AGAIN && read.count == 0;
+    planned_u64(plan, waited ? READ_COUNT_WAITED : read.count);
     for (size_t i = 0; i < read.keys; i++) {
         struct slice text = args.argv[read.first + read.keys + i];
         struct stream_id id;

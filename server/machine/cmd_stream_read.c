@@ -125,7 +125,11 @@ enum status cmd_xread_read(struct call *call)
     const char *error = stream_args_parse_read(call->args, false, &read);
     struct buf *ids = txn_scratch(call->txn, SCRATCH_ARGS);
     enum status status = STATUS_OK;
-    bool waited = error == NULL && call->frozen != NULL && call->frozen->len > 0;
+    bool frozen = error == NULL && call->frozen != NULL;
+    bool waited = frozen && call->frozen->len == read.keys * STREAM_ID_SIZE;
+    if (frozen && !waited) {
+        buf_clear(call->frozen);
+    }
     if (waited) {
         buf_append_slice(ids, buf_slice(call->frozen));
     }

@@ -91,12 +91,15 @@ size_t machine_feeds(const struct command *command, size_t arg_count, size_t nth
     switch ((int)command->id) {
     case CMD_lpush:
     case CMD_rpush: return arg_count - 1;
+    case CMD_xadd: return 1;
     case CMD_lmove: return nth == 1 ? 1 : 0;
     case CMD_lpushx: /* There were elements before: nobody waits. */
     case CMD_rpushx:
     case CMD_linsert:
     case CMD_lset:
-    case CMD_set: return 0;
+    case CMD_set:
+    case CMD_xgroup: /* Something is new for a group when it was applied. */
+    case CMD_xsetid: return 0;
     case CMD_rename:
     case CMD_renamenx: return nth == 1 ? FEEDS_UNKNOWN : 0;
     default: break;

@@ -274,9 +274,18 @@ void script_answer(struct script *script,
 
 void script_park(struct script *script, uint64_t node, const struct script_request *request)
 {
+    script_park_as(script, node, request, slice_of(NULL, 0));
+}
+
+void script_park_as(struct script *script,
+                    uint64_t node,
+                    const struct script_request *request,
+                    struct slice changes)
+{
     struct buf out;
     buf_init(&out, 256);
-    struct frame_ref ref = {.shard = request->frame.shard, .id = request->frame.id};
+    struct frame_ref ref = {
+        .shard = request->frame.shard, .id = request->frame.id, .changes = changes};
     frame_write_ref(&out, FRAME_PARKED, &ref);
     struct frame frame;
     size_t size = 0;
