@@ -72,8 +72,10 @@ struct core_request {
     uint64_t wait_over_ms;  /* When core_unblock() came, if it is over by that. */
     uint64_t wait_session;  /* Number of its session, from 1; 0: none. */
     bool wait_over;
-    bool waited;                /* At some node. */
-    struct lane_part part;      /* If it is for one shard. */
+    bool waited;            /* At some node, */
+    uint8_t *wait_frozen;   /* which said what its arguments mean, behind WAIT_REF_SIZE bytes. */
+    size_t wait_frozen_len; /* All of that; 0: nothing was said. */
+    struct lane_part part;  /* If it is for one shard. */
     struct core_gather *gather; /* If it is for several. */
 };
 

@@ -92,6 +92,10 @@ static struct args wait_args(struct core *core,
     reserve_argv(core, args->argc + 1);
     memcpy(core->argv, args->argv, args->argc * sizeof(*core->argv));
     core->argv[args->argc] = slice_of(bytes, WAIT_REF_SIZE);
+    if (request->wait_frozen_len > 0) {
+        memcpy(request->wait_frozen, bytes, WAIT_REF_SIZE);
+        core->argv[args->argc] = slice_of(request->wait_frozen, request->wait_frozen_len);
+    }
     return (struct args){.argv = core->argv, .argc = args->argc + 1};
 }
 
@@ -511,6 +515,7 @@ void flow_parked(struct core *core, struct backend *backend, const struct frame_
         return; /* A later try, or a newer map, counts. */
     }
     release(core, backend, part, true);
+    parking_freeze(part, ref->frozen);
     parking_take(core, lane, part, backend);
 }
 

@@ -27,6 +27,8 @@ void parking_begin(struct core *core, struct core_request *request)
     request->wait_until_ms = 0;
     request->wait_over = false;
     request->waited = false;
+    request->wait_frozen = NULL;
+    request->wait_frozen_len = 0;
     request->wait_session = 0;
     if (timeout_ms == 0) {
         return;
@@ -46,6 +48,9 @@ void parking_end(struct core *core, struct core_request *request)
     if (request->wait_session == 0) {
         return;
     }
+    free(request->wait_frozen);
+    request->wait_frozen = NULL;
+    request->wait_frozen_len = 0;
     if (core->wait_free_count == core->wait_free_size) {
         core->wait_free_size = core->wait_free_size == 0 ? 64 : core->wait_free_size * 2;
         core->wait_free = realloc(core->wait_free, core->wait_free_size * sizeof(*core->wait_free));
@@ -53,6 +58,20 @@ void parking_end(struct core *core, struct core_request *request)
     }
     core->wait_free[core->wait_free_count++] = request->wait_session;
     request->wait_session = 0;
+}
+
+void parking_freeze(struct lane_part *part, struct slice frozen)
+{
+    struct core_request *request = part->request;
+    bool fits = part->size + frozen.len <= FRAME_BODY_SIZE_MAX;
+    if (frozen.len == 0 || request->wait_frozen_len > 0 || !fits) {
+        return; /* Nothing, or said by another node before. */
+    }
+    part->size += frozen.len;
+    request->wait_frozen_len = WAIT_REF_SIZE + frozen.len;
+    request->wait_frozen = malloc(request->wait_frozen_len);
+    assert(request->wait_frozen != NULL);
+    memcpy(request->wait_frozen + WAIT_REF_SIZE, frozen.data, frozen.len);
 }
 
 uint64_t parking_session(const struct core *core, const struct core_request *request)

@@ -25,6 +25,8 @@ uint64_t parking_session(const struct core *core, const struct core_request *req
 /* Milliseconds that it may wait yet, at least 1; 0: for ever. */
 uint64_t parking_left_ms(const struct core *core, const struct core_request *request);
 
+/* What the node says that its arguments meant when it came: told to whoever is asked next. */
+void parking_freeze(struct lane_part *part, struct slice frozen);
 /* Its part has just left the lane: it waits at the node. */
 void parking_take(struct core *core,
                   struct lane *lane,

@@ -432,7 +432,8 @@ static void run_parked(struct worker *to, struct worker_mail *mail)
     uint64_t link = reader_u64(&in);
     struct frame_ref ref = {.shard = reader_u64(&in)};
     ref.id = reader_u64(&in);
-    assert(reader_done(&in));
+    ref.frozen = in.rest;
+    assert(!in.failed);
     tell_parked(to, link, &ref);
     free(bytes);
 }
@@ -442,16 +443,18 @@ static void on_parked(struct op *op)
 {
     struct worker_op *self = list_entry(op, struct worker_op, op);
     struct worker *worker = self->mail.to;
-    struct frame_ref ref = {.shard = self->shard, .id = self->request_id};
+    struct frame_ref ref = {
+        .shard = self->shard, .id = self->request_id, .frozen = buf_slice(&op->wait.frozen)};
     if (self->origin == worker) {
         tell_parked(worker, self->link, &ref);
         return;
     }
     struct buf bytes;
-    buf_init(&bytes, 24);
+    buf_init(&bytes, 24 + ref.frozen.len);
     buf_append_u64(&bytes, self->link);
     buf_append_u64(&bytes, ref.shard);
     buf_append_u64(&bytes, ref.id);
+    buf_append_slice(&bytes, ref.frozen);
     worker_post_bytes(worker, self->origin->options.loop, 0, buf_slice(&bytes), run_parked);
     buf_deinit(&bytes);
 }
@@ -473,6 +476,7 @@ static bool take_wait(struct worker_op *op, uint8_t flags)
     op->op.wait = (struct op_wait){.wanted = true,
                                    .retry = (flags & REQUEST_RETRY) != 0,
                                    .parked = ref.parked,
+                                   .known = ref.frozen,
                                    .until_ms = ever ? UINT64_MAX : now_ms + ref.left_ms,
                                    .on_parked = on_parked};
     return true;

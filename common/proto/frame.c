@@ -258,7 +258,8 @@ bool wait_ref_decode(struct slice bytes, struct wait_ref *ref)
     ref->left_ms = reader_u64(&in);
     uint8_t parked = reader_u8(&in);
     ref->parked = parked == 1;
-    return reader_done(&in) && parked <= 1;
+    ref->frozen = in.rest;
+    return !in.failed && parked <= 1;
 }
 
 void frame_write_ref(struct buf *out, enum frame_type type, const struct frame_ref *ref)
@@ -266,6 +267,7 @@ void frame_write_ref(struct buf *out, enum frame_type type, const struct frame_r
     size_t offset = frame_begin(out, type, 0);
     buf_append_u64(out, ref->shard);
     buf_append_u64(out, ref->id);
+    buf_append_slice(out, ref->frozen);
     frame_end(out, offset);
 }
 
@@ -274,5 +276,6 @@ enum status frame_read_ref(struct slice body, struct frame_ref *ref)
     struct reader in = reader_of(body);
     ref->shard = reader_u64(&in);
     ref->id = reader_u64(&in);
-    return reader_done(&in) ? STATUS_OK : STATUS_PROTOCOL;
+    ref->frozen = in.rest;
+    return in.failed ? STATUS_PROTOCOL : STATUS_OK;
 }

@@ -72,10 +72,13 @@ enum {
 struct wait_ref {
     uint64_t left_ms; /* How long it may wait from now on; 0: for ever. */
     bool parked;      /* It has waited before. */
+    /* What its arguments meant when it came, as the node said that it was parked at first. */
+    struct slice frozen;
 };
 enum { WAIT_REF_SIZE = 8 + 1 };
+/* All but the last, which follows at once. */
 void wait_ref_encode(const struct wait_ref *ref, uint8_t out[WAIT_REF_SIZE]);
-/* False unless it is one. */
+/* False unless it is one; frozen borrows. */
 bool wait_ref_decode(struct slice bytes, struct wait_ref *ref);
 
 struct stage_ref {
@@ -133,7 +136,8 @@ struct frame_message {
  * something by then. */
 struct frame_ref {
     uint64_t shard;
-    uint64_t id; /* Of the request. */
+    uint64_t id;         /* Of the request. */
+    struct slice frozen; /* PARKED: see struct wait_ref. */
 };
 
 struct frame {

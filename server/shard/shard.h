@@ -57,6 +57,7 @@ struct op_wait {
     bool retry;        /* An earlier try may have been applied: its record is asked first. */
     bool parked;       /* It has waited, here or elsewhere. */
     uint64_t until_ms; /* clock_now_ms(); UINT64_MAX: for ever. Then it is answered with nothing. */
+    struct slice known; /* What its arguments meant when it came first, if it waited elsewhere. */
     /* It waits now, for the first time here. May be NULL. */
     void (*on_parked)(struct op *op);
 

@@ -63,6 +63,7 @@ void shard_wait_begin(struct shard *shard, struct op *op)
     op->wait.nothing = false;
     op->wait.waiter = NULL;
     buf_init(&op->wait.frozen, SIZE_MAX / 2);
+    buf_append_slice(&op->wait.frozen, op->wait.known);
     if (op->session == 0) {
         return;
     }

@@ -280,12 +280,12 @@ void script_park(struct script *script, uint64_t node, const struct script_reque
 void script_park_as(struct script *script,
                     uint64_t node,
                     const struct script_request *request,
-                    struct slice changes)
+                    struct slice frozen)
 {
     struct buf out;
     buf_init(&out, 256);
     struct frame_ref ref = {
-        .shard = request->frame.shard, .id = request->frame.id, .changes = changes};
+        .shard = request->frame.shard, .id = request->frame.id, .frozen = frozen};
     frame_write_ref(&out, FRAME_PARKED, &ref);
     struct frame frame;
     size_t size = 0;

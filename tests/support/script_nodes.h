@@ -69,11 +69,11 @@ void script_answer(struct script *script,
                    const char *body);
 /* PARKED: it waits there. */
 void script_park(struct script *script, uint64_t node, const struct script_request *request);
-/* The same, and its arguments mean something else from now on: frame_ref.changes. */
+/* The same, and says what its arguments meant when it came. */
 void script_park_as(struct script *script,
                     uint64_t node,
                     const struct script_request *request,
-                    struct slice changes);
+                    struct slice frozen);
 /* Takes a CANCEL; false if that is not what the core sent next. */
 bool script_cancelled(struct script *script, uint64_t node, struct frame_ref *ref);
 /* NOT_LEADER with a hint. */

@@ -167,7 +167,15 @@ TEST(frame_ref, comes_back_as_it_was_written)
     struct frame_ref got;
     CHECK_EQ(frame_read_ref(frame.body, &got), STATUS_OK);
     CHECK(got.shard == 3 && got.id == UINT64_MAX);
+    CHECK_EQ(got.frozen.len, 0);
     CHECK_EQ(frame_read_ref(slice_of(frame.body.data, 15), &got), STATUS_PROTOCOL);
+    buf_clear(&out);
+    ref.frozen = slice_str("ids");
+    frame_write_ref(&out, FRAME_PARKED, &ref);
+    CHECK_EQ(frame_parse(buf_slice(&out), 4096, &frame, &used), STATUS_OK);
+    CHECK_EQ(frame_read_ref(frame.body, &got), STATUS_OK);
+    CHECK(got.shard == 3 && got.id == UINT64_MAX);
+    CHECK_BYTES(got.frozen, "ids");
     buf_deinit(&out);
 }
 
@@ -180,7 +188,11 @@ TEST(wait_ref, comes_back_as_it_was_written)
     CHECK(wait_ref_decode(slice_of(bytes, WAIT_REF_SIZE), &got));
     CHECK(got.left_ms == UINT64_MAX && got.parked);
     CHECK(!wait_ref_decode(slice_of(bytes, WAIT_REF_SIZE - 1), &got));
-    CHECK(!wait_ref_decode(slice_of(bytes, WAIT_REF_SIZE + 1), &got));
+    CHECK_EQ(got.frozen.len, 0);
+    uint8_t longer[WAIT_REF_SIZE + 2] = {0};
+    memcpy(longer, bytes, WAIT_REF_SIZE);
+    CHECK(wait_ref_decode(slice_of(longer, sizeof(longer)), &got));
+    CHECK(got.parked && got.frozen.len == 2 && got.frozen.data == longer + WAIT_REF_SIZE);
     bytes[WAIT_REF_SIZE - 1] = 2;
     CHECK(!wait_ref_decode(slice_of(bytes, WAIT_REF_SIZE), &got));
 }
