@@ -76,7 +76,8 @@ void bench_options_write_help(struct buf *out)
 {
     buf_append_text(
         out,
-        "Usage: sherd-bench [OPTION...] set|get|mix|incr|mset|mget|ping\n\n"
+        "Usage: sherd-bench [OPTION...] set|get|mix|incr|mset|mget|ping\n"
+        "                               hset|lpush|sadd|zadd|xadd|limiter\n\n"
         "Loads a Redis-protocol server (or etcd) from one thread and prints operations\n"
         "per second and latencies. Examples:\n"
         "  sherd-bench -t 10 set\n"
@@ -382,7 +383,7 @@ enum status bench_options_parse(const char *const *argv,
         }
     }
     if (options->wire.workload == WIRE_WORKLOAD_COUNT && !options->help) {
-        snprintf(error, LOAD_TEXT_SIZE, "which workload? set, get, mix, incr, mset, mget or ping");
+        snprintf(error, LOAD_TEXT_SIZE, "which workload? See sherd-bench --help");
         return STATUS_BAD_ARGUMENT;
     }
     return options->help ? STATUS_OK : check(options, error);

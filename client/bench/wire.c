@@ -7,8 +7,10 @@
 #include "common/proto/resp.h"
 
 static const char *const names[WIRE_WORKLOAD_COUNT] = {
-    [WIRE_SET] = "set",   [WIRE_GET] = "get",   [WIRE_MIX] = "mix",   [WIRE_INCR] = "incr",
-    [WIRE_MSET] = "mset", [WIRE_MGET] = "mget", [WIRE_PING] = "ping",
+    [WIRE_SET] = "set",         [WIRE_GET] = "get",   [WIRE_MIX] = "mix",   [WIRE_INCR] = "incr",
+    [WIRE_MSET] = "mset",       [WIRE_MGET] = "mget", [WIRE_PING] = "ping", [WIRE_HSET] = "hset",
+    [WIRE_LPUSH] = "lpush",     [WIRE_SADD] = "sadd", [WIRE_ZADD] = "zadd", [WIRE_XADD] = "xadd",
+    [WIRE_LIMITER] = "limiter",
 };
 
 const char *wire_workload_name(enum wire_workload workload)
@@ -32,9 +34,12 @@ void wire_private_add_key(struct wire *wire, struct wire_template *template)
 {
     assert(template->keys < WIRE_KEYS_PER_REQUEST_MAX);
     template->key_at[template->keys++] = template->bytes.len;
-    /* Counters are keys of their own: what SET wrote is no number. */
-    bool counts = wire->options.workload == WIRE_INCR;
-    buf_append_text(&template->bytes, counts ? "cnt:000000000000" : "key:000000000000");
+    /* A type has keys of its own: what SET wrote is no number, and no list. */
+    static const char *const prefixes[WIRE_WORKLOAD_COUNT] = {
+        [WIRE_INCR] = "cnt", [WIRE_HSET] = "hsh", [WIRE_LPUSH] = "lst",  [WIRE_SADD] = "set",
+        [WIRE_ZADD] = "zst", [WIRE_XADD] = "str", [WIRE_LIMITER] = "lim"};
+    const char *prefix = prefixes[wire->options.workload];
+    buf_append_format(&template->bytes, "%s:000000000000", prefix != NULL ? prefix : "key");
 }
 
 void wire_private_add_value(struct wire *wire, struct wire_template *template)
@@ -80,6 +85,12 @@ const struct wire_template *wire_private_choose(struct wire *wire)
     case WIRE_SET:
     case WIRE_INCR:
     case WIRE_MSET:
+    case WIRE_HSET:
+    case WIRE_LPUSH:
+    case WIRE_SADD:
+    case WIRE_ZADD:
+    case WIRE_XADD:
+    case WIRE_LIMITER:
     case WIRE_WORKLOAD_COUNT: break;
     }
     return &wire->write;
@@ -109,6 +120,61 @@ static void make_command(
     }
 }
 
+static void add_key_word(struct wire *wire, struct wire_template *template)
+{
+    buf_append_format(&template->bytes, "$%d\r\n", WIRE_KEY_SIZE);
+    wire_private_add_key(wire, template);
+    buf_append_text(&template->bytes, "\r\n");
+}
+
+static void add_value_word(struct wire *wire, struct wire_template *template)
+{
+    buf_append_format(&template->bytes, "$%zu\r\n", wire->options.value_size);
+    wire_private_add_value(wire, template);
+    buf_append_text(&template->bytes, "\r\n");
+}
+
+/* NAME key word value; word NULL: there is none. */
+static void make_add(struct wire *wire, const char *name, const char *word)
+{
+    struct wire_template *template = &wire->write;
+    buf_append_format(&template->bytes, "*%d\r\n", word != NULL ? 4 : 3);
+    add_word(template, name);
+    add_key_word(wire, template);
+    if (word != NULL) {
+        add_word(template, word);
+    }
+    add_value_word(wire, template);
+}
+
+/* XADD key * f value. */
+static void make_entry(struct wire *wire)
+{
+    struct wire_template *template = &wire->write;
+    buf_append_text(&template->bytes, "*5\r\n");
+    add_word(template, "XADD");
+    add_key_word(wire, template);
+    add_word(template, "*");
+    add_word(template, "f");
+    add_value_word(wire, template);
+}
+
+/* A limiter of fixed windows, as users write it. */
+static void make_limiter(struct wire *wire)
+{
+    static const char source[] =
+        "local n = redis.call('INCR', KEYS[1]) if n == 1 then "
+        "redis.call('PEXPIRE', KEYS[1], ARGV[1]) end "
+        "return {n, redis.call('PTTL', KEYS[1])}";
+    struct wire_template *template = &wire->write;
+    buf_append_text(&template->bytes, "*5\r\n");
+    add_word(template, "EVAL");
+    add_word(template, source);
+    add_word(template, "1");
+    add_key_word(wire, template);
+    add_word(template, "60000");
+}
+
 void wire_private_make_resp(struct wire *wire)
 {
     size_t many = wire->options.keys_per_request;
@@ -123,6 +189,12 @@ void wire_private_make_resp(struct wire *wire)
     case WIRE_MSET: make_command(wire, &wire->write, "MSET", many, true); break;
     case WIRE_MGET: make_command(wire, &wire->read, "MGET", many, false); break;
     case WIRE_PING: make_command(wire, &wire->read, "PING", 0, false); break;
+    case WIRE_HSET: make_add(wire, "HSET", "f"); break;
+    case WIRE_LPUSH: make_add(wire, "LPUSH", NULL); break;
+    case WIRE_SADD: make_add(wire, "SADD", NULL); break;
+    case WIRE_ZADD: make_add(wire, "ZADD", "1"); break;
+    case WIRE_XADD: make_entry(wire); break;
+    case WIRE_LIMITER: make_limiter(wire); break;
     case WIRE_WORKLOAD_COUNT: assert(false);
     }
 }

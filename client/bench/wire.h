@@ -17,6 +17,12 @@ enum wire_workload {
     WIRE_MSET,
     WIRE_MGET,
     WIRE_PING,
+    WIRE_HSET,
+    WIRE_LPUSH,
+    WIRE_SADD,
+    WIRE_ZADD,
+    WIRE_XADD,
+    WIRE_LIMITER, /* EVAL of INCR, PEXPIRE and PTTL. */
     WIRE_WORKLOAD_COUNT,
 };
 
