@@ -212,21 +212,77 @@ static void doctor(struct request *request)
 
 static void refuse_drawing(struct request *request)
 {
-    request_fail(request,
-                 "ERR histograms and graphs are made of /metrics: "
-                 "command_duration_seconds has them by command");
+    request_fail(request, "ERR graphs are made of /metrics: command_duration_seconds");
+}
+
+/* HISTOGRAM: commands that ran, with cumulative counts by microseconds. */
+struct histogram {
+    const struct request *request;
+    struct buf commands; /* Finished: name, then a map of calls and histogram_usec. */
+    size_t count;
+    struct buf buckets; /* Of the command at hand, */
+    size_t bucket_count;
+    uint64_t before; /* and its count below the bucket at hand. */
+};
+
+static void end_command(struct histogram *self, const char *name, uint64_t calls)
+{
+    if (calls > 0 && is_named(self->request, name)) {
+        resp_write_text(&self->commands, name);
+        resp_write_map(&self->commands, 2);
+        resp_write_text(&self->commands, "calls");
+        resp_write_int(&self->commands, (int64_t)calls);
+        resp_write_text(&self->commands, "histogram_usec");
+        resp_write_map(&self->commands, self->bucket_count);
+        buf_append_slice(&self->commands, buf_slice(&self->buckets));
+        self->count++;
+    }
+    buf_clear(&self->buckets);
+    self->bucket_count = 0;
+    self->before = 0;
+}
+
+static void take_bucket(void *arg, const char *name, uint64_t bound_ns, uint64_t count)
+{
+    struct histogram *self = arg;
+    if (count > self->before && bound_ns != UINT64_MAX) {
+        resp_write_int(&self->buckets, (int64_t)(bound_ns / 1000));
+        resp_write_int(&self->buckets, (int64_t)count);
+        self->bucket_count++;
+        self->before = count;
+    }
+    if (bound_ns == UINT64_MAX) {
+        end_command(self, name, count);
+    }
+}
+
+static void histogram(struct request *request)
+{
+    struct histogram self = {.request = request};
+    buf_init(&self.commands, SIZE_MAX / 2);
+    buf_init(&self.buckets, SIZE_MAX / 2);
+    metrics_each_bucket(request->part->front->options.metrics, METRIC_command_duration_seconds,
+                        take_bucket, &self);
+    struct buf *reply = front_reply(request);
+    resp_write_map(reply, self.count);
+    buf_append_slice(reply, buf_slice(&self.commands));
+    buf_deinit(&self.commands);
+    buf_deinit(&self.buckets);
+    front_done(request);
 }
 
 void front_latency(struct request *request)
 {
     static const struct front_subcommand table[] = {
-        {"doctor", 2, doctor},   {"graph", 3, refuse_drawing}, {"histogram", -2, refuse_drawing},
+        {"doctor", 2, doctor},   {"graph", 3, refuse_drawing}, {"histogram", -2, histogram},
         {"history", 3, history}, {"latest", 2, latest},        {"reset", -2, reset},
     };
     static const char *const help[] = {
         "LATENCY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "DOCTOR",
         "    Return a human readable latency analysis report.",
+        "HISTOGRAM [COMMAND ...]",
+        "    Return a cumulative distribution of commands latency in histogram format.",
         "HISTORY <event>",
         "    Return time-latency samples for the <event> class.",
         "LATEST",

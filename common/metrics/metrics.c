@@ -316,6 +316,26 @@ void metrics_each_label(const struct metrics *metrics,
     free(totals.items);
 }
 
+void metrics_each_bucket(
+    const struct metrics *metrics,
+    enum metric_id id,
+    void (*visit)(void *arg, const char *label, uint64_t bound, uint64_t count),
+    void *arg)
+{
+    assert(rows[id].kind == METRIC_HISTOGRAM);
+    const struct bound *bounds = rows[id].unit == METRIC_SECONDS ? second_bounds : byte_bounds;
+    struct totals totals = sum_up(metrics, id);
+    for (size_t i = 0; i < totals.count; i++) {
+        uint64_t count = 0;
+        for (size_t b = 0; b <= BUCKETS_MAX; b++) {
+            count += totals.items[i].buckets[b];
+            visit(arg, totals.items[i].label, b < BUCKETS_MAX ? bounds[b].value : UINT64_MAX,
+                  count);
+        }
+    }
+    free(totals.items);
+}
+
 /* The page. */
 
 static void write_label(struct buf *out, enum metric_id id, const char *label, const char *le)

@@ -62,6 +62,14 @@ void metrics_each_label(const struct metrics *metrics,
                         void (*visit)(void *arg, const char *label, uint64_t count, uint64_t total),
                         void *arg);
 
+/* Visits the buckets of a histogram, label by label and from small to large: how many were observed
+ * that are at most the bound (nanoseconds or bytes; UINT64_MAX: the last). */
+void metrics_each_bucket(
+    const struct metrics *metrics,
+    enum metric_id id,
+    void (*visit)(void *arg, const char *label, uint64_t bound, uint64_t count),
+    void *arg);
+
 /* The whole page, with the process' own metrics (CPU, memory, descriptors). */
 void metrics_write(const struct metrics *metrics, struct buf *out);
 /* docs/metrics.md. */

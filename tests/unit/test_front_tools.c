@@ -81,6 +81,18 @@ TEST(front_latency, is_quiet_until_it_is_turned_on)
     stop(rig);
 }
 
+TEST(front_latency, counts_commands_by_their_time)
+{
+    struct front_rig *rig = start();
+    (void)front_rig_ask(rig, "get a\r\nget b\r\necho x\r\n");
+    struct slice got = front_rig_ask(rig, "latency histogram get\r\n");
+    CHECK(front_rig_has(got, "*2\r\n$3\r\nget\r\n*4\r\n$5\r\ncalls\r\n:2\r\n"));
+    CHECK(!front_rig_has(got, "echo"));
+    CHECK(front_rig_has(front_rig_ask(rig, "latency histogram\r\n"), "$4\r\necho\r\n"));
+    say(rig, "latency histogram set\r\n", "*0\r\n");
+    stop(rig);
+}
+
 TEST(front_monitor, shows_commands_and_no_passwords)
 {
     struct front_rig *rig = start();
