@@ -75,6 +75,8 @@ void resp_write_entry(struct buf *out);
 /* Puts a header before what was appended from offset at on, now that the count is known. */
 void resp_insert_array(struct buf *out, size_t at, size_t count);
 void resp_insert_entries(struct buf *out, size_t at, size_t count);
+/* Makes what was appended from offset at on a bulk string. */
+void resp_close_bulk(struct buf *out, size_t at);
 
 /* Requests as clients send them. */
 void resp_write_request(struct buf *out, struct args args);

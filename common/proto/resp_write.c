@@ -171,6 +171,12 @@ void resp_insert_array(struct buf *out, size_t at, size_t count)
     insert(out, at, '*', count);
 }
 
+void resp_close_bulk(struct buf *out, size_t at)
+{
+    insert(out, at, '$', out->len - at);
+    buf_append(out, "\r\n", 2);
+}
+
 void resp_insert_entries(struct buf *out, size_t at, size_t count)
 {
     insert(out, at, '<', count);

@@ -265,9 +265,8 @@ static bool has_holes(const struct stream *stream, struct stream_id id)
            stream_id_compare(id, stream->deleted) <= 0;
 }
 
-/* How many entries there ever were up to an id; -1: not known. t_stream.c
- * streamEstimateDistanceFromFirstEverEntry(). */
-static int64_t estimate_read(const struct stream *stream, struct stream_id id)
+/* t_stream.c streamEstimateDistanceFromFirstEverEntry(). */
+int64_t stream_group_estimate(const struct stream *stream, struct stream_id id)
 {
     int64_t added = (int64_t)stream->added;
     int order = stream_id_compare(id, stream->last);
@@ -291,7 +290,7 @@ bool stream_group_lag(const struct stream *stream, const struct stream_group *gr
         return true;
     }
     if (read == -1 || has_holes(stream, group->last)) {
-        read = estimate_read(stream, group->last);
+        read = stream_group_estimate(stream, group->last);
     }
     *lag = (int64_t)(stream->added - (uint64_t)read);
     return read != -1;
@@ -305,7 +304,7 @@ void stream_group_deliver(const struct stream *stream,
     if (group->read != -1 && !has_holes(stream, id)) {
         group->read = (int64_t)((uint64_t)group->read + 1);
     } else if (stream->added > 0) {
-        group->read = estimate_read(stream, id);
+        group->read = stream_group_estimate(stream, id);
     }
     group->last = id;
 }

@@ -94,6 +94,8 @@ MUST_USE enum status stream_group_meet_consumer(struct call *call,
                                                 struct slice name,
                                                 struct stream_consumer *consumer);
 
+/* How many entries there ever were up to an id; -1: not known. */
+int64_t stream_group_estimate(const struct stream *stream, struct stream_id id);
 /* How far the group is behind; false: not known. */
 bool stream_group_lag(const struct stream *stream, const struct stream_group *group, int64_t *lag);
 /* The group delivers the entry of this id, which is greater than the last. */

@@ -43,6 +43,12 @@ foreach(world sherd_world sherd_sim_world)
       set_tests_properties(${name}_differential_${part} PROPERTIES LABELS machine TIMEOUT 300
                            SKIP_RETURN_CODE 77)
     endforeach()
+    add_test(NAME ${name}_dump_exchange
+             COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/dump_exchange.py
+                     $<TARGET_FILE:${name}> --seeds 5
+             WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+    set_tests_properties(${name}_dump_exchange PROPERTIES LABELS machine TIMEOUT 300
+                         SKIP_RETURN_CODE 77)
   endif()
 endforeach()
 
