@@ -16,9 +16,8 @@ enum {
 };
 
 struct channel {
-    struct channel *chain;
+    struct chain chain;
     struct list in_all;
-    uint64_t hash;
     uint8_t kind;
     bool everywhere;
     struct slice name;
@@ -51,19 +50,7 @@ void channels_init(struct channels *channels)
 
 static void drop(struct channels *channels, struct channel *channel)
 {
-    struct channel *first = map_get(&channels->by_hash, channel->hash);
-    assert(first != NULL);
-    if (first != channel) {
-        while (first->chain != channel) {
-            first = first->chain;
-            assert(first != NULL);
-        }
-        first->chain = channel->chain;
-    } else if (channel->chain != NULL) {
-        (void)map_put(&channels->by_hash, channel->hash, channel->chain);
-    } else {
-        (void)map_remove(&channels->by_hash, channel->hash);
-    }
+    chain_remove(&channels->by_hash, &channel->chain);
     list_remove(&channel->in_all);
     free(channel);
 }
@@ -94,25 +81,21 @@ static bool is_everywhere(uint8_t kind, struct slice name)
 static struct channel *get(struct channels *channels, uint8_t kind, struct slice name)
 {
     uint64_t hash = hash_bytes_seeded(name, kind);
-    struct channel *channel = map_get(&channels->by_hash, hash);
-    while (channel != NULL && (channel->kind != kind || !slice_equal(channel->name, name))) {
-        channel = channel->chain;
+    for (struct chain *at = chain_first(&channels->by_hash, hash); at != NULL; at = at->next) {
+        struct channel *channel = chain_entry(at, struct channel, chain);
+        if (channel->kind == kind && slice_equal(channel->name, name)) {
+            return channel;
+        }
     }
-    if (channel != NULL) {
-        return channel;
-    }
-    channel = malloc(sizeof(*channel) + name.len);
+    struct channel *channel = malloc(sizeof(*channel) + name.len);
     assert(channel != NULL);
     uint8_t *copy = (uint8_t *)(channel + 1);
     if (name.len > 0) {
         memcpy(copy, name.data, name.len);
     }
-    *channel = (struct channel){.hash = hash,
-                                .kind = kind,
-                                .everywhere = is_everywhere(kind, name),
-                                .name = slice_of(copy, name.len)};
-    channel->chain = map_get(&channels->by_hash, hash);
-    (void)map_put(&channels->by_hash, hash, channel);
+    *channel = (struct channel){
+        .kind = kind, .everywhere = is_everywhere(kind, name), .name = slice_of(copy, name.len)};
+    chain_add(&channels->by_hash, &channel->chain, hash);
     list_push_back(&channels->all, &channel->in_all);
     return channel;
 }

@@ -1,8 +1,7 @@
 #ifndef ROUTER_CHANNELS_H
 #define ROUTER_CHANNELS_H
 
-#include "common/base/list.h"
-#include "common/base/map.h"
+#include "common/base/chain.h"
 #include "router/core.h"
 
 /* The names that clients of this core listen to, and where they are joined: a channel at the leader

@@ -15,9 +15,8 @@ struct hub_listener {
 
 /* A name that someone joined. */
 struct hub_topic {
-    struct hub_topic *chain;
+    struct chain chain;
     struct list in_shard; /* Patterns in a list of their own. */
-    uint64_t hash;
     uint64_t shard;
     enum hub_kind kind;
     struct slice name;
@@ -51,23 +50,6 @@ static uint64_t hash_of(uint64_t shard, enum hub_kind kind, struct slice name)
     return hash_bytes_seeded(name, shard * 256 + (uint64_t)kind);
 }
 
-static void unchain(struct hub *hub, struct hub_topic *topic)
-{
-    struct hub_topic *first = map_get(&hub->topics, topic->hash);
-    assert(first != NULL);
-    if (first != topic) {
-        while (first->chain != topic) {
-            first = first->chain;
-            assert(first != NULL);
-        }
-        first->chain = topic->chain;
-    } else if (topic->chain != NULL) {
-        (void)map_put(&hub->topics, topic->hash, topic->chain);
-    } else {
-        (void)map_remove(&hub->topics, topic->hash);
-    }
-}
-
 static bool has_events(const struct hub_topic *topic)
 {
     static const char prefix[] = "__key";
@@ -77,7 +59,7 @@ static bool has_events(const struct hub_topic *topic)
 
 static void drop_topic(struct hub *hub, struct hub_topic *topic)
 {
-    unchain(hub, topic);
+    chain_remove(&hub->topics, &topic->chain);
     if (has_events(topic)) {
         struct hub_shard *shard = map_get(&hub->shards, topic->shard);
         assert(shard != NULL && shard->event_channels > 0);
@@ -140,12 +122,14 @@ static struct hub_topic *find(const struct hub *hub,
                               enum hub_kind kind,
                               struct slice name)
 {
-    struct hub_topic *topic = map_get(&hub->topics, hash_of(shard, kind, name));
-    while (topic != NULL &&
-           (topic->shard != shard || topic->kind != kind || !slice_equal(topic->name, name))) {
-        topic = topic->chain;
+    struct chain *at = chain_first(&hub->topics, hash_of(shard, kind, name));
+    for (; at != NULL; at = at->next) {
+        struct hub_topic *topic = chain_entry(at, struct hub_topic, chain);
+        if (topic->shard == shard && topic->kind == kind && slice_equal(topic->name, name)) {
+            return topic;
+        }
     }
-    return topic;
+    return NULL;
 }
 
 static struct hub_topic *make(struct hub *hub,
@@ -159,12 +143,8 @@ static struct hub_topic *make(struct hub *hub,
     if (name.len > 0) {
         memcpy(copy, name.data, name.len);
     }
-    *topic = (struct hub_topic){.hash = hash_of(shard->id, kind, name),
-                                .shard = shard->id,
-                                .kind = kind,
-                                .name = slice_of(copy, name.len)};
-    topic->chain = map_get(&hub->topics, topic->hash);
-    (void)map_put(&hub->topics, topic->hash, topic);
+    *topic = (struct hub_topic){.shard = shard->id, .kind = kind, .name = slice_of(copy, name.len)};
+    chain_add(&hub->topics, &topic->chain, hash_of(shard->id, kind, name));
     list_push_back(kind == HUB_PATTERN ? &shard->patterns : &shard->topics, &topic->in_shard);
     shard->event_channels += has_events(topic);
     hub->topic_count++;

@@ -2,7 +2,7 @@
 #define SERVER_HUB_H
 
 #include "common/base/buf.h"
-#include "common/base/map.h"
+#include "common/base/chain.h"
 #include "common/base/status.h"
 
 /* Who wants the messages of which channel. A channel has its home at the leader of the shard that

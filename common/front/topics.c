@@ -27,11 +27,14 @@ static size_t *counter(struct topics *topics, enum topic_kind kind)
 
 struct topic *topics_find(const struct topics *topics, enum topic_kind kind, struct slice name)
 {
-    struct topic *topic = map_get(&topics->by_hash, hash_bytes_seeded(name, (uint64_t)kind));
-    while (topic != NULL && (topic->kind != kind || !slice_equal(topic->name, name))) {
-        topic = topic->chain;
+    uint64_t hash = hash_bytes_seeded(name, (uint64_t)kind);
+    for (struct chain *at = chain_first(&topics->by_hash, hash); at != NULL; at = at->next) {
+        struct topic *topic = chain_entry(at, struct topic, chain);
+        if (topic->kind == kind && slice_equal(topic->name, name)) {
+            return topic;
+        }
     }
-    return topic;
+    return NULL;
 }
 
 struct topic *topics_get(struct topics *topics, enum topic_kind kind, struct slice name)
@@ -46,12 +49,9 @@ struct topic *topics_get(struct topics *topics, enum topic_kind kind, struct sli
     if (name.len > 0) {
         memcpy(copy, name.data, name.len);
     }
-    *topic = (struct topic){.hash = hash_bytes_seeded(name, (uint64_t)kind),
-                            .kind = kind,
-                            .name = slice_of(copy, name.len)};
+    *topic = (struct topic){.kind = kind, .name = slice_of(copy, name.len)};
     list_init(&topic->members);
-    topic->chain = map_get(&topics->by_hash, topic->hash);
-    (void)map_put(&topics->by_hash, topic->hash, topic);
+    chain_add(&topics->by_hash, &topic->chain, hash_bytes_seeded(name, (uint64_t)kind));
     (*counter(topics, kind))++;
     return topic;
 }
@@ -61,19 +61,7 @@ void topics_release(struct topics *topics, struct topic *topic)
     if (topic->count > 0 || topic->coming > 0) {
         return;
     }
-    struct topic *first = map_get(&topics->by_hash, topic->hash);
-    assert(first != NULL);
-    if (first != topic) {
-        while (first->chain != topic) {
-            first = first->chain;
-            assert(first != NULL);
-        }
-        first->chain = topic->chain;
-    } else if (topic->chain != NULL) {
-        (void)map_put(&topics->by_hash, topic->hash, topic->chain);
-    } else {
-        (void)map_remove(&topics->by_hash, topic->hash);
-    }
+    chain_remove(&topics->by_hash, &topic->chain);
     (*counter(topics, topic->kind))--;
     free(topic);
 }

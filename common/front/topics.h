@@ -1,8 +1,7 @@
 #ifndef COMMON_FRONT_TOPICS_H
 #define COMMON_FRONT_TOPICS_H
 
-#include "common/base/list.h"
-#include "common/base/map.h"
+#include "common/base/chain.h"
 #include "common/base/slice.h"
 
 /* Which sessions of one part listen to which channel, shard channel or pattern. Thread: the part's
@@ -15,8 +14,7 @@ enum topic_kind {
 };
 
 struct topic {
-    struct topic *chain;
-    uint64_t hash;
+    struct chain chain;
     enum topic_kind kind;
     struct slice name;
     struct list members; /* struct member */

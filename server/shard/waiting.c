@@ -7,8 +7,7 @@
 #include "common/base/reader.h"
 
 struct wait_key {
-    uint64_t hash;
-    struct wait_key *next; /* With the same hash. */
+    struct chain chain;
     struct list places;
     size_t len;
     uint8_t bytes[]; /* u8 type, key of the metadata row. */
@@ -38,12 +37,14 @@ static uint64_t hash_of(uint8_t type, struct slice row_key)
 
 static struct wait_key *find(const struct waiting *waiting, uint8_t type, struct slice row_key)
 {
-    struct wait_key *key = map_get(&waiting->keys, hash_of(type, row_key));
-    while (key != NULL &&
-           (key->bytes[0] != type || !slice_equal(slice_of(key->bytes + 1, key->len), row_key))) {
-        key = key->next;
+    struct chain *at = chain_first(&waiting->keys, hash_of(type, row_key));
+    for (; at != NULL; at = at->next) {
+        struct wait_key *key = chain_entry(at, struct wait_key, chain);
+        if (key->bytes[0] == type && slice_equal(slice_of(key->bytes + 1, key->len), row_key)) {
+            return key;
+        }
     }
-    return key;
+    return NULL;
 }
 
 static struct wait_key *find_or_add(struct waiting *waiting, uint8_t type, struct slice row_key)
@@ -54,30 +55,18 @@ static struct wait_key *find_or_add(struct waiting *waiting, uint8_t type, struc
     }
     key = malloc(sizeof(*key) + 1 + row_key.len);
     assert(key != NULL);
-    *key = (struct wait_key){.hash = hash_of(type, row_key), .len = row_key.len};
+    *key = (struct wait_key){.len = row_key.len};
     list_init(&key->places);
     key->bytes[0] = type;
     memcpy(key->bytes + 1, row_key.data, row_key.len);
-    key->next = map_put(&waiting->keys, key->hash, key);
+    chain_add(&waiting->keys, &key->chain, hash_of(type, row_key));
     return key;
 }
 
 static void drop_key(struct waiting *waiting, struct wait_key *key)
 {
-    struct wait_key *first = map_remove(&waiting->keys, key->hash);
-    assert(first != NULL && list_empty(&key->places));
-    if (first == key) {
-        first = key->next;
-    } else {
-        struct wait_key *before = first;
-        while (before->next != key) {
-            before = before->next;
-        }
-        before->next = key->next;
-    }
-    if (first != NULL) {
-        (void)map_put(&waiting->keys, key->hash, first);
-    }
+    assert(list_empty(&key->places));
+    chain_remove(&waiting->keys, &key->chain);
     free(key);
 }
 

@@ -2,8 +2,7 @@
 #define SERVER_SHARD_WAITING_H
 
 #include "common/base/buf.h"
-#include "common/base/list.h"
-#include "common/base/map.h"
+#include "common/base/chain.h"
 
 /* Who waits at a shard for which keys, in the order of arrival, and until when. Finding the oldest
  * for a key and the next whose time is over costs the same for any number of them. Decides nothing:
