@@ -6,16 +6,17 @@
 #include "common/base/hash.h"
 #include "common/base/number.h"
 #include "common/cluster/token.h"
+#include "common/proto/topic.h"
 #include "router/backend.h"
 #include "router/core_state.h"
 
 enum {
     LOOK_MS = 50,
     REJOINS_MAX = 1024, /* Per look: so many at once leave room for the others' requests. */
-    PATTERN = 'p',
 };
 
-struct channel {
+/* A topic that clients of this core listen to. */
+struct joined {
     struct chain chain;
     struct list in_all;
     uint8_t kind;
@@ -23,7 +24,7 @@ struct channel {
     struct slice name;
     uint32_t count;
     uint32_t asking;
-    uint64_t joined; /* Mark of its home when it was last joined there; 0: it is not. */
+    uint64_t mark; /* Of its home when it was last joined there; 0: it is not. */
 };
 
 /* A join under way. */
@@ -31,7 +32,7 @@ struct asking {
     struct core_request request;
     struct list link;
     struct core *core;
-    struct channel *channel;
+    struct joined *topic;
     uint64_t mark;
     struct slice argv[4];
     uint8_t kind;
@@ -48,11 +49,11 @@ void channels_init(struct channels *channels)
     list_init(&channels->asking);
 }
 
-static void drop(struct channels *channels, struct channel *channel)
+static void drop(struct channels *channels, struct joined *topic)
 {
-    chain_remove(&channels->by_hash, &channel->chain);
-    list_remove(&channel->in_all);
-    free(channel);
+    chain_remove(&channels->by_hash, &topic->chain);
+    list_remove(&topic->in_all);
+    free(topic);
 }
 
 void channels_deinit(struct channels *channels)
@@ -61,7 +62,7 @@ void channels_deinit(struct channels *channels)
         free(list_entry(at, struct asking, link));
     }
     while (!list_empty(&channels->all)) {
-        drop(channels, list_entry(channels->all.next, struct channel, in_all));
+        drop(channels, list_entry(channels->all.next, struct joined, in_all));
     }
     map_deinit(&channels->by_hash);
 }
@@ -75,29 +76,29 @@ static bool begins(struct slice name, const char *prefix)
 /* Any shard has keyspace events. */
 static bool is_everywhere(uint8_t kind, struct slice name)
 {
-    return kind == PATTERN || begins(name, "__keyspace@") || begins(name, "__keyevent@");
+    return kind == TOPIC_PATTERN || begins(name, "__keyspace@") || begins(name, "__keyevent@");
 }
 
-static struct channel *get(struct channels *channels, uint8_t kind, struct slice name)
+static struct joined *get(struct channels *channels, uint8_t kind, struct slice name)
 {
     uint64_t hash = hash_bytes_seeded(name, kind);
     for (struct chain *at = chain_first(&channels->by_hash, hash); at != NULL; at = at->next) {
-        struct channel *channel = chain_entry(at, struct channel, chain);
-        if (channel->kind == kind && slice_equal(channel->name, name)) {
-            return channel;
+        struct joined *topic = chain_entry(at, struct joined, chain);
+        if (topic->kind == kind && slice_equal(topic->name, name)) {
+            return topic;
         }
     }
-    struct channel *channel = malloc(sizeof(*channel) + name.len);
-    assert(channel != NULL);
-    uint8_t *copy = (uint8_t *)(channel + 1);
+    struct joined *topic = malloc(sizeof(*topic) + name.len);
+    assert(topic != NULL);
+    uint8_t *copy = (uint8_t *)(topic + 1);
     if (name.len > 0) {
         memcpy(copy, name.data, name.len);
     }
-    *channel = (struct channel){
+    *topic = (struct joined){
         .kind = kind, .everywhere = is_everywhere(kind, name), .name = slice_of(copy, name.len)};
-    chain_add(&channels->by_hash, &channel->chain, hash);
-    list_push_back(&channels->all, &channel->in_all);
-    return channel;
+    chain_add(&channels->by_hash, &topic->chain, hash);
+    list_push_back(&channels->all, &topic->in_all);
+    return topic;
 }
 
 /* Who leads the shard, in which term, over which connection: changes when what was joined there
@@ -124,12 +125,12 @@ static uint64_t mark_all(const struct core *core)
     return mark;
 }
 
-static uint64_t mark_of(const struct core *core, const struct channel *channel, uint64_t all)
+static uint64_t mark_of(const struct core *core, const struct joined *topic, uint64_t all)
 {
-    if (channel->everywhere) {
+    if (topic->everywhere) {
         return all;
     }
-    const struct shard_desc *shard = shard_map_find(&core->map, token_of_key(channel->name));
+    const struct shard_desc *shard = shard_map_find(&core->map, token_of_key(topic->name));
     const struct lane *lane = shard == NULL ? NULL : map_get(&core->by_shard, shard->id);
     return lane == NULL ? 0 : mark_lane(core, lane, 1);
 }
@@ -138,17 +139,17 @@ static void on_done(struct core_request *request, struct slice reply)
 {
     struct asking *asking = list_entry(request, struct asking, request);
     struct core *core = asking->core;
-    struct channel *channel = asking->channel;
+    struct joined *topic = asking->topic;
     bool joined = reply.data[0] == '+';
     void (*done)(void *ctx, bool joined) = asking->done;
     void *ctx = asking->ctx;
-    channel->asking--;
-    channel->joined = joined ? asking->mark : 0;
+    topic->asking--;
+    topic->mark = joined ? asking->mark : 0;
     core->channels.behind = true; /* Whether it is, the next look says. */
     list_remove(&asking->link);
     free(asking);
-    if (channel->count == 0 && channel->asking == 0) {
-        drop(&core->channels, channel);
+    if (topic->count == 0 && topic->asking == 0) {
+        drop(&core->channels, topic);
     }
     if (done != NULL) {
         done(ctx, joined);
@@ -156,30 +157,29 @@ static void on_done(struct core_request *request, struct slice reply)
 }
 
 static void ask(struct core *core,
-                struct channel *channel,
+                struct joined *topic,
                 uint64_t mark,
                 const struct core_join *join)
 {
     struct asking *asking = calloc(1, sizeof(*asking));
     assert(asking != NULL);
     asking->core = core;
-    asking->channel = channel;
+    asking->topic = topic;
     asking->mark = mark;
-    asking->kind = channel->kind;
+    asking->kind = topic->kind;
     if (join != NULL) {
         asking->done = join->done;
         asking->ctx = join->ctx;
     }
-    const struct command *command =
-        command_at(channel->everywhere ? CMD_hub_join_all : CMD_hub_join);
+    const struct command *command = command_at(topic->everywhere ? CMD_hub_join_all : CMD_hub_join);
     asking->argv[0] = slice_str(command->name);
-    asking->argv[1] = channel->name;
+    asking->argv[1] = topic->name;
     asking->argv[2] = slice_of(&asking->kind, 1);
-    asking->argv[3] = slice_of(asking->number, number_format_u64(channel->count, asking->number));
+    asking->argv[3] = slice_of(asking->number, number_format_u64(topic->count, asking->number));
     asking->request.command = command;
     asking->request.args = (struct args){.argv = asking->argv, .argc = 4};
     asking->request.on_done = on_done;
-    channel->asking++;
+    topic->asking++;
     core->channels.joins++;
     list_push_back(&core->channels.asking, &asking->link);
     core_execute(core, &asking->request);
@@ -187,11 +187,11 @@ static void ask(struct core *core,
 
 void channels_join(struct core *core, const struct core_join *join)
 {
-    struct channel *channel = get(&core->channels, join->kind, join->name);
-    channel->count = join->count;
+    struct joined *topic = get(&core->channels, join->kind, join->name);
+    topic->count = join->count;
     core_wake_at(core, core_now(core) + LOOK_MS);
-    uint64_t all = channel->everywhere ? mark_all(core) : 0;
-    ask(core, channel, mark_of(core, channel, all), join);
+    uint64_t all = topic->everywhere ? mark_all(core) : 0;
+    ask(core, topic, mark_of(core, topic, all), join);
 }
 
 static void look(struct core *core, uint64_t all)
@@ -202,12 +202,12 @@ static void look(struct core *core, uint64_t all)
     struct list *next = NULL;
     for (struct list *at = channels->all.next; at != &channels->all; at = next) {
         next = at->next;
-        struct channel *channel = list_entry(at, struct channel, in_all);
-        uint64_t mark = mark_of(core, channel, all);
-        if (channel->joined == mark) {
+        struct joined *topic = list_entry(at, struct joined, in_all);
+        uint64_t mark = mark_of(core, topic, all);
+        if (topic->mark == mark) {
             continue;
         }
-        if (channel->asking > 0) {
+        if (topic->asking > 0) {
             continue; /* Its end makes us look again. */
         }
         if (left == 0) {
@@ -215,7 +215,7 @@ static void look(struct core *core, uint64_t all)
             return;
         }
         left--;
-        ask(core, channel, mark, NULL);
+        ask(core, topic, mark, NULL);
     }
 }
 

@@ -4,15 +4,13 @@
 #include "common/base/chain.h"
 #include "router/core.h"
 
-/* The names that clients of this core listen to, and where they are joined: a channel at the leader
- * of the shard that owns its token; patterns, and channels of keyspace events, at every shard. What
- * a leader knows of them ends with its term and with the connection, so they are joined again
- * whenever either has changed. Part of the core; thread: the core's. */
-
-struct channel;
+/* The topics that clients of this core listen to, and where they are joined: a channel at the
+ * leader of the shard that owns its token; patterns, and channels of keyspace events, at every
+ * shard. What a leader knows of them ends with its term and with the connection, so they are joined
+ * again whenever either has changed. Part of the core; thread: the core's. */
 
 struct channels {
-    struct map by_hash; /* Hash -> chain of struct channel. */
+    struct map by_hash; /* Hash -> chain of struct joined. */
     struct list all;
     struct list asking; /* Joins under way. */
     uint64_t seen;      /* Leaders and connections as of the last look. */

@@ -100,12 +100,12 @@ uint8_t *core_take_reply(struct core *core, struct slice reply);
 /* For requests from now on. */
 void core_set_deadline(struct core *core, uint32_t deadline_ms);
 
-/* So many of the caller's clients listen to a name from now on (kind: 'c' channel, 'p' pattern,
- * 's' shard channel). The core keeps it joined where it has to be, until the count is 0. done comes
- * exactly once, unless NULL or the core is freed: when the homes know of it, or failed to answer;
- * then it is tried again for as long as the count is not 0. */
+/* So many of the caller's clients listen to a topic from now on. The core keeps it joined where it
+ * has to be, until the count is 0. done comes exactly once, unless NULL or the core is freed: when
+ * the homes know of it, or failed to answer; then it is tried again for as long as the count is not
+ * 0. */
 struct core_join {
-    uint8_t kind;
+    uint8_t kind;      /* enum topic_kind */
     struct slice name; /* Copied. */
     uint32_t count;
     void (*done)(void *ctx, bool joined);

@@ -18,7 +18,7 @@ struct hub_topic {
     struct chain chain;
     struct list in_shard; /* Patterns in a list of their own. */
     uint64_t shard;
-    enum hub_kind kind;
+    enum topic_kind kind;
     struct slice name;
     struct hub_listener *listeners;
     size_t count;
@@ -40,12 +40,7 @@ void hub_init(struct hub *hub)
     map_init(&hub->shards);
 }
 
-bool hub_kind_valid(uint8_t kind)
-{
-    return kind == HUB_CHANNEL || kind == HUB_PATTERN || kind == HUB_SHARD;
-}
-
-static uint64_t hash_of(uint64_t shard, enum hub_kind kind, struct slice name)
+static uint64_t hash_of(uint64_t shard, enum topic_kind kind, struct slice name)
 {
     return hash_bytes_seeded(name, shard * 256 + (uint64_t)kind);
 }
@@ -53,7 +48,7 @@ static uint64_t hash_of(uint64_t shard, enum hub_kind kind, struct slice name)
 static bool has_events(const struct hub_topic *topic)
 {
     static const char prefix[] = "__key";
-    return topic->kind == HUB_CHANNEL && topic->name.len >= sizeof(prefix) - 1 &&
+    return topic->kind == TOPIC_CHANNEL && topic->name.len >= sizeof(prefix) - 1 &&
            memcmp(topic->name.data, prefix, sizeof(prefix) - 1) == 0;
 }
 
@@ -119,7 +114,7 @@ static struct hub_shard *current(struct hub *hub, const struct hub_place *place)
 
 static struct hub_topic *find(const struct hub *hub,
                               uint64_t shard,
-                              enum hub_kind kind,
+                              enum topic_kind kind,
                               struct slice name)
 {
     struct chain *at = chain_first(&hub->topics, hash_of(shard, kind, name));
@@ -134,7 +129,7 @@ static struct hub_topic *find(const struct hub *hub,
 
 static struct hub_topic *make(struct hub *hub,
                               struct hub_shard *shard,
-                              enum hub_kind kind,
+                              enum topic_kind kind,
                               struct slice name)
 {
     struct hub_topic *topic = malloc(sizeof(*topic) + name.len);
@@ -145,7 +140,7 @@ static struct hub_topic *make(struct hub *hub,
     }
     *topic = (struct hub_topic){.shard = shard->id, .kind = kind, .name = slice_of(copy, name.len)};
     chain_add(&hub->topics, &topic->chain, hash_of(shard->id, kind, name));
-    list_push_back(kind == HUB_PATTERN ? &shard->patterns : &shard->topics, &topic->in_shard);
+    list_push_back(kind == TOPIC_PATTERN ? &shard->patterns : &shard->topics, &topic->in_shard);
     shard->event_channels += has_events(topic);
     hub->topic_count++;
     return topic;
@@ -193,7 +188,7 @@ static struct hub_listener *add_listener(struct hub_topic *topic, const struct h
 
 enum status hub_join(struct hub *hub,
                      const struct hub_place *place,
-                     enum hub_kind kind,
+                     enum topic_kind kind,
                      struct slice name,
                      const struct hub_link *link,
                      uint32_t count)
@@ -255,11 +250,11 @@ static uint64_t visit_all(const struct hub_topic *topic, const struct hub_visit 
 
 uint64_t hub_publish(struct hub *hub,
                      const struct hub_place *place,
-                     enum hub_kind kind,
+                     enum topic_kind kind,
                      struct slice channel,
                      const struct hub_visit *visit)
 {
-    assert(kind != HUB_PATTERN);
+    assert(kind != TOPIC_PATTERN);
     hub->published++;
     struct hub_shard *shard = current(hub, place);
     if (shard == NULL) {
@@ -267,7 +262,7 @@ uint64_t hub_publish(struct hub *hub,
     }
     struct hub_topic *topic = find(hub, place->shard, kind, channel);
     uint64_t receivers = topic == NULL ? 0 : visit_all(topic, visit);
-    for (struct list *at = shard->patterns.next; kind == HUB_CHANNEL && at != &shard->patterns;
+    for (struct list *at = shard->patterns.next; kind == TOPIC_CHANNEL && at != &shard->patterns;
          at = at->next) {
         const struct hub_topic *pattern = list_entry(at, struct hub_topic, in_shard);
         if (glob_match(pattern->name, channel)) {
@@ -280,7 +275,7 @@ uint64_t hub_publish(struct hub *hub,
 
 uint64_t hub_count(struct hub *hub,
                    const struct hub_place *place,
-                   enum hub_kind kind,
+                   enum topic_kind kind,
                    struct slice name)
 {
     struct hub_shard *shard = current(hub, place);
@@ -300,7 +295,7 @@ bool hub_wants_events(struct hub *hub, const struct hub_place *place)
 
 size_t hub_list(struct hub *hub,
                 const struct hub_place *place,
-                enum hub_kind kind,
+                enum topic_kind kind,
                 const struct slice *pattern,
                 struct buf *out)
 {
@@ -309,7 +304,7 @@ size_t hub_list(struct hub *hub,
         return 0;
     }
     size_t count = 0;
-    struct list *topics = kind == HUB_PATTERN ? &shard->patterns : &shard->topics;
+    struct list *topics = kind == TOPIC_PATTERN ? &shard->patterns : &shard->topics;
     for (struct list *at = topics->next; at != topics; at = at->next) {
         const struct hub_topic *topic = list_entry(at, struct hub_topic, in_shard);
         if (topic->kind == kind && (pattern == NULL || glob_match(*pattern, topic->name))) {

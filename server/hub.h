@@ -4,21 +4,17 @@
 #include "common/base/buf.h"
 #include "common/base/chain.h"
 #include "common/base/status.h"
+#include "common/proto/topic.h"
 
 /* Who wants the messages of which channel. A channel has its home at the leader of the shard that
- * owns its name's token (design 11; sharded pub/sub instead of a broadcast to every node). A
- * connection of a router joins a channel once, with the number of its clients that listen.
+ * owns its name's token, so that a message goes to one node and not to all; patterns are joined at
+ * every shard. A connection of a router joins a topic once, with the number of its clients that
+ * listen.
  *
  * Nothing of this is replicated: what was joined holds for one term of the shard's leader. The next
  * leader begins with nothing, and routers join again. Messages are delivered at most once.
  *
  * Sans-IO. Thread: the loop's. */
-
-enum hub_kind {
-    HUB_CHANNEL = 'c',
-    HUB_PATTERN = 'p', /* Of channels, at every shard. */
-    HUB_SHARD = 's',   /* Shard channels are names of their own. */
-};
 
 enum {
     HUB_TOPICS_MAX = 1 << 20, /* Names joined, per loop; more are refused. */
@@ -47,12 +43,10 @@ struct hub_link {
 void hub_init(struct hub *hub);
 void hub_deinit(struct hub *hub);
 
-bool hub_kind_valid(uint8_t kind);
-
 /* So many clients of the connection listen from now on; 0: none. BUSY: too many names. */
 MUST_USE enum status hub_join(struct hub *hub,
                               const struct hub_place *place,
-                              enum hub_kind kind,
+                              enum topic_kind kind,
                               struct slice name,
                               const struct hub_link *link,
                               uint32_t count);
@@ -64,18 +58,18 @@ void hub_drop(struct hub *hub, uint64_t shard);
 /* Visits every connection that wants a message of the channel, once per joined name that fits:
  * kind and topic say which. Returns how many clients will get it. */
 struct hub_visit {
-    void (*visit)(void *ctx, const struct hub_link *link, enum hub_kind kind, struct slice topic);
+    void (*visit)(void *ctx, const struct hub_link *link, enum topic_kind kind, struct slice topic);
     void *ctx;
 };
 uint64_t hub_publish(struct hub *hub,
                      const struct hub_place *place,
-                     enum hub_kind kind,
+                     enum topic_kind kind,
                      struct slice channel,
                      const struct hub_visit *visit);
 
 uint64_t hub_count(struct hub *hub,
                    const struct hub_place *place,
-                   enum hub_kind kind,
+                   enum topic_kind kind,
                    struct slice name);
 /* False: no message to a channel of keyspace events ("__key...") would reach anyone. */
 bool hub_wants_events(struct hub *hub, const struct hub_place *place);
@@ -83,7 +77,7 @@ bool hub_wants_events(struct hub *hub, const struct hub_place *place);
  */
 size_t hub_list(struct hub *hub,
                 const struct hub_place *place,
-                enum hub_kind kind,
+                enum topic_kind kind,
                 const struct slice *pattern,
                 struct buf *out);
 

@@ -48,7 +48,7 @@ static void run_message(struct worker *to, struct worker_mail *mail)
 
 static void send_message(void *ctx,
                          const struct hub_link *link,
-                         enum hub_kind kind,
+                         enum topic_kind kind,
                          struct slice topic)
 {
     const struct sending *sending = ctx;
@@ -70,7 +70,7 @@ static void send_message(void *ctx,
 
 static uint64_t publish(struct worker *worker,
                         const struct hub_place *place,
-                        enum hub_kind kind,
+                        enum topic_kind kind,
                         struct slice channel,
                         struct slice message)
 {
@@ -83,12 +83,12 @@ static uint64_t publish(struct worker *worker,
 }
 
 /* One byte that names a kind of channel. */
-static bool read_kind(struct slice arg, enum hub_kind *kind)
+static bool read_kind(struct slice arg, enum topic_kind *kind)
 {
-    if (arg.len != 1 || !hub_kind_valid(arg.data[0])) {
+    if (arg.len != 1 || !topic_kind_valid(arg.data[0])) {
         return false;
     }
-    *kind = (enum hub_kind)arg.data[0];
+    *kind = (enum topic_kind)arg.data[0];
     return true;
 }
 
@@ -98,7 +98,7 @@ static enum status join(struct worker *worker,
                         struct buf *reply)
 {
     const struct slice *argv = op->op.args.argv;
-    enum hub_kind kind;
+    enum topic_kind kind;
     int64_t count = 0;
     if (!read_kind(argv[2], &kind) || !number_parse_i64(argv[3], &count) || count < 0 ||
         count > UINT32_MAX || op->link == 0) {
@@ -124,7 +124,7 @@ static void count_each(struct worker *worker,
     resp_write_array(reply, args.argc - 1);
     for (size_t i = 1; i < args.argc; i++) {
         uint64_t count =
-            hub_count(&worker->hub, place, shard ? HUB_SHARD : HUB_CHANNEL, args.argv[i]);
+            hub_count(&worker->hub, place, shard ? TOPIC_SHARD : TOPIC_CHANNEL, args.argv[i]);
         resp_write_int(reply, (int64_t)count);
     }
 }
@@ -135,7 +135,7 @@ static enum status list(struct worker *worker,
                         struct buf *reply)
 {
     struct args args = op->op.args;
-    enum hub_kind kind;
+    enum topic_kind kind;
     if (!read_kind(args.argv[1], &kind) || args.argc > 3) {
         return STATUS_BAD_ARGUMENT;
     }
@@ -160,8 +160,8 @@ enum status worker_hub_run(struct worker *worker, const struct worker_op *op, st
     const struct slice *argv = op->op.args.argv;
     enum command_id id = op->op.command->id;
     if (id == CMD_hub_publish) {
-        enum hub_kind kind;
-        if (!read_kind(argv[2], &kind) || kind == HUB_PATTERN) {
+        enum topic_kind kind;
+        if (!read_kind(argv[2], &kind) || kind == TOPIC_PATTERN) {
             return STATUS_BAD_ARGUMENT;
         }
         resp_write_int(reply, (int64_t)publish(worker, &place, kind, argv[1], argv[3]));
@@ -188,7 +188,7 @@ static void publish_event(struct worker *worker,
     buf_init(&channel, CHANNEL_SIZE_MAX + event->key.len + event->name.len);
     buf_append_format(&channel, "__%s@%u__:", kind, (unsigned)event->db);
     buf_append_slice(&channel, keyspace ? event->key : event->name);
-    (void)publish(worker, place, HUB_CHANNEL, buf_slice(&channel),
+    (void)publish(worker, place, TOPIC_CHANNEL, buf_slice(&channel),
                   keyspace ? event->name : event->key);
     buf_deinit(&channel);
 }

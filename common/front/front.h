@@ -91,7 +91,7 @@ struct front_part *front_part(struct front *front, unsigned index);
 
 /* A message for who listens to topic. On the part's loop. */
 struct front_message {
-    uint8_t kind; /* Of the topic. */
+    uint8_t kind; /* enum topic_kind */
     struct slice topic;
     struct slice channel;
     struct slice payload;

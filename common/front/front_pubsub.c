@@ -389,7 +389,8 @@ struct question {
     struct front_ask ask;
     struct request *request;
     struct slice argv[4];
-    size_t keep; /* NUMSUB: names that stand beside the numbers. */
+    uint8_t kind; /* enum topic_kind */
+    size_t keep;  /* NUMSUB: names that stand beside the numbers. */
     struct slice *names;
 };
 
@@ -429,11 +430,12 @@ static void on_plain(struct front_ask *ask, struct slice reply)
     question_end(list_entry(ask, struct question, ask), reply);
 }
 
-static void publish(struct request *request, const char *kind)
+static void publish(struct request *request, enum topic_kind kind)
 {
     struct question *question = question_new(request, CMD_hub_publish);
     question->argv[1] = request->args.argv[1];
-    question->argv[2] = slice_str(kind);
+    question->kind = (uint8_t)kind;
+    question->argv[2] = slice_of(&question->kind, 1);
     question->argv[3] = request->args.argv[2];
     question->ask.args.argc = 4;
     question->ask.on_reply = on_plain;
@@ -442,12 +444,12 @@ static void publish(struct request *request, const char *kind)
 
 void front_publish(struct request *request)
 {
-    publish(request, "c");
+    publish(request, TOPIC_CHANNEL);
 }
 
 void front_spublish(struct request *request)
 {
-    publish(request, "s");
+    publish(request, TOPIC_SHARD);
 }
 
 static int by_bytes(const void *a, const void *b)
@@ -512,10 +514,11 @@ static void on_names(struct front_ask *ask, struct slice reply)
     buf_deinit(&out);
 }
 
-static void ask_names(struct request *request, const char *kind)
+static void ask_names(struct request *request, enum topic_kind kind)
 {
     struct question *question = question_new(request, CMD_hub_list);
-    question->argv[1] = slice_str(kind);
+    question->kind = (uint8_t)kind;
+    question->argv[1] = slice_of(&question->kind, 1);
     question->ask.args.argc = 2;
     if (request->args.argc == 3) {
         question->argv[2] = request->args.argv[2];
@@ -527,17 +530,17 @@ static void ask_names(struct request *request, const char *kind)
 
 static void channels(struct request *request)
 {
-    ask_names(request, "c");
+    ask_names(request, TOPIC_CHANNEL);
 }
 
 static void shard_channels(struct request *request)
 {
-    ask_names(request, "s");
+    ask_names(request, TOPIC_SHARD);
 }
 
 static void patterns(struct request *request)
 {
-    ask_names(request, "p");
+    ask_names(request, TOPIC_PATTERN);
 }
 
 static void on_counts(struct front_ask *ask, struct slice reply)

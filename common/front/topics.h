@@ -3,15 +3,10 @@
 
 #include "common/base/chain.h"
 #include "common/base/slice.h"
+#include "common/proto/topic.h"
 
 /* Which sessions of one part listen to which channel, shard channel or pattern. Thread: the part's
  * loop. */
-
-enum topic_kind {
-    TOPIC_CHANNEL = 'c',
-    TOPIC_PATTERN = 'p',
-    TOPIC_SHARD = 's',
-};
 
 struct topic {
     struct chain chain;

@@ -126,7 +126,7 @@ struct frame_part {
 
 /* A message of a channel, to a connection that joined topic. */
 struct frame_message {
-    uint8_t kind;       /* enum hub_kind: what topic is. */
+    uint8_t kind;       /* enum topic_kind: what topic is. */
     struct slice topic; /* As joined: the channel, or a pattern. */
     struct slice channel;
     struct slice payload;

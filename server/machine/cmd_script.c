@@ -1,4 +1,5 @@
 #include "common/base/assert.h"
+#include "common/proto/topic.h"
 #include "server/machine/event.h"
 #include "server/machine/keyspace.h"
 #include "server/machine/planned.h"
@@ -120,7 +121,7 @@ enum status cmd_script_kill_read(struct call *call)
     return STATUS_OK;
 }
 
-/* args: channel, 'c' or 's', message. */
+/* args: channel, enum topic_kind, message. */
 enum status cmd_script_publish_plan(const struct machine_plan_input *input, struct plan *plan)
 {
     const struct slice *argv = input->args.argv;
@@ -136,7 +137,7 @@ enum status cmd_script_publish_apply(struct call *call)
     if (call->args.argc != 3 || call->args.argv[1].len != 1) {
         return STATUS_CORRUPT;
     }
-    bool shard = call->args.argv[1].data[0] == 's';
+    bool shard = call->args.argv[1].data[0] == TOPIC_SHARD;
     event_note_message(call, shard ? EVENT_SHARD_MESSAGE : EVENT_MESSAGE, call->args.argv[0],
                        call->args.argv[2]);
     resp_write_int(call->reply, 0);
