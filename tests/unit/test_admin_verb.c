@@ -131,8 +131,8 @@ TEST(verb_write_help, fits_a_terminal)
     }
     CHECK(lines <= 25);
     check_columns(buf_slice(&out), 80);
-    static const char *const names[] = {"status", "nodes", "shards", "db",     "explain",
-                                        "demo",   "call",  "help",   "version"};
+    static const char *const names[] = {"status", "nodes",  "shards", "db",   "explain",
+                                        "demo",   "import", "call",   "help", "version"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const struct verb *verb = verb_find(names[i]);
         CHECK(verb != NULL);
