@@ -7,7 +7,7 @@ static uint64_t load(const struct bitfield_op *op, const uint8_t *window)
     uint64_t value = 0;
     for (unsigned i = 0; i < op->bits; i++) {
         unsigned bit = (unsigned)(op->offset % 8) + i;
-        value = value << 1 | ((window[bit / 8] >> (7 - bit % 8)) & 1U);
+        value = value << 1 | (((uint64_t)window[bit / 8] >> (7 - bit % 8)) & 1U);
     }
     return value;
 }
