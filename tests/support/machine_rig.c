@@ -77,7 +77,8 @@ size_t machine_rig_rows(struct machine_rig *rig, enum store_family family, struc
     size_t count = 0;
     for (; iter_valid(iter); iter_next(iter)) {
         struct slice key = iter_key(iter);
-        if (key.len < prefix.len || memcmp(key.data, prefix.data, prefix.len) != 0) {
+        if (prefix.len > 0 &&
+            (key.len < prefix.len || memcmp(key.data, prefix.data, prefix.len) != 0)) {
             break;
         }
         count++;

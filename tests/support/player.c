@@ -48,7 +48,6 @@ void player_reopen(struct player *player, const char *path)
     status = store_open(path, &options, &player->store);
     assert(status == STATUS_OK);
     player->txn = txn_new(player->store);
-    player->trial = trial_new(&limits);
 }
 
 static void run_write(struct player *player,
