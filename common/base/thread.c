@@ -1,10 +1,8 @@
 #include "common/base/thread.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/base/assert.h"
 
@@ -34,14 +32,8 @@ void mutex_unlock(struct mutex *mutex)
 
 void cond_init(struct cond *cond)
 {
-    pthread_condattr_t attr;
-    int rv = pthread_condattr_init(&attr);
+    int rv = pthread_cond_init(&cond->raw, NULL);
     assert(rv == 0);
-    rv = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    assert(rv == 0);
-    rv = pthread_cond_init(&cond->raw, &attr);
-    assert(rv == 0);
-    pthread_condattr_destroy(&attr);
 }
 
 void cond_deinit(struct cond *cond)
@@ -54,19 +46,6 @@ void cond_wait(struct cond *cond, struct mutex *mutex)
 {
     int rv = pthread_cond_wait(&cond->raw, &mutex->raw);
     assert(rv == 0);
-}
-
-bool cond_wait_ms(struct cond *cond, struct mutex *mutex, uint64_t timeout_ms)
-{
-    struct timespec until;
-    int rv = clock_gettime(CLOCK_MONOTONIC, &until);
-    assert(rv == 0);
-    uint64_t ns = (uint64_t)until.tv_nsec + timeout_ms % 1000 * 1000000;
-    until.tv_sec += (time_t)(timeout_ms / 1000 + ns / 1000000000);
-    until.tv_nsec = (long)(ns % 1000000000);
-    rv = pthread_cond_timedwait(&cond->raw, &mutex->raw, &until);
-    assert(rv == 0 || rv == ETIMEDOUT);
-    return rv == 0;
 }
 
 void cond_signal(struct cond *cond)

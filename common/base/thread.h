@@ -27,8 +27,6 @@ void mutex_unlock(struct mutex *mutex);
 void cond_init(struct cond *cond);
 void cond_deinit(struct cond *cond);
 void cond_wait(struct cond *cond, struct mutex *mutex);
-/* False if timeout_ms passed first. */
-bool cond_wait_ms(struct cond *cond, struct mutex *mutex, uint64_t timeout_ms);
 void cond_signal(struct cond *cond);
 void cond_broadcast(struct cond *cond);
 

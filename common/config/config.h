@@ -39,8 +39,9 @@ enum config_flag {
     CONFIG_ROUTER = 1 << 1,
     CONFIG_LIVE = 1 << 2,   /* CONFIG SET may change it while running. */
     CONFIG_SECRET = 1 << 3, /* Never in a log or an error. */
-    CONFIG_REDIS = 1 << 4,  /* Known to Redis clients, without effect here; not in --help. */
-    CONFIG_FIXED = 1 << 5,  /* With CONFIG_REDIS: any other value is refused. */
+    CONFIG_REDIS =
+        1 << 4, /* Known to Redis clients; not in --help. Without effect, unless it is LIVE. */
+    CONFIG_FIXED = 1 << 5, /* With CONFIG_REDIS: any other value is refused. */
 };
 
 enum { CONFIG_TEXT_SIZE_MAX = 4096, CONFIG_CHANGES_MAX = 100000, CONFIG_ERROR_SIZE = 512 };

@@ -224,11 +224,6 @@ void metrics_set(struct metrics_part *part, enum metric_id id, int64_t value)
     metrics_set_label(part, id, 0, value);
 }
 
-void metrics_observe(struct metrics_part *part, enum metric_id id, uint64_t value)
-{
-    metrics_observe_label(part, id, 0, value);
-}
-
 /* Reading. */
 
 /* The sum of one label value over all parts. */

@@ -41,7 +41,6 @@ struct metrics_part *metrics_part(struct metrics *metrics, unsigned index);
  * seconds. */
 void metrics_add(struct metrics_part *part, enum metric_id id, uint64_t delta);
 void metrics_set(struct metrics_part *part, enum metric_id id, int64_t value);
-void metrics_observe(struct metrics_part *part, enum metric_id id, uint64_t value);
 
 /* Rows with a label: the place of a label value in this part, found or made; METRICS_LABELS_MAX are
  * kept apart, what comes later shares the value "other". Look it up once and keep it. */

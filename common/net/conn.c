@@ -337,11 +337,6 @@ void conn_await_drained(struct conn *conn)
     }
 }
 
-bool conn_paused(const struct conn *conn)
-{
-    return conn->paused;
-}
-
 uint8_t *conn_take_input(struct conn *conn, size_t size_used)
 {
     if (!conn->can_take) {

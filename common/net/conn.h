@@ -85,7 +85,6 @@ void conn_expect(struct conn *conn, size_t size);
 void conn_pause(struct conn *conn);
 /* Input that is held is handed over again in this turn, also if nothing new has arrived. */
 void conn_resume(struct conn *conn);
-bool conn_paused(const struct conn *conn);
 /* on_drained comes once for what is pending now, also if it never was above the low mark. */
 void conn_await_drained(struct conn *conn);
 /* When bytes last came, or output that had been waiting was seen to leave, in the loop's

@@ -358,11 +358,6 @@ void link_set_arg(struct link *link, void *arg)
     link->options.arg = arg;
 }
 
-void *link_arg(const struct link *link)
-{
-    return link->options.arg;
-}
-
 bool link_is_up(const struct link *link)
 {
     return link->up && !link->failed && !conn_closing(link->conn);
@@ -422,9 +417,4 @@ void link_await_drained(struct link *link)
 uint64_t link_moved_ms(const struct link *link)
 {
     return link->conn == NULL ? 0 : conn_moved_ms(link->conn);
-}
-
-struct loop *link_loop(const struct link *link)
-{
-    return link->loop;
 }

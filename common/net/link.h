@@ -69,7 +69,6 @@ void link_set_address(struct link *link, const char *address);
 const char *link_address(
     const struct link *link); /* Dialled: what was asked for; else the peer's. */
 void link_set_arg(struct link *link, void *arg);
-void *link_arg(const struct link *link);
 
 bool link_is_up(const struct link *link);
 /* The other side's HELLO; only while up. */
@@ -90,6 +89,5 @@ void link_resume(struct link *link);
 void link_await_drained(struct link *link);
 /* When bytes last came over it, or left it: of a large frame too. 0: not connected. */
 uint64_t link_moved_ms(const struct link *link);
-struct loop *link_loop(const struct link *link);
 
 #endif

@@ -9,7 +9,6 @@
 enum notify_flag {
     NOTIFY_KEYSPACE = 1 << 0, /* K: on __keyspace@db__:key */
     NOTIFY_KEYEVENT = 1 << 1, /* E: on __keyevent@db__:event */
-    NOTIFY_CLASSES = ~3,
 };
 
 enum { NOTIFY_TEXT_SIZE = 20 };

@@ -68,11 +68,11 @@ void resp_write_push(struct buf *out, size_t count);
  * array for RESP2. Only in the machine's form, as types '^' and '&'. */
 void resp_write_pairs(struct buf *out, size_t count);
 void resp_write_pair(struct buf *out);
-/* So many keys with their values, each key after resp_write_entry(): a map for RESP3, an array of
- * arrays of two for RESP2. Only in the machine's form, as types '<' and ';'. */
-void resp_write_entries(struct buf *out, size_t count);
+/* Before a key that is followed by its value. */
 void resp_write_entry(struct buf *out);
-/* Puts a header before what was appended from offset at on, now that the count is known. */
+/* Puts a header before what was appended from offset at on, now that the count is known. Entries
+ * are a map for RESP3, an array of arrays of two for RESP2; only in the machine's form, as types
+ * '<' and ';'. */
 void resp_insert_array(struct buf *out, size_t at, size_t count);
 void resp_insert_entries(struct buf *out, size_t at, size_t count);
 /* Makes what was appended from offset at on a bulk string. */

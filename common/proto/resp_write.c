@@ -144,11 +144,6 @@ void resp_write_push(struct buf *out, size_t count)
     write_line(out, '>', (int64_t)count);
 }
 
-void resp_write_entries(struct buf *out, size_t count)
-{
-    write_line(out, '<', (int64_t)count);
-}
-
 void resp_write_entry(struct buf *out)
 {
     buf_append(out, ";2\r\n", 4);

@@ -8,7 +8,6 @@
 enum {
     ELEMENT_PLAIN = 0, /* First byte of an element row's value. */
     BODY_TIGHT = 1,
-    BODY_SIZE = 1 + 8,        /* Of a collection in rows. */
     RENEW_COUNT_MAX = 8192,   /* More elements would hold the loop up for too long. */
     RENEW_SIZE_MAX = 1 << 20, /* Bytes. */
     RENEW_DEAD_SHARE = 16,    /* Dead elements for each that is left. */

@@ -95,11 +95,6 @@ void script_engine_free(struct script_engine *engine)
     free(engine);
 }
 
-void script_engine_set_memory(struct script_engine *engine, size_t memory_max)
-{
-    engine->memory_max = memory_max;
-}
-
 /* Bounds. */
 
 static const char *stop_text(enum script_stop stop)

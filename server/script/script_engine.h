@@ -39,8 +39,6 @@ enum script_flag {
 
 struct script_engine *script_engine_new(size_t memory_max);
 void script_engine_free(struct script_engine *engine);
-/* For runs from now on. */
-void script_engine_set_memory(struct script_engine *engine, size_t memory_max);
 
 /* sha: SHA1_HEX_SIZE characters of either case. False: it is not kept here. */
 bool script_engine_find(struct script_engine *engine, struct slice sha, unsigned *flags);

@@ -50,8 +50,6 @@ uint64_t store_size(struct store *store,
                     enum store_family family,
                     struct slice from,
                     struct slice to);
-/* Appends "name value\n" lines of the engine's own counters. */
-void store_metrics(struct store *store, struct buf *out);
 
 /* A txn for writing reads its own writes on top of the newest committed state; it lives as long as
  * its loop and is reused after every commit. It remembers rows that it read or wrote: between two

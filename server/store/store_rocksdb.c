@@ -317,34 +317,6 @@ uint64_t store_size(struct store *store,
     return take_error("measure", error) == STATUS_OK ? size : 0;
 }
 
-void store_metrics(struct store *store, struct buf *out)
-{
-    static const char *const names[] = {
-        "rocksdb.cur-size-all-mem-tables",
-        "rocksdb.num-immutable-mem-table",
-        "rocksdb.mem-table-flush-pending",
-        "rocksdb.compaction-pending",
-        "rocksdb.num-running-flushes",
-        "rocksdb.num-running-compactions",
-        "rocksdb.background-errors",
-        "rocksdb.estimate-num-keys",
-        "rocksdb.estimate-live-data-size",
-        "rocksdb.total-sst-files-size",
-        "rocksdb.estimate-table-readers-mem",
-        "rocksdb.estimate-pending-compaction-bytes",
-        "rocksdb.block-cache-usage",
-        "rocksdb.block-cache-pinned-usage",
-        "rocksdb.actual-delayed-write-rate",
-        "rocksdb.is-write-stopped",
-        "rocksdb.num-snapshots",
-        "rocksdb.num-live-versions",
-    };
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        buf_append_format(out, "%s %llu\n", names[i] + strlen("rocksdb."),
-                          (unsigned long long)property(store, names[i]));
-    }
-}
-
 uint64_t engine_generation(const struct store *store)
 {
     return atomic_load_explicit(&store->generation, memory_order_acquire);

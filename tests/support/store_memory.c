@@ -247,12 +247,6 @@ uint64_t store_size(struct store *store,
     return size;
 }
 
-void store_metrics(struct store *store, struct buf *out)
-{
-    buf_append_format(out, "cur-size-all-mem-tables %llu\n",
-                      (unsigned long long)store_unflushed(store));
-}
-
 uint64_t engine_generation(const struct store *store)
 {
     return store->generation;
