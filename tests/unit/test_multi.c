@@ -60,6 +60,14 @@ TEST(front_multi, answers_errors_as_redis_does)
         "+OK\r\n+QUEUED\r\n+OK\r\n-ERR EXEC without MULTI\r\n");
     ASK(&rig, "MULTI\r\nSET a b\r\nRESET\r\nEXEC\r\n",
         "+OK\r\n+QUEUED\r\n+RESET\r\n-ERR EXEC without MULTI\r\n");
+    static const char *const never[] = {"SAVE", "SHUTDOWN", "SYNC", "PSYNC a 1", "MONITOR"};
+    for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
+        char text[64];
+        (void)snprintf(text, sizeof(text), "MULTI\r\nGET a\r\n%s\r\nEXEC\r\n", never[i]);
+        ASK(&rig, text,
+            "+OK\r\n+QUEUED\r\n-ERR Command not allowed inside a transaction\r\n"
+            "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    }
     ASK(&rig, "BATCH 0 x\r\n",
         "-ERR unknown command 'BATCH', with args beginning with: '0' 'x' \r\n");
     CHECK_EQ(rig.held_count, 0);
