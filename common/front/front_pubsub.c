@@ -138,6 +138,7 @@ static void confirm(struct coming *coming, struct buf *reply)
     struct request *request = coming->request;
     struct front_part *part = request->part;
     struct session *session = request->session;
+    request->silent = false; /* CLIENT REPLY OFF is about replies; these are messages. */
     for (size_t i = 1; i < request->args.argc; i++) {
         struct topic *topic = topics_find(&part->topics, coming->kind, request->args.argv[i]);
         assert(topic != NULL);
@@ -274,6 +275,7 @@ static void unsubscribe(struct request *request, enum topic_kind kind, const cha
     assert(leaving != NULL);
     leaving->request = request;
     leaving->pending = 1;
+    request->silent = false; /* As in confirm(). */
     buf_init(&leaving->reply, SIZE_MAX / 2);
     if (request->args.argc > 1) {
         unsubscribe_named(request, kind, word, leaving);

@@ -154,6 +154,19 @@ TEST(front_deliver, speaks_the_protocol_of_the_client)
     stop(rig);
 }
 
+TEST(front_deliver, is_no_reply_that_can_be_off)
+{
+    struct front_rig *rig = start();
+    (void)front_rig_ask(rig, "client reply off\r\n");
+    say(rig, "subscribe a\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
+    deliver(rig, 'c', "a", "a");
+    CHECK_BYTES(front_rig_take(rig), "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$2\r\nhi\r\n");
+    say(rig, "unsubscribe a\r\n", "*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n");
+    say(rig, "ping\r\n", "");
+    say(rig, "client reply on\r\n", "+OK\r\n");
+    stop(rig);
+}
+
 TEST(front_deliver, disconnects_who_does_not_read)
 {
     struct front_rig *rig = start();
