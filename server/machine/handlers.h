@@ -40,6 +40,7 @@ struct call {
     struct buf *frozen; /* See struct machine_read_input. */
     bool nothing;       /* Set by a command that waits: it found nothing, and its reply says so. */
     bool nested;        /* apply only. In a transaction: nobody may be made to wait. */
+    bool script;        /* read only. A script asks. */
 };
 
 /* Runs the apply handler of a call; WRONG_TYPE has become its reply. */

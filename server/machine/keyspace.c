@@ -693,6 +693,10 @@ static void flush_sharded(struct call *call)
 
 void keyspace_flush(struct call *call, uint8_t db, bool all)
 {
+    if (call->ready != NULL) {
+        buf_append_u8(call->ready, KEYSPACE_ANY);
+        buf_append_bytes(call->ready, slice_of(NULL, 0));
+    }
     struct machine_state *state = call->state;
     uint64_t others = 0;
     for (uint8_t i = 0; i < MACHINE_DATABASES; i++) {

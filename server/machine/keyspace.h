@@ -24,6 +24,7 @@ enum {
 };
 
 enum keyspace_type {
+    KEYSPACE_ANY = 0, /* Of no value: all of them are meant. */
     KEYSPACE_STRING = 1,
     KEYSPACE_HASH = 2,
     KEYSPACE_SET = 3,

@@ -356,6 +356,7 @@ enum status machine_read(struct txn *txn,
                         .db = input->db,
                         .now_ms = input->now_ms,
                         .seed = input->seed,
+                        .script = input->script,
                         .load = input->load,
                         .reply = reply,
                         .frozen = input->frozen};

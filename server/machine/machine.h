@@ -72,6 +72,7 @@ struct machine_plan_input {
     uint64_t seed;                     /* For commands that choose at random. */
     const struct machine_stage *stage; /* NULL: the value stands among the arguments. */
     bool nested;                       /* In a transaction: nobody may be made to wait. */
+    bool script;                       /* A script calls it. */
 };
 
 /* Appends the planned command to *planned and returns OK; or appends an error reply to *reply
@@ -89,7 +90,8 @@ struct machine_apply_input {
     uint64_t first_unacked;
     struct buf *events; /* Where keyspace events go (event.h); NULL: nowhere. */
     /* What others may be waiting for: lists, sorted sets and streams that this wrote, each u8 type
-     * | u32 length, key of the metadata row. NULL: nobody asks. */
+     * | u32 length, key of the metadata row. KEYSPACE_ANY and no key: a database was flushed. NULL:
+     * nobody asks. */
     struct buf *ready;
     bool *nothing; /* Set if it waits, and found nothing. NULL: nobody asks. */
 };
@@ -149,6 +151,7 @@ struct machine_read_input {
     uint8_t db;
     uint64_t now_ms; /* The shard's time: not before the newest entry's stamp. */
     uint64_t seed;
+    bool script;                     /* A script asks. */
     const struct machine_load *load; /* NULL: not known. */
     bool *nothing;                   /* Set if it waits, and found nothing. NULL: nobody asks. */
     /* Of one that waits: what its arguments meant when it came, such as the "$" of XREAD. Written

@@ -316,6 +316,20 @@ static void wake_key(struct shard *shard, uint8_t type, struct slice row_key, st
     }
 }
 
+/* After a flush there is nothing to take; but groups of streams are gone, which those who wait for
+ * one are told. */
+static void wake_all(struct shard *shard, struct list *taken)
+{
+    struct list *next = NULL;
+    for (struct list *at = shard->waiting.parked.next; at != &shard->waiting.parked; at = next) {
+        next = at->next;
+        struct waiter *waiter = list_entry(at, struct waiter, link);
+        if (waiter->op->command->id == CMD_xreadgroup && ready(shard, waiter->op) > 0) {
+            take(shard, waiter, taken);
+        }
+    }
+}
+
 void shard_wait_wake(struct shard *shard)
 {
     struct list taken;
@@ -325,7 +339,11 @@ void shard_wait_wake(struct shard *shard)
         uint8_t type = reader_u8(&in);
         struct slice row_key = reader_bytes(&in, UINT32_MAX);
         assert(!in.failed);
-        wake_key(shard, type, row_key, &taken);
+        if (type == KEYSPACE_ANY) {
+            wake_all(shard, &taken);
+        } else {
+            wake_key(shard, type, row_key, &taken);
+        }
     }
     buf_clear(&shard->ready);
     gather_taken(shard, &taken);

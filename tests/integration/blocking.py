@@ -152,7 +152,8 @@ def check_streams(open_client, client):
     demand(pending[0] == 2, f"pending: {pending}")
     for end, error in ((("XGROUP", "DESTROY", "{x}s", "g"),
                         "NOGROUP the consumer group this client was blocked on no longer exists"),
-                       (("DEL", "{x}s"), "UNBLOCKED the stream key no longer exists")):
+                       (("DEL", "{x}s"), "UNBLOCKED the stream key no longer exists"),
+                       (("FLUSHALL",), "UNBLOCKED the stream key no longer exists")):
         client.call("XGROUP", "CREATE", "{x}s", "g", "$", "MKSTREAM")
         waiter = Waiter(open_client, *"XREADGROUP GROUP g one BLOCK 0 STREAMS {x}s >".split())
         wait_blocked(client, 1)
