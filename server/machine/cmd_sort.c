@@ -26,6 +26,7 @@ enum sort_flag {
     SORT_BY = 1 << 2,     /* By the values of other keys. */
     SORT_NATIVE = 1 << 3, /* Not at all: BY a constant. */
     SORT_STORES = 1 << 4,
+    SORT_ORDERED = 1 << 5, /* A set that is not sorted has the order of its elements. */
 };
 
 struct spec {
@@ -394,8 +395,9 @@ static enum status arrange(struct sort *sort, bool *numbers)
 {
     unsigned flags = sort->spec.flags;
     *numbers = true;
-    if ((flags & SORT_NATIVE) != 0 && sort->type == KEYSPACE_SET && (flags & SORT_STORES) != 0) {
-        /* What is stored has an order. */
+    bool ordered = (flags & (SORT_STORES | SORT_ORDERED)) != 0;
+    if ((flags & SORT_NATIVE) != 0 && sort->type == KEYSPACE_SET && ordered) {
+        /* What is stored, and what a script sees, has an order. */
         sort->spec.flags = (flags & ~(unsigned)(SORT_NATIVE | SORT_BY)) | SORT_ALPHA;
     } else if ((flags & SORT_NATIVE) != 0) {
         if ((flags & SORT_DESC) != 0 && sort->type != KEYSPACE_SET) {
@@ -532,6 +534,7 @@ enum status cmd_sort_ro_read(struct call *call)
     if (error != NULL) {
         resp_write_error(call->reply, error);
     } else {
+        sort.spec.flags |= call->script ? SORT_ORDERED : 0;
         status = run(&sort, call->args.argv[1]);
     }
     sort_deinit(&sort);
@@ -553,7 +556,7 @@ enum status cmd_sort_plan(const struct machine_plan_input *input, struct plan *p
         if (key_count == 2) {
             planned_bytes(plan, spec.store);
         }
-        planned_u64(plan, spec.flags);
+        planned_u64(plan, spec.flags | (input->script ? SORT_ORDERED : 0));
         planned_u64(plan, (uint64_t)spec.start);
         planned_u64(plan, (uint64_t)spec.count);
         planned_bytes(plan, spec.by);

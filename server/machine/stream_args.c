@@ -169,6 +169,24 @@ const char *stream_args_parse_read(struct args args, bool is_group, struct strea
     return lacks ? "ERR Missing GROUP option for XREADGROUP" : NULL;
 }
 
+bool stream_args_may_block(const struct command *command, struct args args)
+{
+    bool is_group = command->id == CMD_xreadgroup;
+    if (!is_group && command->id != CMD_xread) {
+        return false;
+    }
+    struct stream_args_read read;
+    for (size_t i = 1; i + 1 < args.argc && !command_word(args.argv[i], "streams"); i++) {
+        if (command_word(args.argv[i], "block")) {
+            return true;
+        }
+        if (parse_option(args, is_group, &i, &read) != NULL) {
+            return false;
+        }
+    }
+    return false;
+}
+
 void stream_args_put_id(struct plan *plan, struct stream_id id)
 {
     buf_append_u32(plan->planned, STREAM_ID_SIZE);

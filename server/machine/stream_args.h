@@ -34,6 +34,8 @@ struct stream_args_read {
 };
 /* NULL or an error. */
 const char *stream_args_parse_read(struct args args, bool is_group, struct stream_args_read *read);
+/* An XREAD or XREADGROUP that names BLOCK where no error stands before it. */
+bool stream_args_may_block(const struct command *command, struct args args);
 
 /* An id as an argument of a planned command. */
 void stream_args_put_id(struct plan *plan, struct stream_id id);

@@ -27,7 +27,9 @@ static int raise(lua_State *lua, const char *text)
     return lua_error(lua);
 }
 
-/* Every argument of the function as text on the stack; false: an error is on top. */
+/* Every argument of the function as text on the stack; false: an error is on top. A script may pass
+ * as many as Lua's stack has room for: what goes on top of them fits the slots that every function
+ * of C has (LUA_MINSTACK), and asks for no more. */
 static bool take_args(lua_State *lua, struct args *args)
 {
     struct script_engine *engine = script_engine_of(lua);
@@ -64,7 +66,6 @@ static bool take_args(lua_State *lua, struct args *args)
 static int call(lua_State *lua, bool raises)
 {
     struct script_engine *engine = script_engine_of(lua);
-    luaL_checkstack(lua, 8, "redis.call");
     struct script_call command = {.protocol = engine->protocol};
     if (!take_args(lua, &command.args)) {
         return raises ? lua_error(lua) : 1;
@@ -79,6 +80,7 @@ static int call(lua_State *lua, bool raises)
         engine->failed = status;
         return script_engine_stop(lua, STOP_FAILED);
     }
+    lua_settop(lua, 0); /* The arguments have been used. */
     script_engine_charge(lua, engine->answer.len / 16);
     script_value_push(lua, buf_slice(&engine->answer), engine->protocol);
     bool failed = engine->answer.data[0] == '-';

@@ -81,10 +81,19 @@ static int base_setmetatable(lua_State *lua)
     return script_sandbox_protected(lua, 1) ? readonly_here(lua) : original(lua);
 }
 
+/* Of the protected tables only the globals show one, which again is only read. */
 static int base_getmetatable(lua_State *lua)
 {
     if (script_sandbox_protected(lua, 1)) {
-        lua_pushnil(lua);
+        lua_rawgeti(lua, LUA_REGISTRYINDEX, script_engine_of(lua)->globals_ref);
+        if (lua_rawequal(lua, 1, -1) == 0) {
+            lua_pushnil(lua);
+            return 1;
+        }
+        lua_createtable(lua, 0, 1);
+        lua_pushcfunction(lua, no_global);
+        lua_setfield(lua, -2, "__index");
+        script_sandbox_protect(lua);
         return 1;
     }
     return original(lua);

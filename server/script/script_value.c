@@ -20,7 +20,6 @@ static struct slice trimmed(struct slice text)
 
 void script_value_push_error(lua_State *lua, struct slice text)
 {
-    luaL_checkstack(lua, 4, "an error");
     lua_newtable(lua);
     const uint8_t *space = NULL;
     if (text.len > 0 && text.data[0] == '-') {

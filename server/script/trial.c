@@ -12,6 +12,7 @@
 #include "common/proto/transaction.h"
 #include "server/machine/effects.h"
 #include "server/machine/keyspace.h"
+#include "server/machine/stream_args.h"
 
 enum {
     KEY_SHOWN_MAX = 64,
@@ -28,6 +29,7 @@ struct trial {
 
     /* The script at work. */
     bool writes; /* It may. */
+    bool script; /* Its command, not one of a transaction. */
     uint8_t db;
     struct rand rand;
     struct effects effects;
@@ -246,7 +248,8 @@ static enum status call_write(struct trial *trial,
                                       .db = trial->db,
                                       .now_ms = trial->place.now_ms,
                                       .seed = rand_u64(&trial->rand),
-                                      .nested = true};
+                                      .nested = true,
+                                      .script = trial->script};
     buf_clear(&trial->planned);
     if (machine_plan(&plan, &trial->planned, reply) != STATUS_OK) {
         return STATUS_OK;
@@ -278,7 +281,8 @@ static enum status call_read(struct trial *trial,
                                       .args = args,
                                       .db = trial->db,
                                       .now_ms = trial->place.now_ms,
-                                      .seed = rand_u64(&trial->rand)};
+                                      .seed = rand_u64(&trial->rand),
+                                      .script = trial->script};
     return not_owner(machine_read(trial->place.txn, &trial->state, &read, reply), reply);
 }
 
@@ -328,6 +332,12 @@ static enum status on_call(void *ctx, const struct script_call *call, struct buf
         bool done = call_front(trial, command, call->args, reply);
         return done ? STATUS_OK
                     : refuse(reply, "ERR This Redis command is not allowed from script");
+    }
+    if (stream_args_may_block(command, call->args)) {
+        struct slice name = call->args.argv[0];
+        resp_write_errorf(reply, "ERR %.*s command is not allowed with BLOCK option from scripts",
+                          (int)name.len, (const char *)name.data);
+        return STATUS_OK;
     }
     if (!owns_keys(trial, command, call->args, reply)) {
         return STATUS_OK;
@@ -434,6 +444,7 @@ static enum script_end run(struct trial *trial,
     const struct trial_limits *limits = &trial->limits;
     bool slice = trial->place.slice;
     trial->db = op->db;
+    trial->script = true;
     trial->writes = (op->command->flags & CMD_READ) == 0 && (eval->flags & SCRIPT_NO_WRITES) == 0;
     rand_init(&trial->rand, op->seed);
     /* By the clock alone a simulated run would never end. */
@@ -585,6 +596,7 @@ static enum trial_result run_item(struct trial *trial,
         return result == TRIAL_REFUSED ? TRIAL_PLANNED : result;
     }
     trial->db = op->db;
+    trial->script = false;
     trial->writes = true;
     for (size_t nth = 0, at = 0; (at = command_key_at(op->command, op->args, nth)) != 0; nth++) {
         if (!keyspace_owns(&trial->place.scope, op->db, op->args.argv[at])) {

@@ -151,6 +151,17 @@ CASES = [
     "local t=setmetatable({},{__index=function(t,k) return k..'!' end}) return t.hi", "return getmetatable({})",
     "local t=setmetatable({},{__metatable='m'}) return getmetatable(t)", "setmetatable(setmetatable({},{__metatable=1}),{})",
     "setmetatable(1,{})", "local t=setmetatable({},{__call=function(_,a) return a end}) return t(4)",
+    "getmetatable(_G).x = 1", "getmetatable(_G).__index = {}", "rawset(getmetatable(_G),'x',1)", "setmetatable(getmetatable(_G),{})",
+    "return type(getmetatable(_G))", "return type(getmetatable(_G).__index)",
+    # As many arguments as Lua's stack takes.
+    "local t={} for i=1,7990 do t[i]=i end return redis.call('rpush','long',unpack(t))", "local t={} for i=1,7990 do t[i]=i end return redis.pcall('get',unpack(t))",
+    "local t={} for i=1,7990 do t[i]=i end t[7990]={} return redis.pcall('rpush','long',unpack(t))", "local t={} for i=1,7990 do t[i]=i end return redis.call('nosuch',unpack(t))",
+    "return redis.call('lrange','long',7985,-1)", "return redis.call('del','long')",
+    # What only scripts are refused, or get in order.
+    "return redis.pcall('xread','BLOCK',0,'STREAMS','x','$')", "return redis.call('XREAD','COUNT',1,'block','x','STREAMS','x','$')", "return redis.pcall('xread','COUNT','x','BLOCK',0,'STREAMS','x','$')",
+    "return redis.pcall('xreadgroup','group','g','c','noack','BLOCK',0,'STREAMS','x','>')", "return redis.pcall('xread','STREAMS','block','$')", "return redis.pcall('xread','block')",
+    "redis.call('sadd','unsorted','b','aa','a','c','aaa') return {redis.call('sort','unsorted','by','x'), redis.call('sort_ro','unsorted','by','x','desc'), redis.call('sort','unsorted','by','x','limit',1,2,'get','#')}",
+    "redis.call('rpush','unordered','b','aa','a') return {redis.call('sort','unordered','by','x'), redis.call('del','unordered','unsorted')}",
     # redis.*
     "return redis.sha1hex('')", "return redis.sha1hex('abc')", "return redis.sha1hex(string.rep('x',200))", "return redis.sha1hex(1)",
     "return redis.sha1hex()", "return redis.sha1hex('a','b')", "return redis.replicate_commands()", "return redis.set_repl(redis.REPL_ALL)",

@@ -232,6 +232,28 @@ TEST(script_engine_run, ends_by_the_clock)
     bench_deinit(&bench);
 }
 
+/* What a function of C may push besides its arguments has room on a full stack too. */
+TEST(script_engine_run, takes_as_many_arguments_as_fit_the_stack)
+{
+    static const char *const ends[] = {"return redis.call(unpack(t))",
+                                       "return redis.pcall(unpack(t))",
+                                       "t[1] = {} return redis.pcall(unpack(t))"};
+    struct bench bench;
+    bench_init(&bench);
+    for (int count = 7900; count <= 8000; count++) {
+        for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+            char source[TEXT_SIZE];
+            (void)snprintf(source, sizeof(source), "local t = {} for i = 1, %d do t[i] = i end %s",
+                           count, ends[i]);
+            CHECK_EQ(run(&bench, source), SCRIPT_DONE);
+            CHECK(says(&bench, ":1\r\n") || says(&bench, "too many results to unpack") ||
+                  says(&bench, "must be strings or integers"));
+        }
+    }
+    CHECK(bench.calls > 180);
+    bench_deinit(&bench);
+}
+
 TEST(script_engine_run, leaves_nothing_to_the_next)
 {
     static const char *const tries[] = {
