@@ -69,6 +69,9 @@ static void meet_database(struct search *search, const struct transaction_item *
 
 static void meet_item(struct search *search, const struct transaction_item *item)
 {
+    if (transaction_is_local(item->command)) {
+        return;
+    }
     if (!command_has_keys(item->command)) {
         meet_database(search, item);
         return;
@@ -80,6 +83,9 @@ static void meet_item(struct search *search, const struct transaction_item *item
         bool there = nth == 1 && target != item->db; /* COPY's second. */
         meet_key(search, there ? target : item->db, item->args.argv[index]);
         last = index;
+    }
+    if (last == 0 && item->db != 0) {
+        meet_database(search, item); /* A script that names no keys may touch any of these. */
     }
     if (target != item->db && item->command->id == CMD_move) {
         meet_key(search, target, item->args.argv[last]);

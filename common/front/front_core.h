@@ -219,6 +219,11 @@ void front_run_subcommand(struct request *request,
                           size_t count,
                           const char *const *help);
 
+/* The internal command that SCRIPT LOAD, FLUSH or EXISTS becomes; NULL: it is none of these, or it
+ * is wrong. Its arguments: without the first name, and as many as its arity says if that is fixed.
+ */
+const struct command *front_script_local(const struct command *command, struct args args);
+
 /* Visits every part on its loop, part 0 first, and then comes home to the request's loop. */
 struct front_tour {
     struct mail mail;

@@ -28,12 +28,16 @@ static void kill_running(struct request *request)
     send_on(request, "script_kill");
 }
 
+static bool is_flush(struct args args)
+{
+    return args.argc == 2 || (args.argc == 3 && (command_word(args.argv[2], "sync") ||
+                                                 command_word(args.argv[2], "async")));
+}
+
 static void flush(struct request *request)
 {
     struct args *args = &request->args;
-    bool known = args->argc == 2 || (args->argc == 3 && (command_word(args->argv[2], "sync") ||
-                                                         command_word(args->argv[2], "async")));
-    if (!known) {
+    if (!is_flush(*args)) {
         request_fail(request, "ERR SCRIPT FLUSH only support SYNC|ASYNC option");
         return;
     }
@@ -51,6 +55,22 @@ static void debug(struct request *request)
     } else {
         request_fail(request, "ERR Use SCRIPT DEBUG YES/SYNC/NO");
     }
+}
+
+const struct command *front_script_local(const struct command *command, struct args args)
+{
+    if (command->id != CMD_script || args.argc < 2) {
+        return NULL;
+    }
+    enum command_id id = CMD_COUNT;
+    if (command_word(args.argv[1], "load") && args.argc == 3) {
+        id = CMD_script_load;
+    } else if (command_word(args.argv[1], "exists") && args.argc > 2) {
+        id = CMD_script_exists;
+    } else if (command_word(args.argv[1], "flush") && is_flush(args)) {
+        id = CMD_script_flush;
+    }
+    return id == CMD_COUNT ? NULL : command_at(id);
 }
 
 void front_script(struct request *request)

@@ -28,14 +28,20 @@ struct multi_run {
     bool running;       /* go_on() is at work: it sees what changes below it. */
     struct multi queue; /* What the items borrow from. */
     struct transaction_item *items;
+    uint8_t *targets; /* Of each item, see below. */
     struct slice *argv;
     struct transaction_form form;
     size_t front_count; /* Items that are the front's. */
+    size_t shard_count; /* Items that the shards are sent. */
     size_t next;        /* Item to look at. */
     struct buf shards;  /* The answer to the others, an array. */
     struct buf fronts;  /* Replies of the front's, one after the other. */
     struct request *inner;
 };
+
+/* Who runs an item. What SCRIPT does to all shards is done where the transaction runs, too, in its
+ * place there: EVALSHA behind it finds the source. */
+enum { TO_SHARD = 1 << 0, TO_FRONT = 1 << 1 };
 
 static void init_queue(struct multi *multi)
 {
@@ -69,6 +75,7 @@ void multi_run_free(struct multi_run *run)
     buf_deinit(&run->shards);
     buf_deinit(&run->fronts);
     free(run->items);
+    free(run->targets);
     free(run->argv);
     free(run);
 }
@@ -257,7 +264,8 @@ static void unpack(struct multi_run *run)
     struct multi *queue = &run->queue;
     run->items = calloc(queue->item_count + 1, sizeof(*run->items));
     run->argv = calloc(queue->argc + 1, sizeof(*run->argv));
-    assert(run->items != NULL && run->argv != NULL);
+    run->targets = calloc(queue->item_count + 1, 1);
+    assert(run->items != NULL && run->argv != NULL && run->targets != NULL);
     struct reader in = reader_of(buf_slice(&queue->items));
     struct slice *argv = run->argv;
     for (size_t i = 0; i < queue->item_count; i++) {
@@ -269,9 +277,38 @@ static void unpack(struct multi_run *run)
             *argv++ = reader_bytes(&in, UINT32_MAX);
         }
         assert(item->command != NULL);
-        run->front_count += (item->command->flags & CMD_FRONT) != 0;
+        bool front = (item->command->flags & CMD_FRONT) != 0;
+        run->targets[i] = front ? TO_FRONT : TO_SHARD;
+        run->shard_count += !front;
     }
     assert(reader_done(&in));
+    for (size_t i = 0; i < queue->item_count; i++) {
+        const struct command *local = front_script_local(run->items[i].command, run->items[i].args);
+        if (local != NULL && run->shard_count > 0) {
+            bool reads = (local->flags & CMD_READ) != 0; /* The sources are in every shard. */
+            run->targets[i] = reads ? TO_SHARD : TO_SHARD | TO_FRONT;
+            run->shard_count++;
+        }
+        run->front_count += (run->targets[i] & TO_FRONT) != 0;
+    }
+}
+
+/* An item as the shards get it. */
+static struct transaction_item shard_item(const struct multi_run *run,
+                                          size_t nth,
+                                          struct slice *argv)
+{
+    struct transaction_item item = run->items[nth];
+    const struct command *local = front_script_local(item.command, item.args);
+    if (local != NULL) {
+        size_t argc = local->arity > 0 ? (size_t)local->arity : item.args.argc - 1;
+        memcpy(argv, item.args.argv + 1, argc * sizeof(*argv));
+        argv[0] = slice_str(local->name);
+        item.command = local;
+        item.db = 0; /* It is about no database. */
+        item.args = (struct args){.argv = argv, .argc = argc};
+    }
+    return item;
 }
 
 static struct transaction_watch *list_watches(const struct multi *queue)
@@ -293,15 +330,21 @@ static void make_form(struct multi_run *run)
 {
     size_t count = 0;
     struct transaction_item *items = calloc(run->queue.item_count + 1, sizeof(*items));
-    assert(items != NULL);
+    struct slice *argv = calloc(run->queue.argc + 1, sizeof(*argv)); /* Of what is renamed. */
+    assert(items != NULL && argv != NULL);
+    size_t used = 0;
     for (size_t i = 0; i < run->queue.item_count; i++) {
-        if ((run->items[i].command->flags & CMD_FRONT) == 0) {
-            items[count++] = run->items[i];
+        if ((run->targets[i] & TO_SHARD) != 0) {
+            items[count] = shard_item(run, i, argv + used);
+            used += items[count].args.argv == argv + used ? items[count].args.argc : 0;
+            count++;
         }
     }
+    assert(count == run->shard_count);
     struct transaction_watch *watches = list_watches(&run->queue);
     transaction_form_init(&run->form, items, count, watches, run->queue.watch_count);
     free(items);
+    free(argv);
     free(watches);
 }
 
@@ -328,7 +371,7 @@ void front_exec(struct request *request)
     unpack(run);
     /* The front's own commands may change what those behind EXEC mean: SELECT. */
     session->alone = session->alone || run->front_count > 0;
-    if (run->queue.item_count > run->front_count || run->queue.watch_count > 0) {
+    if (run->shard_count > 0 || run->queue.watch_count > 0) {
         make_form(run);
         send(request, CMD_batch, run->form.args, run->form.db);
     } else {
@@ -357,7 +400,7 @@ static bool merge(const struct multi_run *run, struct buf *out)
     struct slice shards = buf_slice(&run->shards);
     struct slice fronts = buf_slice(&run->fronts);
     struct resp_value head = {0};
-    size_t wanted = run->queue.item_count - run->front_count;
+    size_t wanted = run->shard_count;
     if (shards.len > 0) {
         bool good = resp_value_read(shards, &head) == STATUS_OK && (size_t)head.number == wanted;
         if (!good) {
@@ -367,9 +410,11 @@ static bool merge(const struct multi_run *run, struct buf *out)
     }
     resp_write_array(out, run->queue.item_count);
     for (size_t i = 0; i < run->queue.item_count; i++) {
-        bool front = (run->items[i].command->flags & CMD_FRONT) != 0;
-        struct slice value = take_value(front ? &fronts : &shards);
-        if (value.len == 0) {
+        struct slice value = {0}; /* The front's, of both. */
+        if ((run->targets[i] & TO_SHARD) != 0 && (value = take_value(&shards)).len == 0) {
+            return false;
+        }
+        if ((run->targets[i] & TO_FRONT) != 0 && (value = take_value(&fronts)).len == 0) {
             return false;
         }
         buf_append_slice(out, value);
@@ -398,9 +443,9 @@ static void conclude(struct multi_run *run)
 static const struct transaction_item *next_front(struct multi_run *run)
 {
     while (run->next < run->queue.item_count) {
-        const struct transaction_item *item = &run->items[run->next++];
-        if ((item->command->flags & CMD_FRONT) != 0) {
-            return item;
+        size_t nth = run->next++;
+        if ((run->targets[nth] & TO_FRONT) != 0) {
+            return &run->items[nth];
         }
     }
     return NULL;

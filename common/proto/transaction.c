@@ -15,6 +15,12 @@ enum {
     ITEM_SIZE = 5,
 };
 
+bool transaction_is_local(const struct command *command)
+{
+    return command->id == CMD_script_load || command->id == CMD_script_flush ||
+           command->id == CMD_script_exists;
+}
+
 /* Reading. */
 
 static bool take_watch(struct reader *in, struct transaction_watch *watch)
@@ -38,7 +44,7 @@ static bool take_item(struct transaction *transaction, struct transaction_item *
     transaction->argv += argc;
     transaction->argc -= argc;
     return item->command != NULL && (item->command->flags & (CMD_READ | CMD_WRITE)) != 0 &&
-           (item->command->flags & CMD_INTERNAL) == 0 &&
+           ((item->command->flags & CMD_INTERNAL) == 0 || transaction_is_local(item->command)) &&
            command_check(item->command, argc) == STATUS_OK;
 }
 
@@ -54,13 +60,15 @@ static size_t frame_at(struct args args)
 }
 
 /* All of it, so that nobody who takes it apart has to look for faults. */
-static bool is_whole(struct transaction transaction)
+static bool is_whole(struct transaction transaction, bool *trial)
 {
     struct transaction_item item;
+    *trial = false;
     for (size_t i = 0; i < transaction.item_count; i++) {
         if (!take_item(&transaction, &item)) {
             return false;
         }
+        *trial = *trial || (item.command->flags & CMD_TRIAL) != 0;
     }
     return reader_done(&transaction.items) && transaction.argc == 0;
 }
@@ -93,7 +101,7 @@ enum status transaction_open(struct args args, struct transaction *transaction)
     transaction->item_count = reader_u32(&in);
     transaction->items = in;
     bool fits = !in.failed && transaction->item_count == in.rest.len / ITEM_SIZE;
-    return fits && is_whole(*transaction) ? STATUS_OK : STATUS_BAD_ARGUMENT;
+    return fits && is_whole(*transaction, &transaction->trial) ? STATUS_OK : STATUS_BAD_ARGUMENT;
 }
 
 bool transaction_next_watch(struct transaction *transaction, struct transaction_watch *watch)

@@ -25,7 +25,8 @@ struct transaction_watch {
 };
 
 struct transaction_item {
-    const struct command *command; /* READ or WRITE, not internal; the number of arguments fits. */
+    /* READ or WRITE; not internal but for what SCRIPT becomes. The number of arguments fits. */
+    const struct command *command;
     uint8_t db;
     struct args args;
 };
@@ -33,6 +34,7 @@ struct transaction_item {
 /* Being read. Borrows from the arguments. */
 struct transaction {
     bool grows; /* A command needs room on the disk. */
+    bool trial; /* A command runs on trial before the log: a script. */
     size_t watch_count;
     size_t item_count;
     size_t key_count; /* Of argv[2]... */
@@ -48,6 +50,10 @@ MUST_USE enum status transaction_open(struct args args, struct transaction *tran
 /* False: there are no more. All watches can be taken before or after the items. */
 bool transaction_next_watch(struct transaction *transaction, struct transaction_watch *watch);
 bool transaction_next_item(struct transaction *transaction, struct transaction_item *item);
+
+/* SCRIPT LOAD, FLUSH and EXISTS, under their internal names: about the shard that they run on,
+ * whichever it is. */
+bool transaction_is_local(const struct command *command);
 
 /* Its arguments, made of the parts. Borrows what the parts borrow. */
 struct transaction_form {

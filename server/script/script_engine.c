@@ -562,6 +562,11 @@ enum script_end script_engine_run(struct script_engine *engine,
     return end;
 }
 
+uint64_t script_engine_spent(const struct script_engine *engine)
+{
+    return engine->spent;
+}
+
 void script_engine_stats(const struct script_engine *engine, struct script_engine_stats *stats)
 {
     *stats = (struct script_engine_stats){.memory = engine->memory,

@@ -86,6 +86,9 @@ MUST_USE enum script_end script_engine_run(struct script_engine *engine,
                                            struct buf *reply,
                                            enum status *status);
 
+/* Instructions of the last run, about. */
+uint64_t script_engine_spent(const struct script_engine *engine);
+
 struct script_engine_stats {
     uint64_t memory;        /* Bytes, now. */
     uint64_t kept;          /* Compiled scripts, now. */

@@ -3,40 +3,21 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
-#include "common/base/hash.h"
+#include "common/base/clock.h"
 #include "common/base/number.h"
-#include "common/base/rand.h"
 #include "common/cluster/token.h"
 #include "common/proto/block.h"
 #include "common/proto/resp.h"
 #include "common/proto/transaction.h"
-#include "server/machine/effects.h"
 #include "server/machine/keyspace.h"
 #include "server/machine/stream_args.h"
+#include "server/script/trial_private.h"
 
 enum {
     KEY_SHOWN_MAX = 64,
     DATABASES = 16,
     EFFECTS_SIZE_MAX = 30 << 20, /* What fits an entry of the log. */
-};
-
-struct trial {
-    struct trial_limits limits;
-    struct script_engine *engine;
-    struct trial_place place;
-    struct machine_state state;
-    bool begun;
-
-    /* The script at work. */
-    bool writes; /* It may. */
-    bool script; /* Its command, not one of a transaction. */
-    uint8_t db;
-    struct rand rand;
-    struct effects effects;
-    struct buf planned;
-    struct buf source;
-    struct buf reply;
-    struct trial_stats stats;
+    SCRIPT_STEPS = 500,          /* The least that a script is charged. */
 };
 
 struct trial *trial_new(const struct trial_limits *limits)
@@ -91,7 +72,7 @@ void trial_end(struct trial *trial)
     trial->begun = false;
 }
 
-static struct machine_apply_input apply_input(const struct trial *trial, const struct trial_op *op)
+struct machine_apply_input trial_input(const struct trial *trial, const struct trial_op *op)
 {
     return (struct machine_apply_input){.scope = trial->place.scope,
                                         .now_ms = trial->place.now_ms,
@@ -103,7 +84,7 @@ static struct machine_apply_input apply_input(const struct trial *trial, const s
 enum status trial_apply(struct trial *trial, const struct trial_op *op, struct slice planned)
 {
     assert(trial->begun);
-    struct machine_apply_input input = apply_input(trial, op);
+    struct machine_apply_input input = trial_input(trial, op);
     input.planned = planned;
     buf_clear(&trial->reply);
     enum status status = machine_apply(trial->place.txn, &trial->state, &input, &trial->reply);
@@ -347,6 +328,62 @@ static enum status on_call(void *ctx, const struct script_call *call, struct buf
                  : call_read(trial, command, call->args, reply);
 }
 
+bool trial_owns(const struct trial *trial, const struct trial_op *op)
+{
+    uint8_t target = command_target_db(op->command, op->args, op->db);
+    for (size_t nth = 0, at = 0; (at = command_key_at(op->command, op->args, nth)) != 0; nth++) {
+        uint8_t db = nth == 1 ? target : op->db; /* COPY's second. */
+        if (!keyspace_owns(&trial->place.scope, db, op->args.argv[at])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+enum trial_result trial_failed(enum status from, enum status *status)
+{
+    *status = from;
+    return from == STATUS_AGAIN ? TRIAL_AGAIN : TRIAL_FAILED;
+}
+
+static enum trial_result failed_call(enum status from, struct buf *reply, enum status *status)
+{
+    if (from != STATUS_TOO_BIG) {
+        return trial_failed(from, status);
+    }
+    buf_clear(reply);
+    resp_write_error(reply,
+                     "ERR the writes of the script are larger than 30 MB in all; nothing was "
+                     "changed");
+    return TRIAL_STOPPED;
+}
+
+enum trial_result trial_command(struct trial *trial,
+                                const struct trial_op *op,
+                                struct buf *reply,
+                                enum status *status)
+{
+    bool slice = trial->place.slice;
+    trial->db = op->db;
+    trial->script = false;
+    trial->writes = true;
+    rand_init(&trial->rand, op->seed);
+    if (spans_shards(trial, op->command)) {
+        resp_write_error(reply, "ERR this command cannot run in a transaction");
+        return TRIAL_PLANNED;
+    }
+    if (slice) {
+        txn_set_cache_only(trial->place.txn, true);
+    }
+    bool write = (op->command->flags & CMD_WRITE) != 0;
+    *status = write ? call_write(trial, op->command, op->args, reply)
+                    : call_read(trial, op->command, op->args, reply);
+    if (slice) {
+        txn_set_cache_only(trial->place.txn, false);
+    }
+    return *status == STATUS_OK ? TRIAL_PLANNED : failed_call(*status, reply, status);
+}
+
 /* What runs. */
 
 struct eval {
@@ -435,30 +472,52 @@ static enum status prepare(struct trial *trial,
     return status;
 }
 
+static void start_clock(struct trial *trial)
+{
+    const struct trial_limits *limits = &trial->limits;
+    bool slice = trial->place.slice;
+    /* By the clock alone a simulated run would never end. */
+    trial->steps_left = slice ? limits->slice_steps_max : limits->time_ms_max * 1000 * 1000;
+    trial->end_ms = clock_now_ms() + (slice ? limits->slice_ms_max : limits->time_ms_max);
+}
+
+/* What a transaction's scripts before this one have left. */
+static struct script_run bounds_of(const struct trial *trial)
+{
+    uint64_t now_ms = clock_now_ms();
+    uint64_t left_ms = trial->end_ms > now_ms ? trial->end_ms - now_ms : 1;
+    return (struct script_run){.steps_max = trial->steps_left,
+                               .time_ms_max = left_ms,
+                               .slice = trial->place.slice,
+                               .killed = trial->place.killed};
+}
+
+static void charge(struct trial *trial)
+{
+    uint64_t spent = script_engine_spent(trial->engine) + SCRIPT_STEPS;
+    if (trial->steps_left != 0) { /* Else they are not bounded. */
+        trial->steps_left = trial->steps_left > spent ? trial->steps_left - spent : 1;
+    }
+}
+
 static enum script_end run(struct trial *trial,
                            const struct trial_op *op,
                            const struct eval *eval,
                            struct buf *reply,
                            enum status *status)
 {
-    const struct trial_limits *limits = &trial->limits;
     bool slice = trial->place.slice;
     trial->db = op->db;
     trial->script = true;
     trial->writes = (op->command->flags & CMD_READ) == 0 && (eval->flags & SCRIPT_NO_WRITES) == 0;
     rand_init(&trial->rand, op->seed);
-    /* By the clock alone a simulated run would never end. */
-    uint64_t steps_max = slice ? limits->slice_steps_max : limits->time_ms_max * 1000 * 1000;
-    struct script_run input = {.sha = slice_of(eval->sha, SHA1_HEX_SIZE),
-                               .keys = eval->keys,
-                               .argv = eval->argv,
-                               .steps_max = steps_max,
-                               .time_ms_max = slice ? limits->slice_ms_max : limits->time_ms_max,
-                               .seed = rand_u64(&trial->rand),
-                               .slice = slice,
-                               .killed = trial->place.killed,
-                               .ctx = trial,
-                               .call = on_call};
+    struct script_run input = bounds_of(trial);
+    input.sha = slice_of(eval->sha, SHA1_HEX_SIZE);
+    input.keys = eval->keys;
+    input.argv = eval->argv;
+    input.seed = rand_u64(&trial->rand);
+    input.ctx = trial;
+    input.call = on_call;
     if (slice) {
         txn_set_cache_only(trial->place.txn, true);
     }
@@ -466,17 +525,17 @@ static enum script_end run(struct trial *trial,
     if (slice) {
         txn_set_cache_only(trial->place.txn, false);
     }
+    charge(trial);
     trial->stats.scripts += end == SCRIPT_DONE;
     trial->stats.stopped += end == SCRIPT_STOPPED;
     trial->stats.too_long += end == SCRIPT_AGAIN;
     return end;
 }
 
-/* Writes the effects down; the reply stays in *reply only if it is too long for them. */
-static enum status conclude(struct trial *trial,
-                            const struct trial_op *op,
-                            struct buf *planned,
-                            struct buf *reply)
+enum status trial_conclude(struct trial *trial,
+                           const struct trial_op *op,
+                           struct buf *planned,
+                           struct buf *reply)
 {
     static const char dropped[] =
         "-UNKNOWN this script was applied before, its reply is no longer kept\r\n";
@@ -485,7 +544,7 @@ static enum status conclude(struct trial *trial,
     effects_write(&trial->effects, op->db, recorded, planned);
     enum status status = STATUS_OK;
     if (op->session != 0) {
-        struct machine_apply_input input = apply_input(trial, op);
+        struct machine_apply_input input = trial_input(trial, op);
         status = machine_record(trial->place.txn, &trial->state, &input, recorded);
     }
     if (kept) {
@@ -494,29 +553,10 @@ static enum status conclude(struct trial *trial,
     return status;
 }
 
-static enum trial_result failed(enum status from, enum status *status)
-{
-    *status = from;
-    return from == STATUS_AGAIN ? TRIAL_AGAIN : TRIAL_FAILED;
-}
-
-static enum trial_result failed_call(enum status from, struct buf *reply, enum status *status)
-{
-    if (from != STATUS_TOO_BIG) {
-        return failed(from, status);
-    }
-    buf_clear(reply);
-    resp_write_error(reply,
-                     "ERR the writes of the script are larger than 30 MB in all; nothing was "
-                     "changed");
-    return TRIAL_STOPPED;
-}
-
-/* PLANNED: its effects are collected and its reply is in *reply. */
-static enum trial_result run_script(struct trial *trial,
-                                    const struct trial_op *op,
-                                    struct buf *reply,
-                                    enum status *status)
+enum trial_result trial_script(struct trial *trial,
+                               const struct trial_op *op,
+                               struct buf *reply,
+                               enum status *status)
 {
     struct eval eval = {0};
     *status = prepare(trial, op, &eval, reply);
@@ -524,7 +564,7 @@ static enum trial_result run_script(struct trial *trial,
         return TRIAL_REFUSED;
     }
     if (*status != STATUS_OK) {
-        return failed(*status, status);
+        return trial_failed(*status, status);
     }
     switch (run(trial, op, &eval, reply, status)) {
     case SCRIPT_DONE: return TRIAL_PLANNED;
@@ -542,166 +582,23 @@ static enum trial_result run_eval(struct trial *trial,
                                   struct buf *reply,
                                   enum status *status)
 {
+    if (!trial_owns(trial, op)) {
+        return trial_failed(STATUS_NOT_OWNER, status);
+    }
     effects_clear(&trial->effects);
-    enum trial_result result = run_script(trial, op, reply, status);
+    enum trial_result result = trial_script(trial, op, reply, status);
     if (result != TRIAL_PLANNED) {
         return result;
     }
-    *status = conclude(trial, op, planned, reply);
-    return *status == STATUS_OK ? TRIAL_PLANNED : failed(*status, status);
+    *status = trial_conclude(trial, op, planned, reply);
+    return *status == STATUS_OK ? TRIAL_PLANNED : trial_failed(*status, status);
 }
 
-/* MULTI ... EXEC with scripts among its commands (server/machine/batch.h has the others). */
-
-/* *same: no watched key has another version. */
-static enum status check_watches(struct trial *trial, struct transaction *transaction, bool *same)
-{
-    *same = true;
-    struct transaction_watch watch;
-    while (transaction_next_watch(transaction, &watch)) {
-        struct slice argv[] = {slice_str("versions"), watch.key};
-        struct machine_read_input read = {.scope = trial->place.scope,
-                                          .command = command_at(CMD_versions),
-                                          .args = {.argv = argv, .argc = 2},
-                                          .db = watch.db,
-                                          .now_ms = trial->place.now_ms};
-        buf_clear(&trial->reply);
-        enum status status = machine_read(trial->place.txn, &trial->state, &read, &trial->reply);
-        struct resp_value list;
-        struct resp_value version = {0};
-        if (status == STATUS_OK) {
-            status = resp_value_read(buf_slice(&trial->reply), &list);
-        }
-        if (status == STATUS_OK) {
-            status = resp_value_read(
-                slice_of(trial->reply.data + list.size_used, trial->reply.len - list.size_used),
-                &version);
-        }
-        if (status != STATUS_OK) {
-            return status;
-        }
-        *same = *same && (uint64_t)version.number == watch.version;
-    }
-    return STATUS_OK;
-}
-
-/* Appends the reply of one command. What is elsewhere sends the whole elsewhere. */
-static enum trial_result run_item(struct trial *trial,
-                                  const struct trial_op *op,
-                                  struct buf *reply,
-                                  enum status *status)
-{
-    if ((op->command->flags & CMD_TRIAL) != 0) {
-        enum trial_result result = run_script(trial, op, reply, status);
-        return result == TRIAL_REFUSED ? TRIAL_PLANNED : result;
-    }
-    trial->db = op->db;
-    trial->script = false;
-    trial->writes = true;
-    for (size_t nth = 0, at = 0; (at = command_key_at(op->command, op->args, nth)) != 0; nth++) {
-        if (!keyspace_owns(&trial->place.scope, op->db, op->args.argv[at])) {
-            return failed(STATUS_NOT_OWNER, status);
-        }
-    }
-    if (spans_shards(trial, op->command)) {
-        resp_write_error(reply, "ERR this command cannot run in a transaction");
-        return TRIAL_PLANNED;
-    }
-    if (trial->place.slice) {
-        txn_set_cache_only(trial->place.txn, true);
-    }
-    bool write = (op->command->flags & CMD_WRITE) != 0;
-    *status = write ? call_write(trial, op->command, op->args, reply)
-                    : call_read(trial, op->command, op->args, reply);
-    if (trial->place.slice) {
-        txn_set_cache_only(trial->place.txn, false);
-    }
-    return *status == STATUS_OK ? TRIAL_PLANNED : failed_call(*status, reply, status);
-}
-
-static enum trial_result run_items(struct trial *trial,
-                                   const struct trial_op *op,
-                                   struct transaction *transaction,
-                                   struct buf *reply,
-                                   enum status *status)
-{
-    struct transaction_item item;
-    struct buf one;
-    buf_init(&one, SIZE_MAX / 2);
-    enum trial_result result = TRIAL_PLANNED;
-    resp_write_array(reply, transaction->item_count);
-    for (uint64_t n = 0; result == TRIAL_PLANNED && transaction_next_item(transaction, &item);
-         n++) {
-        struct trial_op part = {.command = item.command,
-                                .args = item.args,
-                                .db = item.db,
-                                .seed = hash_bytes_seeded(slice_of(&n, sizeof(n)), op->seed)};
-        buf_clear(&one);
-        rand_init(&trial->rand, part.seed);
-        result = run_item(trial, &part, &one, status);
-        buf_append_slice(reply, buf_slice(&one));
-    }
-    if (result == TRIAL_STOPPED) {
-        buf_clear(reply); /* The whole is answered with the error of the one. */
-        buf_append_slice(reply, buf_slice(&one));
-    } else if (result != TRIAL_PLANNED) {
-        buf_clear(reply);
-    }
-    buf_deinit(&one);
-    return result;
-}
-
-static enum trial_result run_batch(struct trial *trial,
-                                   const struct trial_op *op,
-                                   struct buf *planned,
-                                   struct buf *reply,
-                                   enum status *status)
-{
-    struct transaction transaction;
-    if (transaction_open(op->args, &transaction) != STATUS_OK) {
-        resp_write_error(reply, "ERR malformed transaction");
-        return TRIAL_REFUSED;
-    }
-    effects_clear(&trial->effects);
-    bool same = false;
-    *status = check_watches(trial, &transaction, &same);
-    if (*status != STATUS_OK) {
-        return failed(*status, status);
-    }
-    if (!same) {
-        resp_write_null_array(reply);
-    } else {
-        enum trial_result result = run_items(trial, op, &transaction, reply, status);
-        if (result != TRIAL_PLANNED) {
-            return result;
-        }
-    }
-    *status = conclude(trial, op, planned, reply);
-    return *status == STATUS_OK ? TRIAL_PLANNED : failed(*status, status);
-}
-
-bool trial_wanted(const struct command *command, struct args args)
-{
-    struct transaction transaction;
-    if (command->id != CMD_batch) {
-        return (command->flags & CMD_TRIAL) != 0;
-    }
-    struct transaction_item item;
-    bool scripts = false;
-    if (transaction_open(args, &transaction) == STATUS_OK) {
-        while (!scripts && transaction_next_item(&transaction, &item)) {
-            scripts = (item.command->flags & CMD_TRIAL) != 0;
-        }
-    }
-    return scripts;
-}
-
-/* SCRIPT LOAD: only what compiles is kept. */
-static enum trial_result run_load(struct trial *trial,
-                                  const struct trial_op *op,
-                                  struct buf *planned,
-                                  struct buf *reply,
-                                  enum status *status)
+enum trial_result trial_load(struct trial *trial,
+                             const struct trial_op *op,
+                             struct buf *planned,
+                             struct buf *reply,
+                             enum status *status)
 {
     unsigned flags = 0;
     if (script_engine_load(trial->engine, op->args.argv[1], &flags, reply) != STATUS_OK) {
@@ -713,7 +610,7 @@ static enum trial_result run_load(struct trial *trial,
         return TRIAL_REFUSED;
     }
     *status = trial_apply(trial, op, buf_slice(planned));
-    return *status == STATUS_OK ? TRIAL_PLANNED : failed(*status, status);
+    return *status == STATUS_OK ? TRIAL_PLANNED : trial_failed(*status, status);
 }
 
 enum trial_result trial_run(struct trial *trial,
@@ -723,13 +620,15 @@ enum trial_result trial_run(struct trial *trial,
                             enum status *status)
 {
     assert(trial->begun && planned->len == 0 && reply->len == 0);
+    assert((op->command->flags & CMD_TRIAL) != 0 || op->command->id == CMD_batch);
+    start_clock(trial);
     if (op->session != 0) {
-        struct machine_apply_input input = apply_input(trial, op);
+        struct machine_apply_input input = trial_input(trial, op);
         bool known = false;
         *status = machine_known(trial->place.txn, &trial->state, &input, reply, &known);
         buf_clear(reply);
         if (*status != STATUS_OK) {
-            return failed(*status, status);
+            return trial_failed(*status, status);
         }
         if (known) {
             /* Nothing of this is applied: the reply of that time is given again. */
@@ -739,10 +638,19 @@ enum trial_result trial_run(struct trial *trial,
         }
     }
     if (op->command->id == CMD_batch) {
-        return run_batch(trial, op, planned, reply, status);
+        return trial_batch(trial, op, planned, reply, status);
     }
-    return op->command->id == CMD_script_load ? run_load(trial, op, planned, reply, status)
+    return op->command->id == CMD_script_load ? trial_load(trial, op, planned, reply, status)
                                               : run_eval(trial, op, planned, reply, status);
+}
+
+bool trial_wanted(const struct command *command, struct args args)
+{
+    struct transaction transaction;
+    if (command->id == CMD_batch) {
+        return transaction_open(args, &transaction) == STATUS_OK && transaction.trial;
+    }
+    return (command->flags & CMD_TRIAL) != 0;
 }
 
 /* Reads. */
@@ -769,6 +677,10 @@ enum status trial_read(struct trial *trial,
     assert(!trial->begun);
     trial->place = *place;
     trial->state = *place->state;
+    start_clock(trial);
+    if (!trial_owns(trial, op)) {
+        return STATUS_NOT_OWNER;
+    }
     struct eval eval = {0};
     enum status status = prepare(trial, op, &eval, reply);
     if (status == STATUS_BAD_ARGUMENT) {

@@ -59,7 +59,7 @@ enum trial_result {
     TRIAL_REFUSED, /* *reply has an error; nothing is to be logged. */
     TRIAL_STOPPED, /* The same, but the trial is spoilt: end it. */
     TRIAL_AGAIN,   /* It takes too long for a loop. Spoilt. */
-    TRIAL_FAILED,  /* *status. Spoilt. */
+    TRIAL_FAILED,  /* *status; NOT_OWNER: nothing was done. Spoilt. */
 };
 
 /* Appends to *planned and *reply. */

@@ -28,8 +28,7 @@ uint64_t shard_now_ms(struct shard *shard)
 static bool keyless(const struct op *op)
 {
     return op->command == NULL || command_key_at(op->command, op->args, 0) == 0 ||
-           ((op->command->flags & CMD_ANY_KEY) != 0 &&
-            (!op->write || (op->command->flags & CMD_TRIAL) != 0));
+           ((op->command->flags & CMD_ANY_KEY) != 0 && !op->write) || (op->trial && op->write);
 }
 
 static size_t slot_at(const struct op *op, size_t nth)

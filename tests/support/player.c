@@ -143,7 +143,9 @@ void player_execute(struct player *player,
                     struct args args,
                     struct buf *reply)
 {
-    if ((command->flags & CMD_WRITE) != 0) {
+    if (trial_wanted(command, args)) {
+        run_script(player, command, args, reply);
+    } else if ((command->flags & CMD_WRITE) != 0) {
         run_write(player, command, args, reply);
     } else {
         run_read(player, command, args, reply);
@@ -173,8 +175,6 @@ void player_run(struct player *player, struct args args, struct buf *reply)
     } else if (command_check(command, args.argc) != STATUS_OK) {
         resp_write_errorf(&machine_reply, "ERR wrong number of arguments for '%s' command",
                           command->name);
-    } else if ((command->flags & CMD_TRIAL) != 0) {
-        run_script(player, command, args, &machine_reply);
     } else {
         player_execute(player, command, args, &machine_reply);
     }

@@ -101,6 +101,53 @@ TEST(front_exec, sends_one_batch_and_merges_what_the_front_answers)
     front_rig_stop(&rig);
 }
 
+TEST(front_exec, does_what_script_does_where_the_transaction_runs_too)
+{
+    struct front_rig rig;
+    begin(&rig);
+    (void)front_rig_ask(&rig,
+                        "MULTI\r\nSCRIPT LOAD text\r\nEVALSHA sha 0\r\nSCRIPT EXISTS a b\r\n"
+                        "SCRIPT FLUSH sync\r\nSCRIPT FLUSH now\r\nSCRIPT LOAD\r\nEXEC\r\n");
+    CHECK_EQ(rig.held_count, 1);
+    struct transaction transaction;
+    CHECK_EQ(transaction_open(sent(&rig), &transaction), STATUS_OK);
+    CHECK(transaction.trial);
+    static const struct {
+        enum command_id id;
+        const char *words[3];
+    } wanted[] = {{CMD_script_load, {"script_load", "text", NULL}},
+                  {CMD_evalsha, {"EVALSHA", "sha", "0"}},
+                  {CMD_script_exists, {"script_exists", "a", "b"}},
+                  {CMD_script_flush, {"script_flush", NULL, NULL}}};
+    CHECK_EQ(transaction.item_count, 4);
+    struct transaction_item item;
+    for (size_t i = 0; i < 4; i++) {
+        CHECK(transaction_next_item(&transaction, &item));
+        CHECK_EQ(item.command->id, wanted[i].id);
+        for (size_t n = 0; n < 3 && wanted[i].words[n] != NULL; n++) {
+            CHECK(n < item.args.argc);
+            CHECK_BYTES(item.args.argv[n], wanted[i].words[n]);
+        }
+    }
+    /* And then in all shards, unless the transaction was not run. */
+    CHECK_BYTES(answer(&rig, "*4\r\n$3\r\nsum\r\n$1\r\nx\r\n*2\r\n:1\r\n:0\r\n+OK\r\n"), "");
+    CHECK_BYTES(sent(&rig).argv[0], "script_load");
+    CHECK_BYTES(sent(&rig).argv[1], "text");
+    CHECK_BYTES(answer(&rig, "$3\r\nall\r\n"), "");
+    CHECK_BYTES(sent(&rig).argv[0], "script_flush");
+    CHECK_BYTES(answer(&rig, "+OK\r\n"),
+                "*6\r\n$3\r\nall\r\n$1\r\nx\r\n*2\r\n:1\r\n:0\r\n+OK\r\n"
+                "-ERR SCRIPT FLUSH only support SYNC|ASYNC option\r\n"
+                "-ERR wrong number of arguments for 'script|load' command\r\n");
+    (void)front_rig_ask(&rig, "MULTI\r\nSCRIPT FLUSH\r\nGET a\r\nEXEC\r\n");
+    CHECK_BYTES(answer(&rig, "*-1\r\n"), "*-1\r\n");
+    /* Alone, it is no transaction. */
+    (void)front_rig_ask(&rig, "MULTI\r\nSCRIPT EXISTS a\r\nEXEC\r\n");
+    CHECK_BYTES(sent(&rig).argv[0], "script_exists");
+    CHECK_BYTES(answer(&rig, "*1\r\n:0\r\n"), "*1\r\n*1\r\n:0\r\n");
+    front_rig_stop(&rig);
+}
+
 TEST(front_exec, passes_on_what_the_shard_says)
 {
     static const char *const replies[] = {"*1\r\n$1\r\n1\r\n", "*-1\r\n", "-CROSSSLOT no\r\n",
