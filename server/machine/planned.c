@@ -51,6 +51,18 @@ void planned_args(const struct planned *planned, struct slice *argv)
     assert(reader_done(&in));
 }
 
+struct slice planned_last(const struct planned *planned)
+{
+    assert(planned->arg_count > 0);
+    struct reader in = reader_of(planned->rest);
+    struct slice last = {0};
+    for (size_t i = 0; i < planned->arg_count; i++) {
+        last = reader_bytes(&in, UINT32_MAX);
+    }
+    assert(reader_done(&in));
+    return last;
+}
+
 void planned_begin(
     struct plan *plan, enum command_id id, uint8_t db, size_t key_count, size_t arg_count)
 {

@@ -24,6 +24,8 @@ MUST_USE enum status planned_decode(struct slice bytes, struct planned *planned)
 bool planned_is(struct slice bytes, enum command_id id);
 /* argv has planned->arg_count entries, which borrow from the bytes. */
 void planned_args(const struct planned *planned, struct slice *argv);
+/* The last argument; there is one. */
+struct slice planned_last(const struct planned *planned);
 
 /* The command in the log is id, which may be a more general one than the user named. */
 void planned_begin(

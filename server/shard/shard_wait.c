@@ -2,8 +2,8 @@
 #include "common/base/clock.h"
 #include "common/base/reader.h"
 #include "common/proto/resp.h"
+#include "server/machine/batch.h"
 #include "server/machine/keyspace.h"
-#include "server/machine/planned.h"
 #include "server/shard/shard_private.h"
 
 /* Ops that wait for something to take. Whether there is something is decided when they are applied,
@@ -278,6 +278,61 @@ static void attach_to_key(struct shard *shard,
     }
 }
 
+static void attach_to(struct shard *shard, const struct planned *planned, struct list *taken)
+{
+    struct reader in = reader_of(planned->rest);
+    for (size_t nth = 0; nth < planned->key_count && shard->waiting.count > 0; nth++) {
+        struct slice key = reader_bytes(&in, UINT32_MAX);
+        assert(!in.failed);
+        size_t feeds = machine_feeds(planned->command, planned->arg_count, nth);
+        if (feeds > 0) {
+            buf_clear(&shard->keys);
+            keyspace_row_key(planned->db, key, &shard->keys);
+            attach_to_key(shard, buf_slice(&shard->keys), feeds, taken);
+        }
+    }
+}
+
+/* What a script did: its commands stand behind the keys and the reply. */
+static void attach_to_effects(struct shard *shard,
+                              const struct planned *effects,
+                              struct list *taken)
+{
+    struct reader in = reader_of(effects->rest);
+    for (size_t i = 0; i < effects->arg_count && shard->waiting.count > 0; i++) {
+        struct slice bytes = reader_bytes(&in, UINT32_MAX);
+        struct planned planned;
+        if (i > effects->key_count) {
+            enum status status = planned_decode(bytes, &planned);
+            assert(status == STATUS_OK && !in.failed);
+            attach_to(shard, &planned, taken);
+        }
+    }
+}
+
+static void attach_to_any(struct shard *shard, const struct planned *planned, struct list *taken)
+{
+    if (planned->command->id == CMD_effects) {
+        attach_to_effects(shard, planned, taken);
+    } else {
+        attach_to(shard, planned, taken);
+    }
+}
+
+/* A transaction: nobody gets anything before all of it was executed. */
+static void attach_to_batch(struct shard *shard, const struct planned *planned, struct list *taken)
+{
+    struct batch batch;
+    struct batch_item item;
+    enum status status = batch_open(planned_last(planned), &batch);
+    assert(status == STATUS_OK);
+    while (shard->waiting.count > 0 && batch_next_item(&batch, &item)) {
+        if (item.kind == BATCH_WRITE) {
+            attach_to_any(shard, &item.planned, taken);
+        }
+    }
+}
+
 void shard_wait_attach(struct shard *shard, struct slice bytes)
 {
     struct planned planned;
@@ -285,16 +340,10 @@ void shard_wait_attach(struct shard *shard, struct slice bytes)
     assert(status == STATUS_OK);
     struct list taken;
     list_init(&taken);
-    struct reader in = reader_of(planned.rest);
-    for (size_t nth = 0; nth < planned.key_count && shard->waiting.count > 0; nth++) {
-        struct slice key = reader_bytes(&in, UINT32_MAX);
-        assert(!in.failed);
-        size_t feeds = machine_feeds(planned.command, planned.arg_count, nth);
-        if (feeds > 0) {
-            buf_clear(&shard->keys);
-            keyspace_row_key(planned.db, key, &shard->keys);
-            attach_to_key(shard, buf_slice(&shard->keys), feeds, &taken);
-        }
+    if (planned.command->id == CMD_batch) {
+        attach_to_batch(shard, &planned, &taken);
+    } else {
+        attach_to_any(shard, &planned, &taken);
     }
     gather_taken(shard, &taken);
 }
