@@ -18,7 +18,8 @@
 enum {
     BATCH_FORMAT = 1,
     BATCH_REPLY_SIZE_MAX = 64 << 20, /* Reads beyond get an error instead. */
-    BATCH_LARGE_KEYS_MAX = 100000,   /* In a database that a CMD_LARGE read may walk through. */
+    BATCH_LARGE_KEYS_MAX = 100000,   /* In a database that a CMD_LARGE read may walk through, */
+    BATCH_LARGE_MAX = 4, /* and so many such reads: all replicas stand still meanwhile. */
 };
 
 struct batch_watch {

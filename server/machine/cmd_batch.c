@@ -180,15 +180,41 @@ static enum status check_watches(struct call *call, struct batch *batch, bool *s
     return STATUS_OK;
 }
 
+/* A batch at work. */
+struct progress {
+    size_t begin; /* Of the reply. */
+    size_t large; /* Reads with CMD_LARGE. */
+};
+
 /* NULL, or why a read is not done: what every replica applies must be bounded. */
-static const char *refuse_read(const struct call *call, const struct planned *planned, size_t size)
+static const char *refuse_read(const struct call *call,
+                               const struct planned *planned,
+                               struct progress *progress)
 {
-    if (size > BATCH_REPLY_SIZE_MAX) {
+    if (call->reply->len - progress->begin > BATCH_REPLY_SIZE_MAX) {
         return "ERR the replies of this transaction are larger than 64 MB in all";
     }
-    bool large = (planned->command->flags & CMD_LARGE) != 0 &&
-                 call->seen->keys[planned->db] > BATCH_LARGE_KEYS_MAX;
+    if ((planned->command->flags & CMD_LARGE) == 0) {
+        return NULL;
+    }
+    if (progress->large++ >= BATCH_LARGE_MAX) {
+        return "ERR not in a transaction: it has four commands that take long already";
+    }
+    bool large = call->seen->keys[planned->db] > BATCH_LARGE_KEYS_MAX;
     return large ? "ERR not in a transaction: the database has more than 100000 keys" : NULL;
+}
+
+/* What a handler's status says instead of a reply; NULL: it is one like any other. */
+static const char *refusal_of(enum status status)
+{
+    if (status == STATUS_WRONG_TYPE) {
+        return ERR_WRONG_TYPE;
+    }
+    if (status == STATUS_TOO_BIG) {
+        return "ERR the reply would be too long, ask for less at a time";
+    }
+    bool refused = status == STATUS_NOT_OWNER || status == STATUS_AGAIN;
+    return refused ? "ERR this command cannot run in a transaction" : NULL;
 }
 
 static enum status run_item(struct call *call, const struct batch_item *item, struct args args)
@@ -212,7 +238,7 @@ static enum status run_item(struct call *call, const struct batch_item *item, st
 /* Appends the reply of one item. */
 static enum status answer_item(struct call *call,
                                const struct batch_item *item,
-                               size_t begin,
+                               struct progress *progress,
                                struct buf *room)
 {
     if (item->kind == BATCH_REPLY) {
@@ -221,7 +247,7 @@ static enum status answer_item(struct call *call,
     }
     const char *refusal = NULL;
     if (item->kind == BATCH_READ) {
-        refusal = refuse_read(call, &item->planned, call->reply->len - begin);
+        refusal = refuse_read(call, &item->planned, progress);
     }
     if (refusal != NULL) {
         resp_write_error(call->reply, refusal);
@@ -229,11 +255,10 @@ static enum status answer_item(struct call *call,
     }
     size_t reply_len = call->reply->len;
     enum status status = run_item(call, item, args_of(&item->planned, room));
-    bool refused = status == STATUS_NOT_OWNER || status == STATUS_AGAIN;
-    if (status == STATUS_WRONG_TYPE || refused) {
+    refusal = refusal_of(status);
+    if (refusal != NULL) {
         buf_truncate(call->reply, reply_len);
-        resp_write_error(call->reply,
-                         refused ? "ERR this command cannot run in a transaction" : ERR_WRONG_TYPE);
+        resp_write_error(call->reply, refusal);
         status = STATUS_OK;
     }
     assert(IMPLIES(status == STATUS_OK, call->reply->len > reply_len));
@@ -251,7 +276,7 @@ static enum status run_batch(struct call *call, struct batch *batch, struct buf 
         resp_write_null_array(call->reply);
         return STATUS_OK;
     }
-    size_t begin = call->reply->len;
+    struct progress progress = {.begin = call->reply->len};
     resp_write_array(call->reply, batch->item_count);
     struct call own = *call;
     own.nested = true;
@@ -259,7 +284,7 @@ static enum status run_batch(struct call *call, struct batch *batch, struct buf 
     for (uint64_t n = 0; batch_next_item(batch, &item); n++) {
         own.state->version += n > 0 ? 1 : 0; /* The first has the batch's own. */
         own.seed = seed_of(batch->seed, n);
-        status = answer_item(&own, &item, begin, room);
+        status = answer_item(&own, &item, &progress, room);
         if (status != STATUS_OK) {
             return status;
         }
