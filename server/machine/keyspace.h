@@ -20,6 +20,7 @@ enum {
     KEYSPACE_VALUE_SIZE_MAX = 512 * 1024 * 1024,
     KEYSPACE_INLINE_SIZE_MAX = 256 * 1024,
     KEYSPACE_CHUNK_SIZE = 256 * 1024,
+    KEYSPACE_PLACE_SIZE = 8 + 1, /* Token and database: what every key of STORE_DATA begins with. */
     KEYSPACE_FAST_READ_SIZE_MAX = 1024 * 1024, /* More of a value is read where it may take long. */
 };
 
@@ -82,6 +83,10 @@ bool keyspace_parse_prefix(struct slice row_key, struct keyspace_prefix *prefix)
 bool keyspace_parse_row_key(struct slice row_key, uint64_t *token, uint8_t *db, struct slice *key);
 /* Takes a metadata row's value apart; CORRUPT. */
 MUST_USE enum status keyspace_parse_row(struct slice value, struct row *row);
+/* Appends such a value but for the string or the body. */
+void keyspace_row_header(const struct row *row, struct buf *out);
+/* Appends the key of a chunk. */
+void keyspace_chunk_key(struct slice row_key, uint64_t version, uint64_t index, struct buf *key);
 
 /* True if the token of the key is the shard's. */
 bool keyspace_owns(const struct machine_scope *scope, uint8_t db, struct slice key);
