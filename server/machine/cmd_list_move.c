@@ -241,6 +241,28 @@ enum status cmd_blmpop_apply(struct call *call)
     return STATUS_CORRUPT; /* It is planned as LMPOP. */
 }
 
+/* Replies with the key and what it takes off the first of the lists that has something. */
+static enum status pop_first(
+    struct call *call, enum sequence_end end, uint64_t count, bool alone, uint64_t wait)
+{
+    for (size_t i = 0; i < call->key_count; i++) {
+        struct slice key = call->args.argv[i];
+        struct sequence list;
+        enum status status = load_to_take(call, SLOT_A, key, wait, &list);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (list.row.found) {
+            resp_write_array(call->reply, 2);
+            resp_write_bulk(call->reply, key);
+            return take_pop(&list, key, end, count, alone);
+        }
+    }
+    resp_write_null_array(call->reply);
+    call->nothing = wait != MACHINE_WAIT_NEVER;
+    return STATUS_OK;
+}
+
 enum status cmd_lmpop_apply(struct call *call)
 {
     const struct slice *argv = call->args.argv;
@@ -248,23 +270,8 @@ enum status cmd_lmpop_apply(struct call *call)
     if (keys == 0 || call->args.argc != keys + MPOP_ARGC) {
         return STATUS_CORRUPT;
     }
-    uint64_t count = planned_number(argv[keys + MPOP_COUNT]);
-    uint64_t wait = planned_number(argv[keys + MPOP_WAIT]);
-    for (size_t i = 0; i < keys; i++) {
-        struct sequence list;
-        enum status status = load_to_take(call, SLOT_A, argv[i], wait, &list);
-        if (status != STATUS_OK) {
-            return status;
-        }
-        if (list.row.found) {
-            resp_write_array(call->reply, 2);
-            resp_write_bulk(call->reply, argv[i]);
-            return take_pop(&list, argv[i], end_of(argv[keys + MPOP_END]), count, false);
-        }
-    }
-    resp_write_null_array(call->reply);
-    call->nothing = wait != MACHINE_WAIT_NEVER;
-    return STATUS_OK;
+    return pop_first(call, end_of(argv[keys + MPOP_END]), planned_number(argv[keys + MPOP_COUNT]),
+                     false, planned_number(argv[keys + MPOP_WAIT]));
 }
 
 /* A planned BLPOP: keys, u64 end, u64 how it waits. */
@@ -301,22 +308,8 @@ enum status cmd_blpop_apply(struct call *call)
     if (keys == 0 || call->args.argc != keys + BPOP_ARGC) {
         return STATUS_CORRUPT;
     }
-    uint64_t wait = planned_number(argv[keys + BPOP_WAIT]);
-    for (size_t i = 0; i < keys; i++) {
-        struct sequence list;
-        enum status status = load_to_take(call, SLOT_A, argv[i], wait, &list);
-        if (status != STATUS_OK) {
-            return status;
-        }
-        if (list.row.found) {
-            resp_write_array(call->reply, 2);
-            resp_write_bulk(call->reply, argv[i]);
-            return take_pop(&list, argv[i], end_of(argv[keys + BPOP_END]), 1, true);
-        }
-    }
-    resp_write_null_array(call->reply);
-    call->nothing = wait != MACHINE_WAIT_NEVER;
-    return STATUS_OK;
+    return pop_first(call, end_of(argv[keys + BPOP_END]), 1, true,
+                     planned_number(argv[keys + BPOP_WAIT]));
 }
 
 enum status cmd_brpop_plan(const struct machine_plan_input *input, struct plan *plan)
