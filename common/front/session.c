@@ -569,30 +569,13 @@ static const struct conn_handler conn_handler = {
     .on_close = on_close,
 };
 
-static size_t ignore_data(void *arg, struct conn *conn, struct slice input)
-{
-    (void)arg;
-    (void)conn;
-    return input.len;
-}
-
-static void ignore_close(void *arg, struct conn *conn, enum status reason)
-{
-    (void)arg;
-    (void)conn;
-    (void)reason;
-}
-
-static const struct conn_handler refused_handler = {.on_data = ignore_data,
-                                                    .on_close = ignore_close};
-
 void session_open(struct front_part *part, struct conn *conn)
 {
     assert(part->loop == conn_loop(conn));
     struct front *front = part->front;
     if (front_clients(front) >= (uint64_t)front_setting(part, CONFIG_maxclients)) {
         metrics_add(part->metrics, METRIC_clients_rejected_total, 1);
-        conn_set_handler(conn, &refused_handler, NULL);
+        conn_set_handler(conn, &conn_nobody, NULL);
         conn_write(conn, slice_str("-ERR max number of clients reached\r\n"));
         conn_finish(conn);
         return;

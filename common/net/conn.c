@@ -309,6 +309,22 @@ static void set_reading(struct conn *conn, bool reading)
     }
 }
 
+static size_t ignore_data(void *arg, struct conn *conn, struct slice input)
+{
+    (void)arg;
+    (void)conn;
+    return input.len;
+}
+
+static void ignore_close(void *arg, struct conn *conn, enum status reason)
+{
+    (void)arg;
+    (void)conn;
+    (void)reason;
+}
+
+const struct conn_handler conn_nobody = {.on_data = ignore_data, .on_close = ignore_close};
+
 void conn_pause(struct conn *conn)
 {
     conn->paused = true;

@@ -42,6 +42,8 @@ struct conn_handler {
      * TIMEOUT. TOO_BIG: a limit. CLOSED: the loop ends. */
     void (*on_close)(void *arg, struct conn *conn, enum status reason);
 };
+/* Of a conn that only has output to finish: what comes is dropped. */
+extern const struct conn_handler conn_nobody;
 
 /* Starts to connect to "HOST:PORT" (names are looked up without blocking). Success: on_open;
  * failure: on_close. Never fails at once and never calls back from within: bad addresses come as

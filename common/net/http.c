@@ -245,28 +245,12 @@ static void on_timeout(void *arg)
     conn_close(call->conn, STATUS_TIMEOUT);
 }
 
-static size_t ignore_data(void *arg, struct conn *conn, struct slice input)
-{
-    (void)arg;
-    (void)conn;
-    return input.len;
-}
-
-static void ignore_close(void *arg, struct conn *conn, enum status reason)
-{
-    (void)arg;
-    (void)conn;
-    (void)reason;
-}
-
-static const struct conn_handler nobody = {.on_data = ignore_data, .on_close = ignore_close};
-
 static void on_accept(void *arg, struct conn *conn)
 {
     struct http *http;
     CAST_OBJ(http, arg, HTTP_MAGIC);
     if (http->call_count >= HTTP_CONNS_MAX) {
-        conn_set_handler(conn, &nobody, NULL);
+        conn_set_handler(conn, &conn_nobody, NULL);
         conn_close(conn, STATUS_BUSY);
         return;
     }

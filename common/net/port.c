@@ -110,29 +110,13 @@ void port_address(const struct port *port, char *text)
     listener_address(port->listener, text);
 }
 
-static size_t ignore_data(void *arg, struct conn *conn, struct slice input)
-{
-    (void)arg;
-    (void)conn;
-    return input.len;
-}
-
-static void ignore_close(void *arg, struct conn *conn, enum status reason)
-{
-    (void)arg;
-    (void)conn;
-    (void)reason;
-}
-
-static const struct conn_handler nobody = {.on_data = ignore_data, .on_close = ignore_close};
-
 void port_close(struct port *port)
 {
     assert(port->magic == PORT_MAGIC);
     listener_close(port->listener);
     while (!list_empty(&port->silents)) {
         struct silent *silent = list_entry(port->silents.next, struct silent, in_port);
-        conn_set_handler(silent->conn, &nobody, NULL);
+        conn_set_handler(silent->conn, &conn_nobody, NULL);
         conn_close(silent->conn, STATUS_CLOSED);
         forget(silent);
     }
