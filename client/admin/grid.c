@@ -1,5 +1,7 @@
 #include "client/admin/grid.h"
 
+#include <stdio.h>
+
 #include "common/base/assert.h"
 
 void grid_init(struct grid *grid, const char *const *heads, size_t columns)
@@ -71,4 +73,13 @@ void grid_write(const struct grid *grid, struct buf *out)
         }
         buf_append_text(out, last ? "\n" : "  ");
     }
+}
+
+void grid_print(const struct grid *grid)
+{
+    struct buf out;
+    buf_init(&out, GRID_SIZE_MAX);
+    grid_write(grid, &out);
+    fwrite(out.data, 1, out.len, stdout);
+    buf_deinit(&out);
 }

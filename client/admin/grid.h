@@ -26,5 +26,7 @@ void grid_deinit(struct grid *grid);
 void grid_add(struct grid *grid, const char *text);
 /* Appends the table; the last row is whole. */
 void grid_write(const struct grid *grid, struct buf *out);
+/* On standard output. */
+void grid_print(const struct grid *grid);
 
 #endif

@@ -42,11 +42,7 @@ enum verb_exit verb_run_db(const struct verb_call *call)
     for (size_t i = 0; i < reply->count; i++) {
         add_database(&grid, &reply->elements[i]);
     }
-    struct buf out;
-    buf_init(&out, GRID_SIZE_MAX);
-    grid_write(&grid, &out);
-    fwrite(out.data, 1, out.len, stdout);
-    buf_deinit(&out);
+    grid_print(&grid);
     grid_deinit(&grid);
     sherd_reply_free(reply);
     return VERB_DONE;

@@ -26,11 +26,8 @@ static void print_maps(const struct sherd_reply *maps)
             grid_add(&grid, ask_field(&maps->elements[i], names[column], text, sizeof text));
         }
     }
-    struct buf out;
-    buf_init(&out, GRID_SIZE_MAX);
-    grid_write(&grid, &out);
-    printf("\n%.*s", (int)out.len, (const char *)out.data);
-    buf_deinit(&out);
+    printf("\n");
+    grid_print(&grid);
     grid_deinit(&grid);
 }
 

@@ -23,11 +23,7 @@ enum verb_exit verb_run_nodes(const struct verb_call *call)
             grid_add(&grid, ask_field(&reply->elements[i], fields[field], text, sizeof text));
         }
     }
-    struct buf out;
-    buf_init(&out, GRID_SIZE_MAX);
-    grid_write(&grid, &out);
-    fwrite(out.data, 1, out.len, stdout);
-    buf_deinit(&out);
+    grid_print(&grid);
     grid_deinit(&grid);
     sherd_reply_free(reply);
     return VERB_DONE;

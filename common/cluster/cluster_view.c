@@ -109,17 +109,8 @@ static struct node_count *count_of(const struct shard_map *map,
                                    struct node_count *counts,
                                    uint64_t node)
 {
-    size_t low = 0;
-    size_t high = map->node_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (map->nodes[middle].id < node) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low < map->node_count && map->nodes[low].id == node ? &counts[low] : NULL;
+    const struct node_desc *desc = shard_map_node(map, node);
+    return desc == NULL ? NULL : &counts[desc - map->nodes];
 }
 
 static void count_shard(const struct cluster_view *view,
