@@ -4,58 +4,16 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "tests/support/page.h"
 #include "tests/support/test.h"
 
 /* test_config --write writes docs/config.md anew. */
-
-static const char *page_path(void)
-{
-    static char path[4096];
-    /* This file is tests/unit/test_config.c under the root. */
-    const char *end = strstr(__FILE__, "tests/unit/");
-    CHECK(end != NULL);
-    (void)snprintf(path, sizeof(path), "%.*sdocs/config.md", (int)(end - __FILE__), __FILE__);
-    return path;
-}
-
-static void write_page(void)
-{
-    struct buf page;
-    buf_init(&page, 1024 * 1024);
-    config_document(&page);
-    FILE *file = fopen(page_path(), "we");
-    CHECK(file != NULL);
-    CHECK_EQ(fwrite(page.data, 1, page.len, file), page.len);
-    CHECK_EQ(fclose(file), 0);
-    buf_deinit(&page);
-}
-
-__attribute__((constructor)) static void offer_to_write(int argc, char **argv)
-{
-    static struct test test = {.name = "--write", .run = write_page};
-    if (argc > 1 && strcmp(argv[1], "--write") == 0) {
-        test_add(&test);
-    }
-}
+static const struct page docs_page = {.name = "config.md", .document = config_document};
+PAGE_WRITER(&docs_page)
 
 TEST(config_document, is_what_docs_config_md_says)
 {
-    struct buf page;
-    buf_init(&page, 1024 * 1024);
-    config_document(&page);
-    FILE *file = fopen(page_path(), "re");
-    CHECK(file != NULL);
-    char *text = malloc(page.len + 2);
-    CHECK(text != NULL);
-    size_t len = fread(text, 1, page.len + 1, file);
-    (void)fclose(file);
-    bool same = slice_equal(slice_of(text, len), buf_slice(&page));
-    if (!same) {
-        fprintf(stderr, "docs/config.md is not what the table says: run test_config --write\n");
-    }
-    CHECK(same);
-    free(text);
-    buf_deinit(&page);
+    page_check(&docs_page);
 }
 
 struct load {
