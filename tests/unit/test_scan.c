@@ -33,6 +33,9 @@ static void end(struct world *world)
 {
     player_close(&world->player);
     buf_deinit(&world->reply);
+    char command[64];
+    (void)snprintf(command, sizeof(command), "rm -rf '%s'", world->folder);
+    CHECK(system(command) == 0);
 }
 
 static void say(struct world *world, const char *name, const char *key, const char *value)
