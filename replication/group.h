@@ -119,8 +119,8 @@ MUST_USE enum status group_propose(struct group *group,
 /* True if group_propose() would not be BUSY. */
 bool group_can_propose(const struct group *group);
 
-/* Linearizable read point (facts/raft.md 4). OK: the applied state is readable right now, no
- * callback. AGAIN: on_readable comes later with OK, NOT_LEADER or CLOSED. NOT_LEADER. */
+/* Linearizable read point (docs/replication.md, Reads). OK: the applied state is readable right
+ * now, no callback. AGAIN: on_readable comes later with OK, NOT_LEADER or CLOSED. NOT_LEADER. */
 MUST_USE enum status group_read(struct group *group, struct group_read *read);
 
 /* Membership, leader only, one at a time (BUSY). on_done: OK when the change is committed;

@@ -40,7 +40,7 @@ struct shard_desc {
     uint64_t id;
     uint64_t start;    /* First token. */
     uint64_t last;     /* Last token, inclusive. */
-    uint64_t ver;      /* Grows when the range changes (facts/sharding R2). */
+    uint64_t ver;      /* Grows when the range changes. */
     uint64_t conf_ver; /* Grows when replicas[] changes. */
     /* Replicas with id <= birth_max were members when the group was created: they alone may start
      * it from the synthetic snapshot. Any other waits for InstallSnapshot. */

@@ -35,8 +35,9 @@ enum command_flag {
     CMD_BLOCKING = 1 << 11,
     CMD_PUBSUB = 1 << 12,
     CMD_NO_SCRIPT = 1 << 13, /* Refused in scripts. */
-    CMD_INTERNAL = 1 << 18,  /* Between front, router and node: clients cannot name it. */
-    CMD_NODE = 1 << 14, /* Between router and node alone: answered by the leader's node itself. */
+    CMD_NODE = 1 << 14,      /* Routers ask the leader's node itself; no client can name it. */
+    /* Bits 16 and 17: CMD_NUMKEYS(). */
+    CMD_INTERNAL = 1 << 18, /* Of the machine, but no client can name it. */
     CMD_NO_MULTI = 1 << 19, /* Refused between MULTI and EXEC. */
     CMD_TRIAL = 1 << 20,    /* Runs before the log, which gets what it did: EVAL. */
 };

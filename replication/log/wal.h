@@ -6,7 +6,7 @@
 
 /* The shared log: one append-only, checksummed, segmented log per node for all raft groups. One
  * writer thread takes everything that all loops handed over, writes it once and calls fdatasync
- * once. (design.md 5; facts/raft.md 1.3; facts/spike.md.)
+ * once. docs/log_format.md has the bytes.
  *
  * Records of a group: entries, truncation, term and vote, reset (the log begins anew behind an
  * index: creation and snapshot installation), drop. A loop writes through its own port and learns

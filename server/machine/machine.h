@@ -97,10 +97,10 @@ struct machine_apply_input {
 };
 
 /* Appends exactly one RESP value to *reply. A (session, seq) that was applied before changes
- * nothing and gets the reply of that time. Every key is checked against the scope (facts/sharding
- * R1): NOT_OWNER, with nothing changed and nothing recorded, is a result like any other and the
- * caller's to send. Any other status than OK means that this replica is broken (IO, CORRUPT): its
- * node must stop. What the user did wrong is in the reply, never in the status. */
+ * nothing and gets the reply of that time. Every key is checked against the scope: NOT_OWNER, with
+ * nothing changed and nothing recorded, is a result like any other and the caller's to send. Any
+ * other status than OK means that this replica is broken (IO, CORRUPT): its node must stop. What
+ * the user did wrong is in the reply, never in the status. */
 MUST_USE enum status machine_apply(struct txn *txn,
                                    struct machine_state *state,
                                    const struct machine_apply_input *input,

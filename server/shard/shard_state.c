@@ -39,8 +39,8 @@ void shard_state_birth(const struct shard_desc *desc, uint64_t replica, struct s
     group->index = GROUP_BIRTH_INDEX;
     group->term = GROUP_BIRTH_TERM;
     group->conf_index = GROUP_BIRTH_INDEX;
-    /* Every birth member must start from the same configuration in the same order
-     * (facts/raft.md 7), whatever the map wants by now: those up to birth_max. */
+    /* Every birth member must start from the same configuration in the same order, whatever the map
+     * wants by now: those up to birth_max. */
     for (unsigned i = 0; i < desc->replica_count; i++) {
         if (desc->replicas[i].id <= desc->birth_max) {
             group->conf.members[group->conf.count++] =

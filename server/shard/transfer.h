@@ -4,12 +4,12 @@
 #include "server/shard/job.h"
 #include "server/shard/manifest.h"
 
-/* Snapshots of shards on their way between nodes, beside the raft messages (design.md 6, facts/
- * raft.md 5.2). The sender exports a view of the shard to sorted files and offers them; the
- * receiver pulls blocks, a few at a time, at the pace that it can take, and goes on where it
- * stopped after a lost connection or a restart; at the end it checks every file's sum. Only then
- * does the sender let InstallSnapshot go, so the follower votes and keeps its old state all the
- * while.
+/* Snapshots of shards on their way between nodes, beside the raft messages
+ * (docs/replication.md, Snapshots). The sender exports a view of the shard to sorted files and
+ * offers them; the receiver pulls blocks, a few at a time, at the pace that it can take, and goes
+ * on where it stopped after a lost connection or a restart; at the end it checks every file's sum.
+ * Only then does the sender let InstallSnapshot go, so the follower votes and keeps its old state
+ * all the while.
  *
  * FRAME_BULK body: u8 kind | u64 shard | u64 replica (of the receiver) | u64 id (manifest), then
  *   1 OFFER  manifest
