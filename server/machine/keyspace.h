@@ -25,7 +25,6 @@ enum {
 };
 
 enum keyspace_type {
-    KEYSPACE_ANY = 0, /* Of no value: all of them are meant. */
     KEYSPACE_STRING = 1,
     KEYSPACE_HASH = 2,
     KEYSPACE_SET = 3,
@@ -34,6 +33,8 @@ enum keyspace_type {
     KEYSPACE_STREAM = 6,
     KEYSPACE_TYPE_END,
 };
+
+enum { KEYSPACE_ANY = 0 }; /* In place of a type: all of them are meant. */
 
 enum keyspace_flag {
     KEYSPACE_CHUNKED = 1 << 0,
