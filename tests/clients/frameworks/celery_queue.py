@@ -170,9 +170,10 @@ def states(backend, _):
 
 def remote_control(_, names):
     """Broadcasts over publish and subscribe, replies over lists."""
-    replies = app.control.ping(timeout=5, limit=2)
-    equal("all workers answer", sorted(name for reply in replies for name in reply), sorted(names))
-    inspected = app.control.inspect(timeout=5, limit=2).registered()
+    until("all workers answer", lambda: sorted(
+        name for reply in app.control.ping(timeout=2, limit=len(names))
+        for name in reply) == sorted(names))
+    inspected = app.control.inspect(timeout=5, limit=len(names)).registered()
     equal("what they know", all("celery_queue.add" in known for known in inspected.values()), True)
     victim = note.apply_async(("revoked",), countdown=3)
     app.control.revoke(victim.id)
@@ -183,11 +184,10 @@ def remote_control(_, names):
         equal("revoked", str(error), "revoked")
 
 
-def priorities(backend, worker):
-    """One worker, which is busy while tasks of all priorities come."""
+def priorities(backend, _):
+    """The worker of one queue is busy while tasks of all priorities come."""
     backend.delete("go", "notes")
     busy = progress.apply_async(queue="ranked")
-    worker("ranked", "-Q", "ranked", "-c", "1")
     until("it is busy", lambda: busy.state == "PROGRESS")
     jobs = [note.apply_async((f"p{priority}",), queue="ranked", priority=priority)
             for priority in (9, 0, 6, 3, 0)]
@@ -219,7 +219,7 @@ class Workers:
                 ["/usr/bin/python3", "-m", "celery", "-A", "celery_queue", "worker",
                  "-n", name, "-l", "info", *flags], cwd=self.directory, env=environment,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log))
-        self.names.append(f"celery@{name}" if "@" not in name else name)
+        self.names.append(name)
 
     def stop(self):
         for child in self.children:
@@ -246,10 +246,9 @@ def main():
     try:
         workers.start("one@here", "-c", "4", "-P", "threads")
         workers.start("two@here", "-c", "2")
-        names = list(workers.names)
-        for part in (exactly_once, retries, times, workflows, states, remote_control):
-            part(backend, names)
-        priorities(backend, workers.start)
+        workers.start("ranked@here", "-c", "1", "-Q", "ranked")
+        for part in (exactly_once, retries, times, workflows, states, remote_control, priorities):
+            part(backend, workers.names)
         codes = workers.stop()
         equal("workers end in order", codes, [0, 0, 0])
     except BaseException:

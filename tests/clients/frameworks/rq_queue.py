@@ -154,7 +154,8 @@ def dependencies(queues):
 def schedules(queues):
     one, two = queues
     began = time.time()
-    soon = one.enqueue_in(datetime.timedelta(seconds=1), note, "soon")
+    # RQ counts in whole seconds.
+    soon = one.enqueue_in(datetime.timedelta(seconds=2), note, "soon")
     never = two.enqueue_at(datetime.datetime(2100, 1, 1), note, "2100")
     equal("scheduled", ScheduledJobRegistry(queue=two).count, 2)
     finish(soon)
