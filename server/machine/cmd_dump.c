@@ -297,7 +297,6 @@ static enum status dump_value(struct dump *dump, const struct row *row)
     case KEYSPACE_ZSET: return dump_zset(dump, row);
     case KEYSPACE_LIST: return dump_list(dump);
     case KEYSPACE_STREAM: return dump_stream(dump);
-    case KEYSPACE_ANY:
     case KEYSPACE_TYPE_END: break;
     }
     return STATUS_CORRUPT;
