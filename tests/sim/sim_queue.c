@@ -5,6 +5,7 @@
 #include "common/base/number.h"
 #include "common/proto/block.h"
 #include "common/proto/resp.h"
+#include "common/proto/transaction.h"
 #include "router/core.h"
 #include "tests/sim/sim.h"
 
@@ -48,6 +49,7 @@ struct queue_call {
     unsigned argc;
     char texts[ARGC_MAX][TEXT_SIZE];
     struct slice argv[ARGC_MAX];
+    struct transaction_form form; /* Of a push that is a transaction. */
 };
 
 struct queue_client {
@@ -77,6 +79,12 @@ static void next_later(struct queue_client *client, uint64_t max_ms)
 {
     struct sim *sim = client->sim;
     sim_after(sim, NULL, sim_random_ns(sim, SIM_MS / 10, max_ms * SIM_MS), begin, client);
+}
+
+static void free_call(struct queue_call *call)
+{
+    transaction_form_deinit(&call->form);
+    free(call);
 }
 
 static void end_call(struct queue_client *client)
@@ -154,7 +162,7 @@ static void on_done(struct core_request *request, struct slice reply)
         check_time(call, reply);
         deliver_all(queue, reply);
     }
-    free(call);
+    free_call(call);
     end_call(client);
 }
 
@@ -183,6 +191,20 @@ static void add_list(struct queue_call *call, unsigned list, const char *behind)
     take_text(call);
 }
 
+/* Turns a push into a script that does the same. */
+static void by_script(struct queue_call *call)
+{
+    static const char *const texts[] = {"return redis.call('lpush',KEYS[1],ARGV[1])",
+                                        "return redis.call('rpush',KEYS[1],ARGV[1])"};
+    struct slice *argv = call->argv;
+    argv[4] = argv[2];
+    argv[3] = argv[1];
+    argv[2] = slice_str("1");
+    argv[1] = slice_str(texts[argv[0].data[0] == 'r']);
+    argv[0] = slice_str("eval");
+    call->argc = 5;
+}
+
 static void fill_push(struct queue_call *call)
 {
     struct sim *sim = call->client->sim;
@@ -204,6 +226,22 @@ static void fill_push(struct queue_call *call)
     add_list(call, list, sim_chance(sim, 400) ? "store" : "");
     (void)snprintf(next_text(call), TEXT_SIZE, "%llu", (unsigned long long)call->element);
     take_text(call);
+    if (sim_chance(sim, 250)) {
+        by_script(call);
+    }
+}
+
+/* Turns a push into a transaction. */
+static void by_transaction(struct queue_call *call)
+{
+    struct slice look[] = {slice_str("llen"), call->argv[call->argc - 2]};
+    struct transaction_item items[] = {{.args = {.argv = look, .argc = 2}},
+                                       {.args = {.argv = call->argv, .argc = call->argc}},
+                                       {.args = {.argv = look, .argc = 2}}};
+    for (size_t i = 0; i < 3; i++) {
+        items[i].command = command_find(items[i].args.argv[0]);
+    }
+    transaction_form_init(&call->form, items, 3, NULL, 0);
 }
 
 static void fill_pop(struct queue_call *call)
@@ -287,7 +325,7 @@ static void interrupt(void *arg)
         call->gone = true;
         core_cancel(core, &call->request);
         client->sim->queue->may_have_taken++;
-        free(call);
+        free_call(call);
         end_call(client);
     }
     sim_turn(actor);
@@ -307,6 +345,10 @@ static void execute(struct queue_call *call, struct sim_actor *actor)
     call->request.command = command_find(call->argv[0]);
     assert(call->request.command != NULL);
     call->request.args = (struct args){.argv = call->argv, .argc = call->argc};
+    if (call->form.argv != NULL) {
+        call->request.command = command_at(CMD_batch);
+        call->request.args = call->form.args;
+    }
     sim_enter(actor);
     core_execute(sim_router_core(call->router), &call->request);
     sim_turn(actor);
@@ -332,6 +374,9 @@ static void begin(void *arg)
     call->router = router;
     if (client->pushes) {
         fill_push(call);
+        if (call->element != no_element && sim_chance(sim, 250)) {
+            by_transaction(call);
+        }
     } else {
         fill_pop(call);
     }

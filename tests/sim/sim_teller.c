@@ -10,14 +10,38 @@
 #include "tests/sim/sim.h"
 
 /* A teller: a client that keeps two accounts of a bank equal, by WATCH, a transaction that reads
- * both and one that sets both to one more (compare and set). Several share a bank. Whoever reads
- * both in one transaction sees them equal, and never less than what was acknowledged before; in the
- * end they are as many as there were transactions that were executed. One bank has a hash tag in
- * database 0, the other is in a co-located one. */
+ * both and one that sets both to one more (compare and set); or by one that adds one to both, which
+ * nothing but its number keeps from being done twice. Each account by its command or by a script
+ * that does the same. Several share a bank. Whoever reads both in one transaction sees them equal,
+ * and never less than what was acknowledged before; in the end they are as many as there were
+ * transactions that were executed. One bank has a hash tag in database 0, the other is in a
+ * co-located one. */
 
-enum { ACCOUNTS = 2, TEXT_SIZE = 24 };
+enum {
+    ACCOUNTS = 2,
+    TEXT_SIZE = 24,
+    SCRIPT_SIZE = 160,
+    ARGC_MAX = 5,
+    SCRIPT_PERMILLE = 400, /* Of the commands. */
+    LONG_PERMILLE = 60,    /* Of the scripts take too long for a loop. */
+    ADD_PERMILLE = 400,
+};
 
-enum teller_step { TELLER_WATCH, TELLER_LOOK, TELLER_SET };
+enum teller_step { TELLER_WATCH, TELLER_LOOK, TELLER_SET, TELLER_ADD };
+
+/* What an account is asked. */
+static const struct {
+    const char *name;
+    const char *script;
+    size_t argc;
+} commands[] = {
+    [TELLER_LOOK] = {"get", "return redis.call('get',KEYS[1])", 2},
+    [TELLER_SET] = {"set",
+                    "redis.call('del',KEYS[1]) redis.call('append',KEYS[1],ARGV[1]) "
+                    "return redis.status_reply('OK')",
+                    3},
+    [TELLER_ADD] = {"incr", "return redis.call('incr',KEYS[1])", 2},
+};
 
 static const struct {
     uint8_t db;
@@ -29,7 +53,8 @@ struct transfer {
     struct sim_teller *teller;
     struct sim_router *router;
     struct transaction_form form;
-    struct slice argv[ACCOUNTS][3];
+    struct slice argv[ACCOUNTS][ARGC_MAX];
+    char scripts[ACCOUNTS][SCRIPT_SIZE];
     char value[TEXT_SIZE];
     uint64_t known; /* Transactions acknowledged when it was sent. */
 };
@@ -111,11 +136,30 @@ static enum teller_step on_look(struct sim_teller *teller,
     return TELLER_SET;
 }
 
-static enum teller_step on_set(struct sim_teller *teller, struct slice reply)
+/* Whether the transaction was executed. */
+static bool is_done(struct sim_teller *teller, const struct transfer *transfer, struct slice reply)
+{
+    uint64_t numbers[ACCOUNTS];
+    if (teller->step == TELLER_SET) {
+        return slice_equal(reply, slice_str("*2\r\n+OK\r\n+OK\r\n"));
+    }
+    if (!read_numbers(reply, numbers)) {
+        return false;
+    }
+    if (numbers[0] != numbers[1] || numbers[0] <= transfer->known) {
+        sim_fail(teller->sim, "teller %u made %llu and %llu, and %llu were acknowledged before",
+                 teller->index, (unsigned long long)numbers[0], (unsigned long long)numbers[1],
+                 (unsigned long long)transfer->known);
+    }
+    return true;
+}
+
+static enum teller_step on_change(struct sim_teller *teller,
+                                  const struct transfer *transfer,
+                                  struct slice reply)
 {
     struct sim_bank *bank = bank_of(teller);
-    static const char done[] = "*2\r\n+OK\r\n+OK\r\n";
-    if (slice_equal(reply, slice_str(done))) {
+    if (is_done(teller, transfer, reply)) {
         bank->done++;
     } else if (slice_equal(reply, slice_str("*-1\r\n"))) {
         bank->aborted++;
@@ -125,7 +169,7 @@ static enum teller_step on_set(struct sim_teller *teller, struct slice reply)
         sim_fail(teller->sim, "teller %u: %.*s", teller->index, (int)reply.len,
                  (const char *)reply.data);
     }
-    return TELLER_WATCH;
+    return sim_chance(teller->sim, ADD_PERMILLE) ? TELLER_ADD : TELLER_WATCH;
 }
 
 static void on_done(struct core_request *request, struct slice reply)
@@ -135,8 +179,8 @@ static void on_done(struct core_request *request, struct slice reply)
     assert(teller->transfer == transfer);
     enum teller_step next = TELLER_WATCH;
     uint64_t numbers[ACCOUNTS];
-    if (teller->step == TELLER_SET) {
-        next = on_set(teller, reply);
+    if (teller->step >= TELLER_SET) {
+        next = on_change(teller, transfer, reply);
     } else if (read_numbers(reply, numbers)) {
         next = teller->step == TELLER_WATCH ? on_versions(teller, numbers)
                                             : on_look(teller, transfer, numbers);
@@ -150,12 +194,30 @@ static void on_done(struct core_request *request, struct slice reply)
     next_later(teller, next);
 }
 
+/* Turns a command into a script that does the same; returns the number of arguments. */
+static size_t by_script(struct transfer *transfer, size_t nth, size_t argc)
+{
+    struct sim *sim = transfer->teller->sim;
+    enum teller_step step = transfer->teller->step;
+    struct slice *argv = transfer->argv[nth];
+    const char *prefix = sim_chance(sim, LONG_PERMILLE) ? "for i = 1, 500000 do end " : "";
+    int len = snprintf(transfer->scripts[nth], SCRIPT_SIZE, "%s%s", prefix, commands[step].script);
+    assert(len > 0 && len < SCRIPT_SIZE);
+    argv[4] = argv[2];
+    argv[3] = argv[1];
+    argv[2] = slice_str("1");
+    argv[1] = slice_str(transfer->scripts[nth]);
+    argv[0] = slice_str(step == TELLER_LOOK && sim_chance(sim, 500) ? "eval_ro" : "eval");
+    return argc + 2;
+}
+
 /* The arguments of the step. */
 static struct args fill(struct transfer *transfer)
 {
     struct sim_teller *teller = transfer->teller;
     unsigned bank = teller->index % SIM_BANKS;
     struct transaction_item items[ACCOUNTS];
+    enum teller_step step = teller->step;
     if (teller->step == TELLER_WATCH) {
         struct slice *argv = transfer->argv[0];
         argv[0] = slice_str("versions");
@@ -166,18 +228,20 @@ static struct args fill(struct transfer *transfer)
         }
         return (struct args){.argv = argv, .argc = 1 + ACCOUNTS};
     }
-    bool sets = teller->step == TELLER_SET;
     (void)snprintf(transfer->value, TEXT_SIZE, "%llu", (unsigned long long)teller->seen + 1);
     for (size_t i = 0; i < ACCOUNTS; i++) {
         struct slice *argv = transfer->argv[i];
-        argv[0] = slice_str(sets ? "set" : "get");
+        argv[0] = slice_str(commands[step].name);
         argv[1] = slice_str(banks[bank].keys[i]);
         argv[2] = slice_str(transfer->value);
+        size_t argc = commands[step].argc;
+        argc = sim_chance(teller->sim, SCRIPT_PERMILLE) ? by_script(transfer, i, argc) : argc;
         items[i] = (struct transaction_item){.command = command_find(argv[0]),
                                              .db = banks[bank].db,
-                                             .args = {.argv = argv, .argc = sets ? 3 : 2}};
+                                             .args = {.argv = argv, .argc = argc}};
     }
-    transaction_form_init(&transfer->form, items, ACCOUNTS, teller->watches, sets ? ACCOUNTS : 0);
+    transaction_form_init(&transfer->form, items, ACCOUNTS, teller->watches,
+                          step == TELLER_SET ? ACCOUNTS : 0);
     return transfer->form.args;
 }
 
@@ -227,7 +291,7 @@ void sim_teller_orphan(struct sim *sim, const struct sim_router *router)
         if (teller == NULL || teller->transfer == NULL || teller->transfer->router != router) {
             continue;
         }
-        bank_of(teller)->unknown += teller->step == TELLER_SET;
+        bank_of(teller)->unknown += teller->step >= TELLER_SET;
         teller->transfer = NULL; /* Its memory went with the router. */
         next_later(teller, TELLER_WATCH);
     }
