@@ -95,13 +95,18 @@ static struct slice first_name(const struct rank_index *index)
     return slice_of(index->first, index->first_size);
 }
 
+/* Where the nodes of a level begin, as far as is known, that are not before lower. */
+static struct slice begin_of(const struct rank_index *index, size_t level, struct slice lower)
+{
+    bool before = level == index->levels && compare(lower, first_name(index)) < 0;
+    return before ? first_name(index) : lower;
+}
+
 /* All nodes of a level with names that are not less than lower. A name at or behind high would have
  * no rows. */
 static struct store_iter *open_level(struct rank_index *index, size_t level, struct slice lower)
 {
-    if (level == index->levels && compare(lower, first_name(index)) < 0) {
-        lower = first_name(index);
-    }
+    lower = begin_of(index, level, lower);
     struct slice upper = compare(lower, index->high) > 0 ? lower : index->high;
     struct slice from = node_key(index, SCRATCH_RANK_FROM, level, lower);
     struct slice to = node_key(index, SCRATCH_RANK_TO, level, upper);
@@ -155,8 +160,13 @@ static enum status find_step(struct path *path, size_t level, struct slice lower
 {
     struct rank_index *index = path->index;
     struct store_iter *iter = open_level(index, level, lower);
-    iter_seek_for_prev(iter, node_key(index, SCRATCH_RANK_KEY, level, key));
-    if (!iter_valid(iter)) {
+    /* Before the first there is none; looking for it backward would walk over the rows of a set of
+     * the same name that was deleted, however many those are. */
+    bool before = compare(key, begin_of(index, level, lower)) < 0;
+    if (!before) {
+        iter_seek_for_prev(iter, node_key(index, SCRATCH_RANK_KEY, level, key));
+    }
+    if (before || !iter_valid(iter)) {
         iter_seek(iter, node_key(index, SCRATCH_RANK_KEY, level, lower));
     }
     enum status status = STATUS_CORRUPT;
