@@ -237,6 +237,7 @@ enum status shard_open(const struct shard_env *env,
     list_init(&self->blocked);
     list_init(&self->batches);
     list_init(&self->rereads);
+    list_init(&self->over);
     waiting_init(&self->waiting);
     map_init(&self->waits);
     buf_init(&self->ready, SIZE_MAX / 2);
@@ -266,7 +267,7 @@ void shard_close(struct shard *shard)
     shard_read_fail(shard, STATUS_CLOSED);
     fail_held(shard, STATUS_CLOSED);
     shard_wait_fail(shard, STATUS_CLOSED);
-    assert(list_empty(&shard->batches));
+    assert(list_empty(&shard->batches) && list_empty(&shard->over));
     assert(shard->writes_pending == 0);
     assert(shard->reads_pending == 0);
     assert(shard->confirming == 0 && shard->waits.count == 0);

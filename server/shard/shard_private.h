@@ -63,8 +63,10 @@ struct shard {
     uint64_t writes_seen; /* Number of the newest write that was gathered. */
     size_t reads_pending; /* Blocked, or waiting for a read point. */
     size_t reads_slow;
-    size_t scripts;        /* Gathered writes that run on trial. */
-    struct op *trying;     /* The one that runs off the loop: everything gathered waits for it. */
+    size_t scripts;    /* Gathered writes that run on trial. */
+    bool in_trial;     /* What ends now is told to nobody before the trial is over: */
+    struct list over;  /* whoever hears of it may send more, which must not see what is tried. */
+    struct op *trying; /* The one that runs off the loop: everything gathered waits for it. */
     size_t writes_pending; /* Gathered or in flight. */
     size_t writes_keyless;
     size_t reads_keyless;
@@ -112,13 +114,17 @@ void script_start_slow(struct shard *shard);
 void script_run_slow(struct slow_read *read);
 /* Back on the loop. */
 void script_end_slow(struct slow_read *read);
-/* True if op was tried on the pool and that still is what it would do. */
+/* True if op was tried on the pool and that still is what it would do, if nothing is before it in
+ * its entry. */
 bool script_holds(const struct shard *shard, const struct op *op);
 /* Begins trying what will become an entry. */
 MUST_USE enum status script_begin(struct shard *shard, uint64_t stamp_ms);
-/* One op of the entry: its planned command is appended to env->planned; if not, *reply has what it
- * is answered. */
-MUST_USE enum trial_result script_try(struct shard *shard, struct op *op, enum status *status);
+/* One op of the entry, first of all or not: its planned command is appended to env->planned; if
+ * not, env->reply has what it is answered. */
+MUST_USE enum trial_result script_try(struct shard *shard,
+                                      struct op *op,
+                                      bool first,
+                                      enum status *status);
 
 void shard_finish(struct op *op, enum status status, struct slice reply);
 /* now as the shard sees it: never before what was applied, proposed, or shown to a reader: a key

@@ -77,12 +77,19 @@ enum status script_begin(struct shard *shard, uint64_t stamp_ms)
     return trial_begin(shard->env->trial, &place);
 }
 
-/* What came of it on the pool still holds: nothing was applied since. */
+/* The time of the shard went on since, as others were answered, and one of them may have seen that
+ * a key has expired: then it has for this one, too. */
+static bool expired_since(const struct shard *shard, uint64_t stamp_ms)
+{
+    uint64_t expiry_ms = shard->state.machine.expiry_ms;
+    return shard->stamp_ms > stamp_ms && expiry_ms != 0 && expiry_ms <= shard->stamp_ms;
+}
+
 bool script_holds(const struct shard *shard, const struct op *op)
 {
     const struct tried *tried = op->tried;
     return tried != NULL && tried->index == shard->state.group.index &&
-           tried->term == shard->term && tried->stamp_ms == shard->stamp_ms;
+           tried->term == shard->term && !expired_since(shard, tried->stamp_ms);
 }
 
 static enum trial_result take_over(struct shard *shard, struct op *op, enum status *status)
@@ -105,10 +112,11 @@ static enum trial_result take_over(struct shard *shard, struct op *op, enum stat
     return *status == STATUS_OK ? TRIAL_PLANNED : TRIAL_FAILED;
 }
 
-enum trial_result script_try(struct shard *shard, struct op *op, enum status *status)
+enum trial_result script_try(struct shard *shard, struct op *op, bool first, enum status *status)
 {
     const struct shard_env *env = shard->env;
-    if (op->tried != NULL && (script_holds(shard, op) || op->tried->result == TRIAL_STOPPED)) {
+    bool holds = first && script_holds(shard, op);
+    if (op->tried != NULL && (holds || op->tried->result == TRIAL_STOPPED)) {
         return take_over(shard, op, status);
     }
     tried_free(op->tried);

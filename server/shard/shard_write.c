@@ -85,10 +85,25 @@ static void unpend(struct shard *shard, struct op *op)
     shard->writes_pending--;
 }
 
+static void finish_later(struct shard *shard, struct op *op, enum status status, struct slice reply)
+{
+    if (op->tried == NULL) {
+        op->tried = tried_new();
+    }
+    buf_clear(&op->tried->reply);
+    buf_append_slice(&op->tried->reply, reply);
+    op->status = status;
+    list_push_back(&shard->over, &op->link);
+}
+
 static void finish_write(struct shard *shard, struct op *op, enum status status, struct slice reply)
 {
     assert(op->counted);
     assert(shard->writes_pending > 0);
+    if (shard->in_trial) {
+        finish_later(shard, op, status, reply);
+        return;
+    }
     shard_count(shard, op, -1);
     op->counted = false;
     shard->writes_pending--;
@@ -337,7 +352,7 @@ void shard_write_end(struct shard *shard, struct op *op, enum status status)
 static bool take_script(struct shard *shard, struct shard_batch *batch, struct op *op)
 {
     enum status status = STATUS_OK;
-    enum trial_result result = script_try(shard, op, &status);
+    enum trial_result result = script_try(shard, op, list_empty(&batch->ops), &status);
     switch (result) {
     case TRIAL_PLANNED: take(shard, batch, op, true); return true;
     case TRIAL_REFUSED: take(shard, batch, op, false); return true;
@@ -396,6 +411,7 @@ static void propose_scripts(struct shard *shard)
         on_proposed(&batch->proposal, STATUS_IO);
         return;
     }
+    shard->in_trial = true;
     uint64_t now_ms = clock_now_ms();
     bool clean = true;
     for (size_t count = 0; clean && fits(shard, count); count++) {
@@ -407,6 +423,11 @@ static void propose_scripts(struct shard *shard)
         clean = op == NULL || take_tried(shard, batch, op);
     }
     trial_end(shard->env->trial);
+    shard->in_trial = false;
+    for (struct list *at; (at = list_pop_front(&shard->over)) != NULL;) {
+        struct op *op = list_entry(at, struct op, link);
+        finish_write(shard, op, op->status, slice_of(NULL, 0)); /* Its reply is op->tried. */
+    }
     send(shard, batch);
 }
 

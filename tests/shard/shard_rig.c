@@ -197,6 +197,9 @@ static void on_done(struct op *op, enum status status, struct slice reply)
     self->order = ++self->rig->done_count;
     self->status = status;
     buf_append_slice(&self->reply, reply);
+    if (self->then != NULL) {
+        self->then(self->then_arg);
+    }
 }
 
 static void on_parked(struct op *op)
@@ -367,7 +370,7 @@ void shard_rig_commit(struct shard_rig *rig)
     group_fake_commit(group);
 }
 
-void shard_rig_run_slow(struct shard_rig *rig)
+void shard_rig_begin_slow(struct shard_rig *rig)
 {
     struct shard_rig_replica *leader = rig->leader;
     CHECK(leader->slow_count > 0);
@@ -375,12 +378,33 @@ void shard_rig_run_slow(struct shard_rig *rig)
     leader->slow_count--;
     memmove(leader->slow, leader->slow + 1, leader->slow_count * sizeof(op));
     CHECK_EQ(txn_commit(leader->env.txn), STATUS_OK);
-    struct slow_read read = {0};
-    read.view = op->write ? txn_trial(leader->store) : txn_view(leader->store);
-    shard_read_prepare(leader->shard, op, &read);
-    shard_read_slow(&read);
-    txn_free(read.view);
-    shard_read_done(&read);
+    CHECK(leader->running.view == NULL);
+    leader->running.view = op->write ? txn_trial(leader->store) : txn_view(leader->store);
+    shard_read_prepare(leader->shard, op, &leader->running);
+    shard_read_slow(&leader->running);
+}
+
+static void end_slow(struct shard_rig_replica *replica)
+{
+    CHECK(replica->running.view != NULL);
+    txn_free(replica->running.view);
+    shard_read_done(&replica->running);
+    replica->running = (struct slow_read){0};
+}
+
+void shard_rig_end_slow(struct shard_rig *rig)
+{
+    for (size_t i = 0; i < SHARD_RIG_REPLICAS; i++) {
+        if (rig->replicas[i].running.view != NULL) {
+            end_slow(&rig->replicas[i]);
+        }
+    }
+}
+
+void shard_rig_run_slow(struct shard_rig *rig)
+{
+    shard_rig_begin_slow(rig);
+    shard_rig_end_slow(rig);
 }
 
 void shard_rig_settle(struct shard_rig *rig)

@@ -24,6 +24,8 @@ struct shard_rig_op {
     uint64_t order; /* Of being done: 1, 2, ... */
     enum status status;
     struct buf reply;
+    void (*then)(void *arg); /* Called when it is done; may be NULL. */
+    void *then_arg;
 };
 
 struct shard_rig_replica {
@@ -39,6 +41,7 @@ struct shard_rig_replica {
     uint64_t events; /* Bytes. */
     struct op *slow[SHARD_RIG_SLOW_MAX];
     size_t slow_count;
+    struct slow_read running;
 };
 
 struct shard_rig {
@@ -73,7 +76,10 @@ void shard_rig_turn(struct shard_rig *rig);
 void shard_rig_commit(struct shard_rig *rig);
 /* Turns and commits until nothing moves; what is slow runs too. */
 void shard_rig_settle(struct shard_rig *rig);
-/* Runs the oldest that was given to the pool: to its end, or only its part on the pool. */
+/* Runs the oldest that was given to the pool: on the pool, and then what is left to do on the loop;
+ * or both. */
+void shard_rig_begin_slow(struct shard_rig *rig);
+void shard_rig_end_slow(struct shard_rig *rig);
 void shard_rig_run_slow(struct shard_rig *rig);
 /* The other replica takes over; committed: the entries under way survive. */
 void shard_rig_change_leader(struct shard_rig *rig, bool committed);
