@@ -559,7 +559,14 @@ enum trial_result trial_script(struct trial *trial,
                                enum status *status)
 {
     struct eval eval = {0};
+    bool slice = trial->place.slice;
+    if (slice) {
+        txn_set_cache_only(trial->place.txn, true);
+    }
     *status = prepare(trial, op, &eval, reply);
+    if (slice) {
+        txn_set_cache_only(trial->place.txn, false);
+    }
     if (*status == STATUS_BAD_ARGUMENT) {
         return TRIAL_REFUSED;
     }

@@ -24,6 +24,7 @@ enum {
     ENTRY_OPS_MAX = 1024,
     READ_LARGE_SIZE = 16 << 10, /* Replies that are not made for whoever is owed much already. */
     ENTRY_SIZE_MAX = 1 << 20,   /* One larger command still makes an entry, alone. */
+    ENTRY_KEPT_MAX = 64 << 20,  /* Replies of scripts that are too long for it: the same. */
 };
 
 /* One entry under way. */
@@ -37,6 +38,7 @@ struct shard_batch {
     bool finished;  /* Its ops are done; older batches are not. */
     struct list ops;
     struct buf replies;
+    size_t kept; /* Bytes of replies of scripts that are not in the entry. */
 };
 
 struct shard {

@@ -348,13 +348,16 @@ void shard_write_end(struct shard *shard, struct op *op, enum status status)
     shard_read_unblock(shard);
 }
 
-/* One script of an entry. False: the trial is spoilt, and the entry ends before it. */
+/* One script of an entry. False: the trial is spoilt, or enough; the entry ends here. */
 static bool take_script(struct shard *shard, struct shard_batch *batch, struct op *op)
 {
     enum status status = STATUS_OK;
     enum trial_result result = script_try(shard, op, list_empty(&batch->ops), &status);
     switch (result) {
-    case TRIAL_PLANNED: take(shard, batch, op, true); return true;
+    case TRIAL_PLANNED:
+        batch->kept += op->tried == NULL ? 0 : op->tried->reply.len;
+        take(shard, batch, op, true);
+        return batch->kept < ENTRY_KEPT_MAX;
     case TRIAL_REFUSED: take(shard, batch, op, false); return true;
     case TRIAL_STOPPED: take(shard, batch, op, false); return false;
     case TRIAL_AGAIN:

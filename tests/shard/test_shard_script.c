@@ -191,3 +191,26 @@ TEST(shard_close, ends_what_is_tried_and_what_waits)
         shard_rig_free(rig);
     }
 }
+
+TEST(propose_scripts, ends_an_entry_whose_replies_are_large)
+{
+    enum { OPS = 40, SIZE = 2000000 };
+    struct shard_rig *rig = shard_rig_new();
+    struct shard_rig_op *ops[OPS];
+    for (size_t i = 0; i < OPS; i++) {
+        ops[i] = shard_rig_send(rig, "eval \"return string.rep('x', 2000000)\" 0");
+    }
+    shard_rig_turn(rig);
+    CHECK_EQ(rig->leader->slow_count, 0);
+    shard_rig_commit(rig);
+    size_t done = 0;
+    for (size_t i = 0; i < OPS; i++) {
+        done += ops[i]->done;
+    }
+    CHECK_EQ(done, 34); /* The first above 64 MB is the last. */
+    shard_rig_settle(rig);
+    for (size_t i = 0; i < OPS; i++) {
+        CHECK_EQ(ops[i]->reply.len, 10 + SIZE + 2);
+    }
+    shard_rig_free(rig);
+}

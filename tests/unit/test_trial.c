@@ -27,6 +27,7 @@ struct replica {
 };
 
 struct world {
+    char folder[16];
     struct replica replicas[REPLICAS]; /* The first leads. */
     struct trial *trial;
     struct machine_scope scope;
@@ -44,12 +45,12 @@ struct world {
 static void begin(struct world *world)
 {
     *world = (struct world){.scope = {.shard = 7, .last = UINT64_MAX}, .now_ms = 1000};
-    char folder[] = "trial-XXXXXX";
-    CHECK(mkdtemp(folder) != NULL);
+    memcpy(world->folder, "trial-XXXXXX", 13);
+    CHECK(mkdtemp(world->folder) != NULL);
     for (size_t i = 0; i < REPLICAS; i++) {
         struct replica *replica = &world->replicas[i];
         char path[64];
-        (void)snprintf(path, sizeof(path), "%s/%zu", folder, i);
+        (void)snprintf(path, sizeof(path), "%s/%zu", world->folder, i);
         struct store_options options = {
             .cache_size = 8 << 20, .memtable_size = 8 << 20, .threads = 1};
         CHECK_EQ(store_open(path, &options, &replica->store), STATUS_OK);
@@ -458,6 +459,39 @@ TEST(trial_run, lets_messages_leave_when_it_is_applied)
     CHECK_BYTES(event.name, "c");
     CHECK_BYTES(event.key, "hello");
     CHECK(!event_next(&in, &event));
+    end(&world);
+}
+
+/* Nothing of the leader's store is in memory any more. */
+static void make_cold(struct world *world)
+{
+    struct replica *leader = &world->replicas[0];
+    CHECK_EQ(txn_commit(leader->txn), STATUS_OK);
+    CHECK_EQ(store_flush(leader->store), STATUS_OK);
+    txn_free(leader->txn);
+    store_close(leader->store);
+    char path[64];
+    (void)snprintf(path, sizeof(path), "%s/0", world->folder);
+    struct store_options options = {.cache_size = 8 << 20, .memtable_size = 8 << 20, .threads = 1};
+    CHECK_EQ(store_open(path, &options, &leader->store), STATUS_OK);
+    leader->txn = txn_new(leader->store);
+}
+
+TEST(trial_run, does_not_wait_for_the_disk_on_a_loop)
+{
+    struct world world;
+    begin(&world);
+    static const char sum[] = "59b6ab2fbe0ee4b25733de0f62e6cda4899ef8e9"; /* "return 7" */
+    WRITE(&world, "script_load", "return 7");
+    struct commands commands = {0};
+    ADD(&commands, "evalsha", sum, "0");
+    make_cold(&world);
+    world.slice = true;
+    try_args(&world, command_at(CMD_evalsha), commands.items[0].args);
+    CHECK_EQ(world.result, TRIAL_AGAIN);
+    world.slice = false;
+    try_args(&world, command_at(CMD_evalsha), commands.items[0].args);
+    CHECK_EQ(world.result, TRIAL_PLANNED);
     end(&world);
 }
 
