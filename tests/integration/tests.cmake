@@ -11,7 +11,8 @@ target_link_libraries(shim_fault PRIVATE ${CMAKE_DL_LIBS})
 set(INTEGRATION_TESTS basic killed_installing pipeline_order kill_leader kill_repeatedly power_cut
     pause disk_full failing_sync wiped_node away_node moved_node moved_meta start_stop two_routers
     bad_input slow_reader big_values stalled_follower idle_connections startup_errors outside_view
-    lost_folder stop_under_load pubsub keyspace_events databases blocking transactions scripts)
+    lost_folder stop_under_load pubsub keyspace_events databases blocking transactions scripts
+    script_queue)
 foreach(name ${INTEGRATION_TESTS})
   add_test(NAME integration_${name}
            COMMAND /usr/bin/python3 ${CMAKE_CURRENT_LIST_DIR}/${name}.py
