@@ -267,6 +267,10 @@ class Cluster:
         rows = [as_map(row) for row in self.ask("SHERD", "SHARDS")]
         return [row for row in rows if int(row["id"]) != META_SHARD]
 
+    def leaders(self):
+        """[(Shard, node that leads it, term)]."""
+        return [(int(row["id"]), int(row["leader"]), int(row["term"])) for row in self.shard_rows()]
+
     def explain(self, key, db=0):
         return as_map(self.ask("SHERD", "EXPLAIN", key, db))
 
