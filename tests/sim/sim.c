@@ -225,7 +225,7 @@ static bool clients_idle(struct sim *sim)
             return false;
         }
     }
-    return sim_queue_idle(sim);
+    return sim_queue_idle(sim) && sim_echo_idle(sim);
 }
 
 static void phases(struct sim *sim)
@@ -239,6 +239,7 @@ static void phases(struct sim *sim)
         sim_client_make(sim, i);
     }
     sim_queue_make(sim);
+    sim_echo_make(sim);
     for (unsigned i = 0; i < SIM_TELLERS; i++) {
         sim_teller_make(sim, i);
     }

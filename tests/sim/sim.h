@@ -17,6 +17,7 @@
  *   sim_node.c    a node process: start, crash, pause, wipe
  *   sim_router.c  a router process
  *   sim_client.c  clients and their history
+ *   sim_echo.c    reads of what was just written, through other routers
  *   sim_queue.c   clients that push, and clients that wait for elements
  *   sim_teller.c  clients that run transactions
  *   sim_fault.c   what goes wrong, and when
@@ -92,6 +93,7 @@ struct sim_options {
     uint64_t peace_ms; /* and how long the cluster then has to recover. */
     bool verbose;
     bool faults;
+    bool deposes; /* Leaders are deposed, and nothing else happens. */
 };
 
 struct sim_event;
@@ -99,6 +101,7 @@ struct sim_node;
 struct sim_router;
 struct sim_client;
 struct sim_queue;
+struct sim_echo;
 struct sim_teller;
 
 enum { SIM_TELLERS = 4, SIM_BANKS = 2 };
@@ -120,11 +123,13 @@ struct sim {
     struct sim_router *routers[SIM_ROUTERS_MAX];
     struct sim_client *clients[SIM_CLIENTS_MAX];
     struct sim_queue *queue;
+    struct sim_echo *echo;
     struct sim_teller *tellers[SIM_TELLERS];
     struct sim_bank banks[SIM_BANKS];
     struct list conns;
     uint64_t conn_next;
     bool cut[SIM_ACTORS_MAX][SIM_ACTORS_MAX]; /* [from][to] */
+    uint64_t cut_until_ns;                    /* Nobody heals what is cut before. */
     unsigned loss_permille;                   /* Of raft batches. */
     uint64_t delay_max_ns;
     bool faulty; /* Things go wrong now. */
@@ -200,6 +205,13 @@ void sim_client_orphan(struct sim *sim, const struct sim_router *router);
 void sim_client_stop(struct sim_client *client);
 bool sim_client_idle(const struct sim_client *client);
 
+/* sim_echo.c */
+void sim_echo_make(struct sim *sim);
+/* A client was told that the key was written. */
+void sim_echo_written(struct sim *sim, const struct sim_router *writer, struct slice key);
+void sim_echo_orphan(struct sim *sim, const struct sim_router *router);
+bool sim_echo_idle(const struct sim *sim);
+
 /* sim_queue.c */
 void sim_queue_make(struct sim *sim);
 void sim_queue_orphan(struct sim *sim, const struct sim_router *router);
@@ -213,8 +225,9 @@ void sim_queue_read(struct sim *sim);
 void sim_queue_let_go(struct sim *sim);
 bool sim_queue_idle(const struct sim *sim);
 void sim_queue_check(struct sim *sim);
-/* A router that takes commands, and its actor; NULL if there is none. */
-struct sim_router *sim_client_router(struct sim *sim, struct sim_actor **actor);
+/* A router for a client, by its number, and the router's actor; NULL if no router takes commands.
+ */
+struct sim_router *sim_client_router(struct sim *sim, unsigned client, struct sim_actor **actor);
 
 /* sim_teller.c */
 void sim_teller_make(struct sim *sim, unsigned index);
@@ -237,6 +250,8 @@ bool sim_check_serving(struct sim *sim);
 bool sim_check_whole(const struct sim *sim);
 /* Replicas at the same applied index hold the same bytes. */
 void sim_check_replicas(struct sim *sim);
+/* The node leads a shard, or believes so. */
+bool sim_check_leads(const struct sim *sim, unsigned node);
 void sim_check_end(struct sim *sim);
 
 #endif

@@ -30,6 +30,18 @@ static bool leads(const struct sim *sim, uint64_t shard)
     return false;
 }
 
+bool sim_check_leads(const struct sim *sim, unsigned node)
+{
+    struct worker *worker = sim_node_worker(sim->nodes[node]);
+    size_t at = 0;
+    for (struct shard *shard; worker != NULL && (shard = worker_next_shard(worker, &at)) != NULL;) {
+        if (shard_id(shard) != SHARD_META && shard_leads(shard)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool sim_check_serving(struct sim *sim)
 {
     const struct shard_map *map = any_map(sim);

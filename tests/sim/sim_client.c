@@ -7,7 +7,7 @@
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_mix.h"
 
-/* A client: one command at a time on a few keys through any router, every call and return written
+/* A client: one command at a time on a few keys through a router, every call and return written
  * down. Values that are set are unique, so that a read says which write it saw. Some of the
  * commands are writes to collections, which are not in the history. */
 
@@ -17,6 +17,7 @@ enum {
     SCRIPT_PERMILLE = 250, /* Of the commands are asked for by a script that does the same. */
     LONG_PERMILLE = 10,    /* Of these take longer than a loop allows. */
     MOVE_PERMILLE = 60,    /* Of all move an amount between two keys. */
+    STRAY_PERMILLE = 50,   /* Go through another router than usual. */
     MIXED_PERMILLE = 150,  /* Of all change collections. */
 };
 
@@ -129,6 +130,15 @@ static void on_mixed(struct core_request *request, struct slice reply)
         sim_fail(client->sim, "a reply that is no RESP value: %.*s", (int)reply.len,
                  (const char *)reply.data);
     }
+    static const char *const wrong[] = {"-ERR syntax", "-ERR wrong number", "-ERR unknown"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        size_t len = strlen(wrong[i]);
+        if (reply.len > len && memcmp(reply.data, wrong[i], len) == 0) {
+            sim_fail(client->sim, "%.*s: %.*s", (int)call->mix.argv[0].len,
+                     (const char *)call->mix.argv[0].data, (int)reply.len,
+                     (const char *)reply.data);
+        }
+    }
     client->call = NULL;
     free(call);
     next_later(client);
@@ -162,6 +172,9 @@ static void on_done(struct core_request *request, struct slice reply)
         result = slice_str(number);
     }
     history_return(&sim->history, call->op, sim->now_ns, outcome, result);
+    if (outcome == HISTORY_OK && call->kind != HISTORY_GET && call->kind != HISTORY_EXISTS) {
+        sim_echo_written(sim, call->router, slice_str(call->texts[1]));
+    }
     client->call = NULL;
     free(call);
     next_later(client);
@@ -244,9 +257,12 @@ static void ask_move(struct call *call)
     call->argv[5] = slice_str("3");
 }
 
-struct sim_router *sim_client_router(struct sim *sim, struct sim_actor **actor)
+struct sim_router *sim_client_router(struct sim *sim, unsigned client, struct sim_actor **actor)
 {
-    unsigned first = (unsigned)rand_below(&sim->rand, sim->options.routers);
+    /* Mostly the same, or a cut would soon have all clients wait behind it. */
+    unsigned first = sim_chance(sim, STRAY_PERMILLE)
+                         ? (unsigned)rand_below(&sim->rand, sim->options.routers)
+                         : client;
     for (unsigned i = 0; i < sim->options.routers; i++) {
         struct sim_router *router = sim->routers[(first + i) % sim->options.routers];
         *actor = &sim->actors[sim->options.nodes + (first + i) % sim->options.routers];
@@ -283,7 +299,7 @@ static void begin(void *arg)
     struct sim_client *client = arg;
     struct sim *sim = client->sim;
     struct sim_actor *actor = NULL;
-    struct sim_router *router = sim_client_router(sim, &actor);
+    struct sim_router *router = sim_client_router(sim, client->index, &actor);
     if (client->stopped) {
         return;
     }

@@ -49,9 +49,65 @@ static void split(struct sim *sim, unsigned node)
     }
 }
 
+static void pause_for(struct sim *sim, unsigned index, uint64_t ns);
+static void heal_cuts(void *arg);
+
+static void cut_for(struct sim *sim, uint64_t ns)
+{
+    sim->cuts++;
+    sim->cut_until_ns = sim->now_ns + ns;
+    sim_after(sim, NULL, ns, heal_cuts, sim);
+}
+
+static bool all_run(const struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->options.nodes + sim->options.routers; i++) {
+        if (!sim->actors[i].alive || sim->actors[i].paused) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A leader that one router still asks while the others have replaced it. Often it stands still
+ * meanwhile: when it goes on, it takes a while to see that it leads no more. Only where all is
+ * well, and mostly nothing else happens meanwhile: then the others do elect another, and soon. */
+static bool depose(struct sim *sim)
+{
+    if (!all_run(sim) || !sim_check_serving(sim)) {
+        return false;
+    }
+    sim->cut_until_ns = 0;
+    heal_cuts(sim);
+    unsigned first = any_node(sim);
+    unsigned node = first;
+    do {
+        node = (node + 1) % sim->options.nodes;
+    } while (node != first && !sim_check_leads(sim, node));
+    unsigned count = sim->options.nodes + sim->options.routers;
+    unsigned router = sim->options.nodes + (unsigned)rand_below(&sim->rand, sim->options.routers);
+    sim_trace(sim, "depose %u, which router %u asks", node + 1, router - sim->options.nodes + 1);
+    for (unsigned i = 0; i < count; i++) {
+        if (i != node && i != router) {
+            sim->cut[i][node] = sim->cut[node][i] = true;
+            sim->cut[i][router] = sim->cut[router][i] = true;
+        }
+    }
+    uint64_t paused_ns = 0;
+    if (sim_chance(sim, 600)) {
+        paused_ns = sim_random_ns(sim, 700 * SIM_MS, 1400 * SIM_MS);
+        pause_for(sim, node, paused_ns);
+    }
+    cut_for(sim, paused_ns + sim_random_ns(sim, 500 * SIM_MS, 1500 * SIM_MS));
+    return true;
+}
+
 static void heal_cuts(void *arg)
 {
     struct sim *sim = arg;
+    if (sim->now_ns < sim->cut_until_ns) {
+        return; /* Another cut is younger and has its own end. */
+    }
     for (unsigned a = 0; a < SIM_ACTORS_MAX; a++) {
         for (unsigned b = 0; b < SIM_ACTORS_MAX; b++) {
             sim->cut[a][b] = false;
@@ -142,9 +198,8 @@ static void power_cut(struct sim *sim)
     }
 }
 
-static void pause_one(struct sim *sim)
+static void pause_for(struct sim *sim, unsigned index, uint64_t ns)
 {
-    unsigned index = any_actor(sim);
     struct sim_actor *actor = &sim->actors[index];
     if (!actor->alive || actor->paused) {
         return;
@@ -152,8 +207,7 @@ static void pause_one(struct sim *sim)
     sim_trace(sim, "pause %u", index + 1);
     sim->pauses++;
     actor->paused = true;
-    sim_after(sim, NULL, sim_random_ns(sim, 100 * SIM_MS, 3500 * SIM_MS), resume,
-              which_actor(sim, index));
+    sim_after(sim, NULL, ns, resume, which_actor(sim, index));
 }
 
 static void strike(void *arg)
@@ -162,29 +216,30 @@ static void strike(void *arg)
     if (!sim->faulty) {
         return;
     }
-    switch (rand_below(&sim->rand, 14)) {
+    bool quiet = false;
+    switch (sim->options.deposes ? 12 : rand_below(&sim->rand, 16)) {
     case 0:
     case 1:
     case 2: crash(sim, any_actor(sim)); break;
     case 3:
     case 4:
-        sim->cuts++;
         cut_link(sim, any_actor(sim), any_actor(sim));
-        sim_after(sim, NULL, sim_random_ns(sim, 50 * SIM_MS, 4000 * SIM_MS), heal_cuts, sim);
+        cut_for(sim, sim_random_ns(sim, 50 * SIM_MS, 4000 * SIM_MS));
         break;
     case 5:
-    case 12:
-    case 13:
-        sim->cuts++;
-        if (sim_chance(sim, 300)) {
+        if (sim_chance(sim, 500)) {
             isolate(sim, any_node(sim));
         } else {
             split(sim, any_node(sim));
         }
-        sim_after(sim, NULL, sim_random_ns(sim, 50 * SIM_MS, 4000 * SIM_MS), heal_cuts, sim);
+        cut_for(sim, sim_random_ns(sim, 50 * SIM_MS, 4000 * SIM_MS));
         break;
+    case 12:
+    case 13:
+    case 14:
+    case 15: quiet = depose(sim); break;
     case 6:
-    case 7: pause_one(sim); break;
+    case 7: pause_for(sim, any_actor(sim), sim_random_ns(sim, 100 * SIM_MS, 3500 * SIM_MS)); break;
     case 8:
         if (sim_chance(sim, 300)) {
             power_cut(sim);
@@ -205,7 +260,11 @@ static void strike(void *arg)
         break;
     }
     sim_check_replicas(sim);
-    sim_after(sim, NULL, sim_random_ns(sim, 50 * SIM_MS, 1200 * SIM_MS), strike, sim);
+    uint64_t pause_ns = sim_random_ns(sim, 50 * SIM_MS, 1200 * SIM_MS);
+    if (quiet && sim_chance(sim, 800)) {
+        pause_ns += sim->cut_until_ns - sim->now_ns;
+    }
+    sim_after(sim, NULL, pause_ns, strike, sim);
 }
 
 void sim_fault_begin(struct sim *sim)
@@ -220,6 +279,7 @@ void sim_fault_heal(struct sim *sim)
 {
     sim->faulty = false;
     sim->delay_max_ns = 2 * SIM_MS;
+    sim->cut_until_ns = 0;
     heal_cuts(sim);
     for (unsigned i = 0; i < sim->options.nodes + sim->options.routers; i++) {
         struct sim_actor *actor = &sim->actors[i];

@@ -21,15 +21,19 @@ static struct sim_options options_of(uint64_t seed)
 {
     struct rand rand;
     rand_init(&rand, seed ^ UINT64_C(0x73696d));
-    struct sim_options options = {.seed = seed,
-                                  .nodes = 3 + (rand_below(&rand, 4) == 0),
-                                  .routers = 1 + (unsigned)rand_below(&rand, 2),
-                                  .clients = 4 + (unsigned)rand_below(&rand, 8),
-                                  .shards = UINT32_C(1) << (1 + rand_below(&rand, 3)),
-                                  .keys = 4 + (unsigned)rand_below(&rand, 20),
-                                  .fault_ms = 4000 + rand_below(&rand, 8000),
-                                  .peace_ms = 30000,
-                                  .faults = true};
+    struct sim_options options = {
+        .seed = seed,
+        .nodes = 3 + (rand_below(&rand, 4) == 0),
+        .routers = rand_below(&rand, 8) == 0 ? 1 : 2 + (unsigned)rand_below(&rand, 2),
+        .clients = 4 + (unsigned)rand_below(&rand, 8),
+        .shards = UINT32_C(1) << (1 + rand_below(&rand, 3)),
+        .keys = 4 + (unsigned)rand_below(&rand, 20),
+        .fault_ms = 4000 + rand_below(&rand, 8000),
+        .peace_ms = 30000,
+        .faults = true};
+    /* What a deposed leader answers is seldom wrong, so it takes many of them. */
+    options.deposes = seed % 3 == 0;
+    options.fault_ms += options.deposes ? 4000 : 0;
     options.poppers = 6 + (unsigned)rand_below(&rand, 18);
     return options;
 }

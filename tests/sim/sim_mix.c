@@ -5,7 +5,8 @@
 #include "common/base/assert.h"
 
 /* Words with numbers: %a a key of the family, %f one of many fields or members, %n a small number.
- * "..." at the end: some more of the last word that has a %f, or of the last two. */
+ * "..." at the end: some more of the words from the last on that has a %f; "2...": of the last two.
+ */
 static const char *const forms[] = {
     "hset {mix}h%a f%f v%n ...",
     "hset {mix}h%a f%f v%n ...",
@@ -28,6 +29,60 @@ static const char *const forms[] = {
     "del {mix}s%a",
     "del {mix}h%a",
     "pexpire {mix}h%a 3000",
+    "zadd {mix}z%a %n %f 2...",
+    "zadd {mix}z%a gt ch %n %f %n %f 2...",
+    "zadd {mix}z%a incr 0.5 %f",
+    "zincrby {mix}z%a -%n %f",
+    "zrem {mix}z%a %f ...",
+    "zpopmin {mix}z%a %n",
+    "zpopmax {mix}z%a",
+    "zmpop 2 {mix}z%a {mix}z%a min count %n",
+    "zremrangebyrank {mix}z%a %n %n",
+    "zremrangebyscore {mix}z%a (%n %n",
+    "zremrangebylex {mix}z%a [%f [%f",
+    "zrangestore {mix}z%a {mix}z%a %n +inf byscore limit %n 60",
+    "zunionstore {mix}z%a 2 {mix}z%a {mix}s%a weights 2 0.5 aggregate max",
+    "zinterstore {mix}z%a 2 {mix}z%a {mix}z%a",
+    "zdiffstore {mix}z%a 2 {mix}z%a {mix}z%a",
+    "geoadd {mix}z%a %n.5 %n.25 %f %n.125 -%n.5 m%f",
+    "copy {mix}z%a {mix}z%a replace",
+    "del {mix}z%a",
+    "rpush {mix}l%a %f ...",
+    "lpush {mix}l%a a-longer-element-%f ...",
+    "lpushx {mix}l%a %f",
+    "lpop {mix}l%a %n",
+    "rpop {mix}l%a",
+    "lset {mix}l%a -%n other%f",
+    "linsert {mix}l%a before %f new%f",
+    "lrem {mix}l%a -2 %f",
+    "ltrim {mix}l%a %n -%n",
+    "lmove {mix}l%a {mix}l%a left right",
+    "lmpop 2 {mix}l%a {mix}l%a right count %n",
+    "rename {mix}l%a {mix}l%a",
+    "del {mix}l%a",
+    "xadd {mix}y%a maxlen ~ 300 * f%f v%n ...",
+    "xadd {mix}x%a 1-* f%f v%n ...",
+    "xadd {mix}x%a 1-* f%f v%n ...",
+    "xadd {mix}x%a nomkstream 1-* same v%n",
+    "xdel {mix}x%a 1-%n 1-%f ...",
+    "xtrim {mix}x%a maxlen %f",
+    "xtrim {mix}x%a minid = 1-%n",
+    "xgroup create {mix}x%a g%a 0 mkstream",
+    "xgroup setid {mix}x%a g%a 1-%n",
+    "xgroup delconsumer {mix}x%a g%a c%a",
+    "xgroup destroy {mix}x%a g%a",
+    "xreadgroup group g%a c%a count %n streams {mix}x%a >",
+    "xreadgroup group g%a c%a count %n noack streams {mix}x%a >",
+    "xack {mix}x%a g%a 1-%f ...",
+    "xclaim {mix}x%a g%a c%a 0 1-%f ...",
+    "xgroup create {mix}y%a g%a 0 mkstream",
+    "xreadgroup group g%a c%a streams {mix}y%a >",
+    "xautoclaim {mix}y%a g%a c%a 0 0 count 20",
+    "xautoclaim {mix}x%a g%a c%a 0 0 count 20",
+    "xsetid {mix}x%a 1-%f",
+    "copy {mix}x%a {mix}x%a replace",
+    "del {mix}x%a",
+    "del {mix}y%a",
 };
 
 enum { KEYS = 3, FIELDS = 400, SMALL = 40, REPEATS_MAX = 24 };
@@ -64,23 +119,33 @@ static struct slice next_word(const char **at)
     return word;
 }
 
+static bool is_more(struct slice word)
+{
+    return slice_equal(word, slice_str("...")) || slice_equal(word, slice_str("2..."));
+}
+
 void sim_mix_fill(struct sim_mix *mix, struct rand *rand)
 {
-    const struct slice more = slice_str("...");
     const char *at = forms[rand_below(rand, sizeof(forms) / sizeof(forms[0]))];
+    const char *begins[2] = {at, at}; /* Of the last word, and of the one before. */
     const char *repeat = at;
     struct slice word = slice_of(NULL, 0);
     mix->argc = 0;
-    while (*at != '\0' && !slice_equal(word, more)) {
+    while (*at != '\0' && !is_more(word)) {
         const char *begin = at;
         word = next_word(&at);
-        bool field = !slice_equal(word, more) && add_word(mix, rand, word);
-        repeat = field ? begin : repeat;
+        if (is_more(word)) {
+            repeat = word.data[0] == '2' ? begins[1] : repeat;
+            continue;
+        }
+        repeat = add_word(mix, rand, word) ? begin : repeat;
+        begins[1] = begins[0];
+        begins[0] = begin;
     }
-    uint64_t repeats = slice_equal(word, more) ? rand_below(rand, REPEATS_MAX) : 0;
+    uint64_t repeats = is_more(word) ? rand_below(rand, REPEATS_MAX) : 0;
     for (uint64_t i = 0; i < repeats; i++) {
         at = repeat;
-        for (word = next_word(&at); !slice_equal(word, more); word = next_word(&at)) {
+        for (word = next_word(&at); !is_more(word); word = next_word(&at)) {
             (void)add_word(mix, rand, word);
         }
     }

@@ -152,6 +152,7 @@ void sim_router_crash(struct sim_router *router)
     sim_drop_all(router->actor);
     router->core = NULL;
     sim_client_orphan(router->sim, router);
+    sim_echo_orphan(router->sim, router);
     sim_queue_orphan(router->sim, router);
     sim_teller_orphan(router->sim, router);
 }

@@ -250,7 +250,7 @@ static void begin(void *arg)
     struct sim_teller *teller = arg;
     struct sim *sim = teller->sim;
     struct sim_actor *actor = NULL;
-    struct sim_router *router = sim_client_router(sim, &actor);
+    struct sim_router *router = sim_client_router(sim, teller->index, &actor);
     if (teller->stopped) {
         return;
     }
