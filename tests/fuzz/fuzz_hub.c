@@ -12,22 +12,22 @@ enum { LINKS = 3, SHARDS = 2, NAMES_SIZE_MAX = 1 << 24 };
 struct tally {
     const struct hub_link *gone; /* Nothing goes there. */
     struct slice channel;
-    enum hub_kind kind;
+    enum topic_kind kind;
 };
 
-static void visit(void *ctx, const struct hub_link *link, enum hub_kind kind, struct slice topic)
+static void visit(void *ctx, const struct hub_link *link, enum topic_kind kind, struct slice topic)
 {
     const struct tally *tally = ctx;
     assert(link->number != tally->gone->number);
-    assert(kind == tally->kind || (kind == HUB_PATTERN && tally->kind == HUB_CHANNEL));
-    assert(kind == HUB_PATTERN || slice_equal(topic, tally->channel));
+    assert(kind == tally->kind || (kind == TOPIC_PATTERN && tally->kind == TOPIC_CHANNEL));
+    assert(kind == TOPIC_PATTERN || slice_equal(topic, tally->channel));
 }
 
 static void step(struct hub *hub, struct reader *in, struct hub_link *gone)
 {
-    static const enum hub_kind kinds[] = {HUB_CHANNEL, HUB_PATTERN, HUB_SHARD};
+    static const enum topic_kind kinds[] = {TOPIC_CHANNEL, TOPIC_PATTERN, TOPIC_SHARD};
     uint8_t what = reader_u8(in);
-    enum hub_kind kind = kinds[what / 8 % 3];
+    enum topic_kind kind = kinds[what / 8 % 3];
     struct hub_place place = {.shard = 2 + what / 32 % SHARDS, .term = 1 + what / 128};
     struct hub_link link = {.number = 1 + reader_u8(in) % LINKS};
     uint32_t count = reader_u8(in) % 4;
@@ -41,7 +41,7 @@ static void step(struct hub *hub, struct reader *in, struct hub_link *gone)
     struct hub_visit all = {.visit = visit, .ctx = &tally};
     switch (what % 8) {
     case 0:
-        if (kind != HUB_PATTERN) {
+        if (kind != TOPIC_PATTERN) {
             (void)hub_publish(hub, &place, kind, name, &all);
         }
         break;
