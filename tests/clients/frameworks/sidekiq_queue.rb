@@ -97,7 +97,9 @@ class Checks
 
   def start(index, *flags)
     environment = {"REDIS_URL" => url(index)}
-    @children << spawn(environment, "sidekiq", "-r", File.expand_path(__FILE__), "-t", "1", *flags,
+    # Its end must take longer than its waits of two seconds: what it gives back could be handed to
+    # one of these.
+    @children << spawn(environment, "sidekiq", "-r", File.expand_path(__FILE__), "-t", "3", *flags,
       in: File::NULL, out: File::NULL, pgroup: true)
     @children.last
   end
