@@ -20,6 +20,7 @@ enum {
     SCRIPT_TIME_MS_DEFAULT = 5000,
     SCRIPT_SLICE_MS = 4, /* On the loop; what takes longer goes to the pool. */
     SCRIPT_SLICE_STEPS = 400 * 1000,
+    TRANSACTION_SLICES = 50,
 };
 
 static void host_send(void *ctx, uint64_t node, unsigned loop, struct slice batch)
@@ -118,7 +119,8 @@ static struct trial_limits script_limits(const struct worker_options *options)
     return (struct trial_limits){.memory_max = memory == 0 ? SCRIPT_MEMORY_DEFAULT : memory,
                                  .time_ms_max = time_ms == 0 ? SCRIPT_TIME_MS_DEFAULT : time_ms,
                                  .slice_ms_max = SCRIPT_SLICE_MS,
-                                 .slice_steps_max = SCRIPT_SLICE_STEPS};
+                                 .slice_steps_max = SCRIPT_SLICE_STEPS,
+                                 .transaction_slices = TRANSACTION_SLICES};
 }
 
 struct worker *worker_new(const struct worker_options *options, const struct worker_env *env)

@@ -10,7 +10,6 @@
 #include "common/proto/resp.h"
 #include "common/proto/transaction.h"
 #include "server/machine/keyspace.h"
-#include "server/machine/stream_args.h"
 #include "server/script/trial_private.h"
 
 enum {
@@ -314,12 +313,6 @@ static enum status on_call(void *ctx, const struct script_call *call, struct buf
         return done ? STATUS_OK
                     : refuse(reply, "ERR This Redis command is not allowed from script");
     }
-    if (stream_args_may_block(command, call->args)) {
-        struct slice name = call->args.argv[0];
-        resp_write_errorf(reply, "ERR %.*s command is not allowed with BLOCK option from scripts",
-                          (int)name.len, (const char *)name.data);
-        return STATUS_OK;
-    }
     if (!owns_keys(trial, command, call->args, reply)) {
         return STATUS_OK;
     }
@@ -472,13 +465,19 @@ static enum status prepare(struct trial *trial,
     return status;
 }
 
-static void start_clock(struct trial *trial)
+/* A transaction has many slices: the pool does not know sources that only came with EVAL, and
+ * between MULTI and EXEC a client cannot send one again. */
+static void start_clock(struct trial *trial, const struct trial_op *op)
 {
     const struct trial_limits *limits = &trial->limits;
     bool slice = trial->place.slice;
     /* By the clock alone a simulated run would never end. */
-    trial->steps_left = slice ? limits->slice_steps_max : limits->time_ms_max * 1000 * 1000;
-    trial->end_ms = clock_now_ms() + (slice ? limits->slice_ms_max : limits->time_ms_max);
+    bool many = op->command->id == CMD_batch && limits->transaction_slices > 0;
+    uint64_t slices = many ? limits->transaction_slices : 1;
+    uint64_t steps_max = limits->slice_steps_max * slices;
+    uint64_t ms_max = limits->slice_ms_max * slices;
+    trial->steps_left = slice ? steps_max : limits->time_ms_max * 1000 * 1000;
+    trial->end_ms = clock_now_ms() + (slice ? ms_max : limits->time_ms_max);
 }
 
 /* What a transaction's scripts before this one have left. */
@@ -628,7 +627,7 @@ enum trial_result trial_run(struct trial *trial,
 {
     assert(trial->begun && planned->len == 0 && reply->len == 0);
     assert((op->command->flags & CMD_TRIAL) != 0 || op->command->id == CMD_batch);
-    start_clock(trial);
+    start_clock(trial, op);
     if (op->session != 0) {
         struct machine_apply_input input = trial_input(trial, op);
         bool known = false;
@@ -684,7 +683,7 @@ enum status trial_read(struct trial *trial,
     assert(!trial->begun);
     trial->place = *place;
     trial->state = *place->state;
-    start_clock(trial);
+    start_clock(trial, op);
     if (!trial_owns(trial, op)) {
         return STATUS_NOT_OWNER;
     }

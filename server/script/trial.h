@@ -19,6 +19,7 @@ struct trial_limits {
     uint64_t time_ms_max;  /* Of a script that has a thread to itself; */
     uint64_t slice_ms_max; /* of one on a loop, */
     uint64_t slice_steps_max;
+    uint64_t transaction_slices; /* How many slices a transaction has; 0: one. */
 };
 
 struct trial *trial_new(const struct trial_limits *limits);
