@@ -27,7 +27,8 @@ enum status shard_state_decode(struct slice bytes, struct shard_state *state)
         return STATUS_NEWER_FORMAT;
     }
     state->replica = reader_u64(&in);
-    bool good = shard_desc_decode(&in, &state->desc) && group_state_decode(&in, &state->group) &&
+    bool good = format == STATE_FORMAT && shard_desc_decode(&in, &state->desc) &&
+                group_state_decode(&in, &state->group) &&
                 machine_state_decode(&in, &state->machine);
     return good && reader_done(&in) ? STATUS_OK : STATUS_CORRUPT;
 }

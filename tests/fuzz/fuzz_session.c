@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
+#include "common/base/log.h"
 #include "common/proto/resp.h"
 #include "tests/support/front_rig.h"
 
@@ -40,6 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     struct front_rig rig;
+    log_set_level(LOG_ERROR);
     front_rig_start(&rig);
     rig.hold = (data[0] & 1) != 0;
     size_t piece_max = 1 + data[0] % PIECE_MAX;

@@ -17,6 +17,10 @@ foreach(source ${fuzz_sources})
     set_target_properties(${name} PROPERTIES
                           RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
     set(fuzz_arguments ${corpus})
+    # Each input starts a whole front, or an engine of scripts.
+    if(name MATCHES "^fuzz_(session|script)$")
+      list(PREPEND fuzz_arguments -runs=3000)
+    endif()
   endif()
   sherd_link(${name} sherd_world sherd_test_check ${SHERD_TEST_SUPPORT})
   add_test(NAME ${name} COMMAND ${name} ${fuzz_arguments}
