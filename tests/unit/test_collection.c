@@ -173,17 +173,17 @@ TEST(collection_close, deletes_what_has_become_empty)
     end(&world);
 }
 
-TEST(collection_clear, costs_the_same_for_a_million_elements_and_leaves_nothing)
+TEST(collection_clear, costs_the_same_for_many_elements_and_leaves_nothing)
 {
     struct world world;
     begin(&world);
-    for (size_t i = 0; i < 1000; i++) {
+    for (size_t i = 0; i < 100; i++) {
         fill(&world, KEYSPACE_HASH, i * 1000, 1000);
         CHECK_EQ(txn_commit(world.txn), STATUS_OK);
     }
     struct collection c;
     open_key(&world, KEYSPACE_HASH, &c);
-    CHECK_EQ(collection_count(&c), 1000000);
+    CHECK_EQ(collection_count(&c), 100000);
     collection_clear(&c);
     size_t size = 0;
     CHECK(txn_pending(world.txn, &size) <= 4);

@@ -25,7 +25,7 @@ enum {
     ANSWERS_MAX = 4096,
     SEQ_MAX = 1 << 15,
     QUIET_MS = 12 * 1000,
-    SEEDS = 60,
+    SEEDS = 30,
 };
 
 struct shard_model {

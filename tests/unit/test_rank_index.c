@@ -306,10 +306,10 @@ TEST(rank_index, counts_as_a_model_does)
 {
     uint64_t seed = 0;
     rand_os(&seed, sizeof(seed));
-    play(4, 8, seed, 6000);
-    play(2, 16, seed + 1, 6000);
-    play(16, 8, seed + 2, 6000);
-    play(RANK_INDEX_LEAF_MAX, RANK_INDEX_FAN_MAX, seed + 3, 6000);
+    play(4, 8, seed, 2500);
+    play(2, 16, seed + 1, 2500);
+    play(16, 8, seed + 2, 2500);
+    play(RANK_INDEX_LEAF_MAX, RANK_INDEX_FAN_MAX, seed + 3, 2500);
 }
 
 /* A queue: all that comes is behind, all that goes is in front. */
