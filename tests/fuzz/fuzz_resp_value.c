@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* Attributes and bulk errors are never written by us, so they are not converted; pairs are
      * converted as we write them only. */
     for (size_t i = 0; i < len; i++) {
-        if (memchr("|!^&", data[i], 4) != NULL) {
+        if (memchr("|!^&<;", data[i], 6) != NULL) {
             return 0;
         }
     }
