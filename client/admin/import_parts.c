@@ -13,9 +13,9 @@
 enum {
     VALUE_SIZE_MAX = 1 << 30,
     COMMAND_ARGS_MAX = 1024,
-    COMMAND_SIZE_MAX = 1 << 20,
+    COMMAND_SIZE_MAX = 512 << 10,
     UNDER_WAY_MAX = 64,
-    UNDER_WAY_SIZE_MAX = 8 << 20,
+    UNDER_WAY_SIZE_MAX = 4 << 20,
     NUMBER_SIZE = 48,
     ERROR_SIZE = 256,
 };
@@ -30,7 +30,7 @@ struct parts {
     size_t size;
     size_t under_way;
     size_t under_way_size;
-    bool lost;
+    bool lost;   /* All of it is to be begun again. */
     bool failed; /* error says why. */
     char error[ERROR_SIZE];
 };
@@ -75,12 +75,13 @@ static void put_text(struct parts *parts, const char *text)
 static struct sherd_reply *take_replies(struct parts *parts)
 {
     struct sherd_reply *last = NULL;
-    while (parts->under_way > 0 && !parts->lost) {
+    while (parts->under_way > 0 && sherd_fault(parts->sherd) == SHERD_FINE) {
         sherd_reply_free(last);
         last = sherd_receive(parts->sherd);
         parts->under_way--;
-        parts->lost = last == NULL;
-        if (last != NULL && last->type == SHERD_ERROR) {
+        if (last == NULL || import_target_passes(last)) {
+            parts->lost = true;
+        } else if (last->type == SHERD_ERROR) {
             fail(parts, last->text);
         }
     }
@@ -408,6 +409,7 @@ enum status import_parts_put(struct import_target *target, const struct import_i
     if (good(&parts) && set) {
         set = write_value(&parts, &value, item, target->replace);
     }
+    settle(&parts);
     rdb_value_deinit(&value);
     free(parts.argv);
     free(parts.lens);

@@ -59,8 +59,7 @@ static bool begins(const struct sherd_reply *reply, const char *word)
     return reply->type == SHERD_ERROR && strncmp(reply->text, word, strlen(word)) == 0;
 }
 
-/* What may be otherwise a little later. */
-static bool passes(const struct sherd_reply *reply)
+bool import_target_passes(const struct sherd_reply *reply)
 {
     return begins(reply, "UNKNOWN") || begins(reply, "TRYAGAIN") || begins(reply, "CLUSTERDOWN") ||
            begins(reply, "LOADING") || begins(reply, "BUSY ");
@@ -156,7 +155,7 @@ static bool settle(struct import_target *target,
         report->again++;
     } else if (begins(reply, "BUSYKEY")) {
         report->existing++;
-    } else if (passes(reply) || begins(reply, IMPORT_PARTS_WANTED)) {
+    } else if (import_target_passes(reply) || begins(reply, IMPORT_PARTS_WANTED)) {
         return false;
     } else {
         const char *text = reply->type == SHERD_ERROR ? reply->text : "not an answer to RESTORE";
@@ -209,11 +208,12 @@ static enum status put_parts(struct import_target *target, const struct import_i
                 return status;
             }
         }
+        pause_for(i == 0 ? 0 : PAUSE_MS);
         status = import_parts_put(target, item);
     }
     if (status == STATUS_DISCONNECTED) {
         import_report_fail(target->report, item->source_db, item->key,
-                           "the connection was lost again and again while it was written");
+                           "it was begun again and again: the cluster is slow or away");
     }
     return STATUS_OK;
 }

@@ -51,6 +51,8 @@ void import_target_init(struct import_target *target,
 void import_target_deinit(struct import_target *target);
 /* VERB_DONE, or what to end with: a line was printed. */
 MUST_USE enum verb_exit import_target_open(struct import_target *target);
+/* True for an error of which trying again may make something else. */
+bool import_target_passes(const struct sherd_reply *reply);
 /* Sends an item; may wait for answers to others. DISCONNECTED: the cluster was not reached for a
  * minute, which was reported. */
 MUST_USE enum status import_target_put(struct import_target *target,
