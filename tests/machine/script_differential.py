@@ -158,7 +158,7 @@ CASES = [
     "local t={} for i=1,7990 do t[i]=i end t[7990]={} return redis.pcall('rpush','long',unpack(t))", "local t={} for i=1,7990 do t[i]=i end return redis.call('nosuch',unpack(t))",
     "return redis.call('lrange','long',7985,-1)", "return redis.call('del','long')",
     # What only scripts are refused, or get in order.
-    "return redis.pcall('xread','BLOCK',0,'STREAMS','x','$')", "return redis.call('XREAD','COUNT',1,'block','x','STREAMS','x','$')",
+    "return redis.pcall('xread','BLOCK',0,'STREAMS','x','$')",
     "return redis.pcall('xreadgroup','group','g','c','noack','BLOCK',0,'STREAMS','x','>')", "return redis.pcall('xread','STREAMS','block','$')", "return redis.pcall('xread','block')",
     "redis.call('sadd','unsorted','b','aa','a','c','aaa') return {redis.call('sort','unsorted','by','x'), redis.call('sort_ro','unsorted','by','x','desc'), redis.call('sort','unsorted','by','x','limit',1,2,'get','#')}",
     "redis.call('rpush','unordered','b','aa','a') return {redis.call('sort','unordered','by','x'), redis.call('del','unordered','unsorted')}",
