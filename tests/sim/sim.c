@@ -79,6 +79,7 @@ void sim_enter(struct sim_actor *actor)
 {
     int64_t drift = (int64_t)(actor->sim->now_ns / 1000000) * actor->drift_ppm;
     clock_sim_set_offset(actor->boot_ns + drift, actor->wall_ms);
+    actor->sim->entered = actor;
 }
 
 void sim_turn(struct sim_actor *actor)
@@ -87,6 +88,7 @@ void sim_turn(struct sim_actor *actor)
     if (!actor->alive) {
         return;
     }
+    assert(sim->entered == actor); /* Else it looks at the clocks of another. */
     if (actor->index < sim->options.nodes) {
         sim_node_turn(sim->nodes[actor->index]);
     } else {

@@ -119,6 +119,7 @@ struct sim {
     struct sim_event **heap;
     size_t heap_count, heap_size;
     struct sim_actor actors[SIM_ACTORS_MAX];
+    struct sim_actor *entered; /* Whose clocks are shown. */
     struct sim_node *nodes[SIM_NODES_MAX];
     struct sim_router *routers[SIM_ROUTERS_MAX];
     struct sim_client *clients[SIM_CLIENTS_MAX];

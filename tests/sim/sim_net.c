@@ -37,8 +37,12 @@ static void notify_down(struct sim_conn *conn, int side)
     struct sim_actor *actor = end_actor(conn, side);
     uint64_t life = side == 0 ? conn->from_life : conn->to_life;
     if (actor->alive && actor->life == life && conn->ends[side].on_down != NULL) {
+        struct sim_actor *before = conn->sim->entered; /* May be at work. */
         sim_enter(actor);
         conn->ends[side].on_down(conn->ends[side].arg, conn);
+        if (before != NULL) {
+            sim_enter(before);
+        }
     }
 }
 
