@@ -430,7 +430,8 @@ static enum status load_kept(struct trial *trial, struct slice sha, struct eval 
     return status == STATUS_OK ? STATUS_OK : STATUS_NOT_FOUND;
 }
 
-/* Compiles the script if need be. OK; BAD_ARGUMENT: *reply has the error; AGAIN, IO, CORRUPT. */
+/* Compiles the script if need be. OK; BAD_ARGUMENT: *reply has the error; NOT_FOUND: that too,
+ * which is for a leader to say; AGAIN, IO, CORRUPT. */
 static enum status prepare(struct trial *trial,
                            const struct trial_op *op,
                            struct eval *eval,
@@ -446,7 +447,7 @@ static enum status prepare(struct trial *trial,
         status = found ? STATUS_OK : load_kept(trial, script, eval);
         if (status == STATUS_NOT_FOUND) {
             resp_write_error(reply, "NOSCRIPT No matching script. Please use EVAL.");
-            return STATUS_BAD_ARGUMENT;
+            return STATUS_NOT_FOUND;
         }
         if (status == STATUS_OK) {
             memcpy(eval->sha, script.data, SHA1_HEX_SIZE);
@@ -565,6 +566,9 @@ enum trial_result trial_script(struct trial *trial,
     *status = prepare(trial, op, &eval, reply);
     if (slice) {
         txn_set_cache_only(trial->place.txn, false);
+    }
+    if (*status == STATUS_NOT_FOUND) {
+        return TRIAL_PLANNED; /* It did nothing. Another leader may have what is not here. */
     }
     if (*status == STATUS_BAD_ARGUMENT) {
         return TRIAL_REFUSED;
@@ -689,7 +693,7 @@ enum status trial_read(struct trial *trial,
     }
     struct eval eval = {0};
     enum status status = prepare(trial, op, &eval, reply);
-    if (status == STATUS_BAD_ARGUMENT) {
+    if (status == STATUS_BAD_ARGUMENT || status == STATUS_NOT_FOUND) {
         return STATUS_OK;
     }
     if (status != STATUS_OK) {

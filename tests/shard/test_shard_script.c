@@ -114,6 +114,21 @@ TEST(propose_scripts, shows_nobody_what_is_tried)
     }
 }
 
+TEST(propose_scripts, says_that_a_script_is_unknown_only_if_it_leads)
+{
+    static const char ask[] = "evalsha ffffffffffffffffffffffffffffffffffffffff 0";
+    struct shard_rig *rig = shard_rig_new();
+    struct shard_rig_op *lost = shard_rig_send(rig, ask);
+    shard_rig_turn(rig);
+    CHECK_EQ(lost->done, 0); /* Another leader may have it. */
+    shard_rig_change_leader(rig, false);
+    CHECK_EQ(lost->status, STATUS_LEADERSHIP_LOST);
+    struct shard_rig_op *op = shard_rig_retry(rig, lost);
+    shard_rig_settle(rig);
+    CHECK(shard_rig_replied(op, "-NOSCRIPT No matching script. Please use EVAL.\r\n"));
+    shard_rig_free(rig);
+}
+
 TEST(shard_submit, tries_what_is_repeated_once)
 {
     struct shard_rig *rig = shard_rig_new();
