@@ -6,7 +6,6 @@
 #include "common/base/clock.h"
 #include "common/base/number.h"
 #include "common/cluster/token.h"
-#include "common/proto/block.h"
 #include "common/proto/resp.h"
 #include "common/proto/transaction.h"
 #include "server/machine/keyspace.h"
@@ -298,12 +297,6 @@ static enum status on_call(void *ctx, const struct script_call *call, struct buf
     const char *refusal = refusal_of(trial, command, call->args);
     if (refusal != NULL) {
         return refuse(reply, refusal);
-    }
-    if ((command->flags & CMD_STREAMS) != 0 && block_timeout(command, call->args) != 0) {
-        struct slice name = call->args.argv[0];
-        resp_write_errorf(reply, "ERR %.*s command is not allowed with BLOCK option from scripts",
-                          (int)name.len, (const char *)name.data);
-        return STATUS_OK;
     }
     if (command->id == CMD_publish || command->id == CMD_spublish) {
         return call_publish(trial, command, call->args, reply);
