@@ -10,8 +10,8 @@ enum { REPLY_SIZE_MAX = 1 << 30, COMMAND_SIZE_MAX = 60000 };
 
 void machine_rig_open(struct machine_rig *rig, unsigned commit_every)
 {
-    *rig = (struct machine_rig){.folder = "machine-rig-XXXXXX"};
-    assert(mkdtemp(rig->folder) != NULL);
+    *rig = (struct machine_rig){0};
+    folder_make(rig->folder, "machine-rig");
     player_open(&rig->player, rig->folder, commit_every);
     resp_parser_init(&rig->parser, REPLY_SIZE_MAX);
     buf_init(&rig->reply, REPLY_SIZE_MAX);
@@ -28,10 +28,7 @@ void machine_rig_close(struct machine_rig *rig)
     player_close(&rig->player);
     resp_parser_deinit(&rig->parser);
     buf_deinit(&rig->reply);
-    char command[64];
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", rig->folder);
-    int code = system(command);
-    assert(code == 0);
+    folder_remove(rig->folder);
 }
 
 struct slice machine_rig_do(struct machine_rig *rig, const char *format, ...)

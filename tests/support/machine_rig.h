@@ -3,13 +3,14 @@
 
 #include "common/proto/resp.h"
 #include "server/machine/handlers.h"
+#include "tests/support/folder.h"
 #include "tests/support/player.h"
 
 /* A player in a folder of its own for tests that look at rows: commands as text, and calls as a
  * handler gets them. Thread: one. */
 struct machine_rig {
     struct player player;
-    char folder[32];
+    char folder[FOLDER_SIZE];
     struct resp_parser parser;
     struct buf reply;
     struct call call; /* Against the player's txn and state. */

@@ -7,6 +7,7 @@
 #include "common/base/rand.h"
 #include "common/cluster/token.h"
 #include "common/proto/transaction.h"
+#include "tests/support/folder.h"
 #include "tests/support/player.h"
 #include "tests/support/test.h"
 
@@ -16,7 +17,7 @@
 enum { WORDS_MAX = 8, COMMANDS_MAX = 8 };
 
 struct world {
-    char folder[16];
+    char folder[FOLDER_SIZE];
     struct player player;
     struct machine_scope scope;
     struct buf planned;
@@ -26,9 +27,8 @@ struct world {
 
 static void begin(struct world *world)
 {
-    *world = (struct world){.folder = "batch-XXXXXX",
-                            .scope = {.shard = 7, .start = 0, .last = UINT64_MAX}};
-    CHECK(mkdtemp(world->folder) != NULL);
+    *world = (struct world){.scope = {.shard = 7, .start = 0, .last = UINT64_MAX}};
+    folder_make(world->folder, "batch");
     char path[64];
     (void)snprintf(path, sizeof(path), "%s/store", world->folder);
     player_open(&world->player, path, 1000);
@@ -42,6 +42,7 @@ static void end(struct world *world)
     player_close(&world->player);
     buf_deinit(&world->planned);
     buf_deinit(&world->reply);
+    folder_remove(world->folder);
 }
 
 struct commands {

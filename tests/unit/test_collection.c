@@ -1,72 +1,15 @@
 #include "server/machine/collection.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "server/machine/garbage.h"
-#include "tests/support/player.h"
+#include "tests/support/call_rig.h"
 #include "tests/support/test.h"
 
-/* A shard of one store, and calls against it as entries would make them. */
-struct world {
-    char folder[32];
-    struct store *store;
-    struct txn *txn;
-    struct machine_state state;
-    struct call call;
-    struct buf reply;
-};
-
-static void begin(struct world *world)
+static void open_key(struct call_rig *rig, enum keyspace_type type, struct collection *c)
 {
-    *world = (struct world){.folder = "collection-XXXXXX"};
-    CHECK(mkdtemp(world->folder) != NULL);
-    struct store_options options = {.cache_size = 1 << 20, .memtable_size = 1 << 20, .threads = 1};
-    CHECK_EQ(store_open(world->folder, &options, &world->store), STATUS_OK);
-    world->txn = txn_new(world->store);
-    buf_init(&world->reply, 1 << 30);
-    world->call = (struct call){.txn = world->txn,
-                                .state = &world->state,
-                                .seen = &world->state,
-                                .scope = {.shard = 7, .last = UINT64_MAX},
-                                .now_ms = 1000,
-                                .reply = &world->reply};
-}
-
-static void end(struct world *world)
-{
-    CHECK_EQ(txn_commit(world->txn), STATUS_OK);
-    txn_free(world->txn);
-    store_close(world->store);
-    buf_deinit(&world->reply);
-    char command[64];
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", world->folder);
-    CHECK_EQ(system(command), 0);
-}
-
-static void open_key(struct world *world, enum keyspace_type type, struct collection *c)
-{
-    world->state.version++;
-    CHECK_EQ(collection_open(&world->call, SLOT_A, slice_str("key"), type, c), STATUS_OK);
-}
-
-static size_t count_rows(struct world *world, enum store_family family)
-{
-    struct buf from;
-    struct buf to;
-    buf_init(&from, 64);
-    buf_init(&to, 64);
-    machine_range(world->call.scope, family, &from, &to);
-    struct store_iter *iter = iter_open(world->txn, family, buf_slice(&from), buf_slice(&to));
-    size_t count = 0;
-    for (; iter_valid(iter); iter_next(iter)) {
-        count++;
-    }
-    CHECK_EQ(iter_status(iter), STATUS_OK);
-    iter_close(iter);
-    buf_deinit(&from);
-    buf_deinit(&to);
-    return count;
+    rig->state.version++;
+    CHECK_EQ(collection_open(&rig->call, SLOT_A, slice_str("key"), type, c), STATUS_OK);
 }
 
 static struct slice name_of(size_t i, char text[32])
@@ -76,10 +19,10 @@ static struct slice name_of(size_t i, char text[32])
 }
 
 /* Fields [first, first + count). */
-static void fill(struct world *world, enum keyspace_type type, size_t first, size_t count)
+static void fill(struct call_rig *rig, enum keyspace_type type, size_t first, size_t count)
 {
     struct collection c;
-    open_key(world, type, &c);
+    open_key(rig, type, &c);
     for (size_t i = first; i < first + count; i++) {
         char text[32];
         struct slice name = name_of(i, text);
@@ -93,14 +36,14 @@ static void fill(struct world *world, enum keyspace_type type, size_t first, siz
 
 TEST(collection_put, takes_a_row_per_element_beyond_what_is_packed)
 {
-    struct world world;
-    begin(&world);
-    fill(&world, KEYSPACE_HASH, 0, PACKED_COUNT_MAX);
-    CHECK_EQ(count_rows(&world, STORE_DATA), 1);
-    fill(&world, KEYSPACE_HASH, PACKED_COUNT_MAX, 1);
-    CHECK_EQ(count_rows(&world, STORE_DATA), 1 + PACKED_COUNT_MAX + 1);
+    struct call_rig rig;
+    call_rig_open(&rig, "collection");
+    fill(&rig, KEYSPACE_HASH, 0, PACKED_COUNT_MAX);
+    CHECK_EQ(call_rig_rows(&rig, STORE_DATA), 1);
+    fill(&rig, KEYSPACE_HASH, PACKED_COUNT_MAX, 1);
+    CHECK_EQ(call_rig_rows(&rig, STORE_DATA), 1 + PACKED_COUNT_MAX + 1);
     struct collection c;
-    open_key(&world, KEYSPACE_HASH, &c);
+    open_key(&rig, KEYSPACE_HASH, &c);
     CHECK_EQ(collection_count(&c), PACKED_COUNT_MAX + 1);
     for (size_t i = 0; i <= PACKED_COUNT_MAX; i++) {
         char text[32];
@@ -110,7 +53,7 @@ TEST(collection_put, takes_a_row_per_element_beyond_what_is_packed)
         CHECK_EQ(collection_get(&c, name, &value, &found), STATUS_OK);
         CHECK(found && slice_equal(name, value));
     }
-    end(&world);
+    call_rig_close(&rig);
 }
 
 TEST(collection_put, keeps_integers_in_order_and_writes_them_out_with_others_among_them)
@@ -119,10 +62,10 @@ TEST(collection_put, keeps_integers_in_order_and_writes_them_out_with_others_amo
                                         "-9223372036854775808"};
     static const char *const sorted[] = {"-9223372036854775808", "-3", "0", "5",
                                          "9223372036854775807",  "07"};
-    struct world world;
-    begin(&world);
+    struct call_rig rig;
+    call_rig_open(&rig, "collection");
     struct collection c;
-    open_key(&world, KEYSPACE_SET, &c);
+    open_key(&rig, KEYSPACE_SET, &c);
     bool added = false;
     for (size_t i = 0; i < 5; i++) {
         CHECK_EQ(collection_put(&c, slice_str(texts[i]), slice_of(NULL, 0), &added), STATUS_OK);
@@ -130,14 +73,14 @@ TEST(collection_put, keeps_integers_in_order_and_writes_them_out_with_others_amo
     CHECK_EQ(c.body.len, 5 * 8);
     collection_close(&c);
     CHECK(strcmp(collection_encoding(&c.row), "intset") == 0);
-    open_key(&world, KEYSPACE_SET, &c);
+    open_key(&rig, KEYSPACE_SET, &c);
     CHECK_EQ(collection_put(&c, slice_str("07"), slice_of(NULL, 0), &added), STATUS_OK);
     CHECK(added);
     CHECK_EQ(collection_put(&c, slice_str("5"), slice_of(NULL, 0), &added), STATUS_OK);
     CHECK(!added);
     collection_close(&c);
     CHECK(strcmp(collection_encoding(&c.row), "hashtable") == 0);
-    open_key(&world, KEYSPACE_SET, &c);
+    open_key(&rig, KEYSPACE_SET, &c);
     struct collection_walk walk;
     size_t at = 0;
     bool more = collection_walk_open(&walk, &c, 0);
@@ -147,17 +90,17 @@ TEST(collection_put, keeps_integers_in_order_and_writes_them_out_with_others_amo
     }
     CHECK_EQ(at, 6);
     CHECK_EQ(collection_walk_close(&walk), STATUS_OK);
-    CHECK_EQ(count_rows(&world, STORE_DATA), 1);
-    end(&world);
+    CHECK_EQ(call_rig_rows(&rig, STORE_DATA), 1);
+    call_rig_close(&rig);
 }
 
 TEST(collection_close, deletes_what_has_become_empty)
 {
-    struct world world;
-    begin(&world);
-    fill(&world, KEYSPACE_SET, 0, 200);
+    struct call_rig rig;
+    call_rig_open(&rig, "collection");
+    fill(&rig, KEYSPACE_SET, 0, 200);
     struct collection c;
-    open_key(&world, KEYSPACE_SET, &c);
+    open_key(&rig, KEYSPACE_SET, &c);
     for (size_t i = 0; i < 200; i++) {
         char text[32];
         bool removed = false;
@@ -166,38 +109,38 @@ TEST(collection_close, deletes_what_has_become_empty)
     }
     collection_close(&c);
     CHECK(!c.there);
-    CHECK_EQ(world.state.keys[0], 0);
-    CHECK_EQ(count_rows(&world, STORE_DATA), 0);
-    open_key(&world, KEYSPACE_SET, &c);
+    CHECK_EQ(rig.state.keys[0], 0);
+    CHECK_EQ(call_rig_rows(&rig, STORE_DATA), 0);
+    open_key(&rig, KEYSPACE_SET, &c);
     CHECK_EQ(collection_count(&c), 0);
-    end(&world);
+    call_rig_close(&rig);
 }
 
 TEST(collection_clear, costs_the_same_for_many_elements_and_leaves_nothing)
 {
-    struct world world;
-    begin(&world);
+    struct call_rig rig;
+    call_rig_open(&rig, "collection");
     for (size_t i = 0; i < 100; i++) {
-        fill(&world, KEYSPACE_HASH, i * 1000, 1000);
-        CHECK_EQ(txn_commit(world.txn), STATUS_OK);
+        fill(&rig, KEYSPACE_HASH, i * 1000, 1000);
+        CHECK_EQ(txn_commit(rig.txn), STATUS_OK);
     }
     struct collection c;
-    open_key(&world, KEYSPACE_HASH, &c);
+    open_key(&rig, KEYSPACE_HASH, &c);
     CHECK_EQ(collection_count(&c), 100000);
     collection_clear(&c);
     size_t size = 0;
-    CHECK(txn_pending(world.txn, &size) <= 4);
+    CHECK(txn_pending(rig.txn, &size) <= 4);
     CHECK(size < 1024);
-    CHECK_EQ(world.state.keys[0], 0);
-    CHECK_EQ(count_rows(&world, STORE_DATA), 0);
-    fill(&world, KEYSPACE_HASH, 5, 200);
-    open_key(&world, KEYSPACE_HASH, &c);
+    CHECK_EQ(rig.state.keys[0], 0);
+    CHECK_EQ(call_rig_rows(&rig, STORE_DATA), 0);
+    fill(&rig, KEYSPACE_HASH, 5, 200);
+    open_key(&rig, KEYSPACE_HASH, &c);
     CHECK_EQ(collection_count(&c), 200);
-    while (world.state.garbage > 0) {
-        CHECK_EQ(garbage_sweep(&world.call, 100000), STATUS_OK);
+    while (rig.state.garbage > 0) {
+        CHECK_EQ(garbage_sweep(&rig.call, 100000), STATUS_OK);
     }
-    CHECK_EQ(count_rows(&world, STORE_DATA), 201);
-    end(&world);
+    CHECK_EQ(call_rig_rows(&rig, STORE_DATA), 201);
+    call_rig_close(&rig);
 }
 
 /* The elements of a scan or of choices, by the number in their name. */
@@ -222,9 +165,9 @@ static enum status count_one(void *ctx, const struct collection_entry *entry)
 TEST(collection_scan, shows_what_is_there_all_the_time_while_others_come_and_go)
 {
     enum { STAYS = 1000, EXTRA = 1000, PAGE = 10 };
-    struct world world;
-    begin(&world);
-    fill(&world, KEYSPACE_SET, 0, STAYS + EXTRA);
+    struct call_rig rig;
+    call_rig_open(&rig, "collection");
+    fill(&rig, KEYSPACE_SET, 0, STAYS + EXTRA);
     struct rand rand;
     rand_init(&rand, 1);
     struct counted seen = {0};
@@ -232,7 +175,7 @@ TEST(collection_scan, shows_what_is_there_all_the_time_while_others_come_and_go)
     size_t pages = 0;
     do {
         struct collection c;
-        open_key(&world, KEYSPACE_SET, &c);
+        open_key(&rig, KEYSPACE_SET, &c);
         size_t before = seen.shown;
         CHECK_EQ(collection_scan(&c, &page, count_one, &seen), STATUS_OK);
         CHECK(seen.shown - before <= PAGE + 1);
@@ -249,29 +192,29 @@ TEST(collection_scan, shows_what_is_there_all_the_time_while_others_come_and_go)
         }
         collection_close(&c);
         if (pages % 7 == 0) {
-            CHECK_EQ(txn_commit(world.txn), STATUS_OK);
+            CHECK_EQ(txn_commit(rig.txn), STATUS_OK);
         }
     } while (page.next != 0);
     CHECK(pages >= (STAYS + EXTRA) / (2 * PAGE));
     for (size_t i = 0; i < STAYS; i++) {
         CHECK_EQ(seen.count[i], 1);
     }
-    end(&world);
+    call_rig_close(&rig);
 }
 
 TEST(collection_scan, shows_all_of_a_packed_collection_whatever_the_count)
 {
-    struct world world;
-    begin(&world);
-    fill(&world, KEYSPACE_HASH, 0, 100);
+    struct call_rig rig;
+    call_rig_open(&rig, "collection");
+    fill(&rig, KEYSPACE_HASH, 0, 100);
     struct collection c;
-    open_key(&world, KEYSPACE_HASH, &c);
+    open_key(&rig, KEYSPACE_HASH, &c);
     struct counted seen = {0};
     struct collection_page page = {.count = 1, .next = 7};
     CHECK_EQ(collection_scan(&c, &page, count_one, &seen), STATUS_OK);
     CHECK_EQ(page.next, 0);
     CHECK_EQ(seen.shown, 100);
-    end(&world);
+    call_rig_close(&rig);
 }
 
 /* Chi squared of the counts against all being the same. */
@@ -288,14 +231,14 @@ static double unevenness(const struct counted *counted, size_t count)
 
 TEST(collection_pick, gives_every_element_of_a_small_one_the_same_chance)
 {
-    struct world world;
-    begin(&world);
+    struct call_rig rig;
+    call_rig_open(&rig, "collection");
     size_t counts[] = {100, 129}; /* Packed, and in rows. */
     for (size_t n = 0; n < 2; n++) {
-        fill(&world, KEYSPACE_SET, n == 0 ? 0 : counts[0], counts[n] - (n == 0 ? 0 : counts[0]));
+        fill(&rig, KEYSPACE_SET, n == 0 ? 0 : counts[0], counts[n] - (n == 0 ? 0 : counts[0]));
         if (n == 1) {
             struct collection rows;
-            open_key(&world, KEYSPACE_SET, &rows);
+            open_key(&rig, KEYSPACE_SET, &rows);
             bool removed = false;
             char text[32];
             CHECK_EQ(collection_remove(&rows, name_of(128, text), &removed), STATUS_OK);
@@ -303,7 +246,7 @@ TEST(collection_pick, gives_every_element_of_a_small_one_the_same_chance)
             counts[1] = 128;
         }
         struct collection c;
-        open_key(&world, KEYSPACE_SET, &c);
+        open_key(&rig, KEYSPACE_SET, &c);
         struct rand rand;
         rand_init(&rand, 42 + n);
         struct counted seen = {0};
@@ -312,17 +255,17 @@ TEST(collection_pick, gives_every_element_of_a_small_one_the_same_chance)
         /* Of 99 or 127 degrees of freedom; 1 in 10^5 of fair choosers exceed it. */
         CHECK(unevenness(&seen, counts[n]) < (n == 0 ? 166 : 202));
     }
-    end(&world);
+    call_rig_close(&rig);
 }
 
 TEST(collection_pick, gives_elements_of_a_large_one_about_the_same_chance)
 {
     enum { COUNT = 2000, PICKS = 40000 };
-    struct world world;
-    begin(&world);
-    fill(&world, KEYSPACE_SET, 0, COUNT);
+    struct call_rig rig;
+    call_rig_open(&rig, "collection");
+    fill(&rig, KEYSPACE_SET, 0, COUNT);
     struct collection c;
-    open_key(&world, KEYSPACE_SET, &c);
+    open_key(&rig, KEYSPACE_SET, &c);
     struct rand rand;
     rand_init(&rand, 7);
     struct counted seen = {0};
@@ -332,7 +275,7 @@ TEST(collection_pick, gives_elements_of_a_large_one_about_the_same_chance)
         CHECK(seen.count[i] > 0 && seen.count[i] < 70);
     }
     CHECK_EQ(seen.shown, PICKS);
-    end(&world);
+    call_rig_close(&rig);
 }
 
 typedef enum status (*chooser)(
@@ -352,76 +295,76 @@ static void check_distinct(struct collection *c, chooser choose, uint64_t count)
 
 TEST(collection_pick, shows_none_twice_that_should_be_distinct)
 {
-    struct world world;
-    begin(&world);
+    struct call_rig rig;
+    call_rig_open(&rig, "collection");
     const size_t sizes[] = {100, 1000};
     for (size_t n = 0; n < 2; n++) {
-        fill(&world, KEYSPACE_SET, n == 0 ? 0 : sizes[0], sizes[n] - (n == 0 ? 0 : sizes[0]));
+        fill(&rig, KEYSPACE_SET, n == 0 ? 0 : sizes[0], sizes[n] - (n == 0 ? 0 : sizes[0]));
         struct collection c;
-        open_key(&world, KEYSPACE_SET, &c);
+        open_key(&rig, KEYSPACE_SET, &c);
         for (size_t count = 0; count < sizes[n]; count += 33) {
             check_distinct(&c, collection_pick_distinct, count);
             check_distinct(&c, collection_pick_run, count);
         }
     }
-    end(&world);
+    call_rig_close(&rig);
 }
 
 TEST(collection_pick, chooses_the_same_from_the_same_seed)
 {
-    struct world world;
-    begin(&world);
-    fill(&world, KEYSPACE_SET, 0, 1000);
+    struct call_rig rig;
+    call_rig_open(&rig, "collection");
+    fill(&rig, KEYSPACE_SET, 0, 1000);
     struct collection c;
-    open_key(&world, KEYSPACE_SET, &c);
+    open_key(&rig, KEYSPACE_SET, &c);
     struct counted seen[2] = {0};
     for (size_t i = 0; i < 2; i++) {
         struct rand rand;
         rand_init(&rand, 99);
         CHECK_EQ(collection_pick_run(&c, &rand, 5, count_one, &seen[i]), STATUS_OK);
         CHECK_EQ(collection_pick(&c, &rand, 5, count_one, &seen[i]), STATUS_OK);
-        CHECK_EQ(txn_commit(world.txn), STATUS_OK);
+        CHECK_EQ(txn_commit(rig.txn), STATUS_OK);
     }
     CHECK_EQ(memcmp(&seen[0], &seen[1], sizeof(seen[0])), 0);
-    end(&world);
+    call_rig_close(&rig);
 }
 
 TEST(collection_each, refuses_a_damaged_body)
 {
-    struct world world;
-    begin(&world);
-    fill(&world, KEYSPACE_HASH, 0, 3);
+    struct call_rig rig;
+    call_rig_open(&rig, "collection");
+    fill(&rig, KEYSPACE_HASH, 0, 3);
     struct collection c;
-    open_key(&world, KEYSPACE_HASH, &c);
+    open_key(&rig, KEYSPACE_HASH, &c);
     struct counted seen = {0};
     c.body.len--;
     CHECK_EQ(collection_each(&c, count_one, &seen), STATUS_CORRUPT);
-    open_key(&world, KEYSPACE_HASH, &c);
+    open_key(&rig, KEYSPACE_HASH, &c);
     c.row.size++;
     CHECK_EQ(collection_each(&c, count_one, &seen), STATUS_CORRUPT);
-    open_key(&world, KEYSPACE_HASH, &c);
+    open_key(&rig, KEYSPACE_HASH, &c);
     uint8_t long_size = PACKED_SIZE_MAX + 1;
     c.body = slice_of(&long_size, 1);
     struct slice value;
     bool found = false;
     CHECK_EQ(collection_get(&c, slice_str("x"), &value, &found), STATUS_CORRUPT);
-    end(&world);
+    call_rig_close(&rig);
 }
 
 TEST(collection_renew, gives_what_is_left_of_a_drained_one_new_rows)
 {
     enum { COUNT = 20000, LEFT = 50 };
-    struct world world;
-    begin(&world);
-    fill(&world, KEYSPACE_HASH, 0, COUNT);
+    struct call_rig rig;
+    call_rig_open(&rig, "collection");
+    fill(&rig, KEYSPACE_HASH, 0, COUNT);
     struct collection c;
-    open_key(&world, KEYSPACE_HASH, &c);
+    open_key(&rig, KEYSPACE_HASH, &c);
     uint64_t born = c.row.born;
     size_t renewed = 0;
     for (size_t i = LEFT; i < COUNT; i++) {
         char text[32];
         bool removed = false;
-        open_key(&world, KEYSPACE_HASH, &c);
+        open_key(&rig, KEYSPACE_HASH, &c);
         CHECK_EQ(collection_remove(&c, name_of(i, text), &removed), STATUS_OK);
         CHECK_EQ(collection_renew(&c), STATUS_OK);
         collection_close(&c);
@@ -430,10 +373,10 @@ TEST(collection_renew, gives_what_is_left_of_a_drained_one_new_rows)
         CHECK(c.dead <= 16 * c.row.size + 1024);
     }
     CHECK(renewed >= 1 && renewed <= 4);
-    while (world.state.garbage > 0) {
-        CHECK_EQ(garbage_sweep(&world.call, 1000), STATUS_OK);
+    while (rig.state.garbage > 0) {
+        CHECK_EQ(garbage_sweep(&rig.call, 1000), STATUS_OK);
     }
-    CHECK_EQ(count_rows(&world, STORE_DATA), 1 + LEFT);
+    CHECK_EQ(call_rig_rows(&rig, STORE_DATA), 1 + LEFT);
     for (size_t i = 0; i < LEFT; i++) {
         char text[32];
         struct slice name = name_of(i, text);
@@ -442,7 +385,7 @@ TEST(collection_renew, gives_what_is_left_of_a_drained_one_new_rows)
         CHECK_EQ(collection_get(&c, name, &value, &found), STATUS_OK);
         CHECK(found && slice_equal(value, name));
     }
-    end(&world);
+    call_rig_close(&rig);
 }
 
 /* What a collection should have: the value's number of each field, 0 if it is not there. */
@@ -518,8 +461,8 @@ static void compare_model(struct collection *c, const struct model *model)
 
 static void play_model(enum keyspace_type type, uint64_t seed)
 {
-    struct world world;
-    begin(&world);
+    struct call_rig rig;
+    call_rig_open(&rig, "collection");
     struct rand rand;
     rand_init(&rand, seed);
     struct model model = {0};
@@ -528,26 +471,26 @@ static void play_model(enum keyspace_type type, uint64_t seed)
     size_t span = spans[seed % 4];
     for (size_t step = 0; step < 200; step++) {
         struct collection c;
-        open_key(&world, type, &c);
+        open_key(&rig, type, &c);
         size_t changes = 1 + rand_below(&rand, 12);
         for (size_t i = 0; i < changes; i++) {
             change_model(&c, &model, &rand, span);
         }
         collection_close(&c);
         if (rand_below(&rand, 5) == 0) {
-            CHECK_EQ(txn_commit(world.txn), STATUS_OK);
+            CHECK_EQ(txn_commit(rig.txn), STATUS_OK);
         }
         if (rand_below(&rand, 60) == 0) {
-            open_key(&world, type, &c);
+            open_key(&rig, type, &c);
             collection_clear(&c);
             memset(&model, 0, sizeof(model));
         }
         if (step % 10 == 0) {
-            open_key(&world, type, &c);
+            open_key(&rig, type, &c);
             compare_model(&c, &model);
         }
     }
-    end(&world);
+    call_rig_close(&rig);
 }
 
 TEST(collection, has_what_a_simple_model_has)

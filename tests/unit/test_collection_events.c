@@ -1,16 +1,14 @@
 /* The keyspace events of commands on hashes and sets: those of Redis 7.0, notifyKeyspaceEvent() in
  * t_hash.c, t_set.c and sort.c. */
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "common/base/reader.h"
 #include "server/machine/event.h"
+#include "tests/support/folder.h"
 #include "tests/support/player.h"
 #include "tests/support/test.h"
 
 struct world {
-    char folder[32];
+    char folder[FOLDER_SIZE];
     struct player player;
     struct buf reply;
     struct buf planned;
@@ -20,8 +18,8 @@ struct world {
 
 static void begin(struct world *world)
 {
-    *world = (struct world){.folder = "events-XXXXXX"};
-    CHECK(mkdtemp(world->folder) != NULL);
+    *world = (struct world){0};
+    folder_make(world->folder, "events");
     player_open(&world->player, world->folder, 1);
     world->player.now_ms = 1000;
     buf_init(&world->reply, 1 << 20);
@@ -37,9 +35,7 @@ static void end(struct world *world)
     buf_deinit(&world->planned);
     buf_deinit(&world->events);
     buf_deinit(&world->text);
-    char command[64];
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", world->folder);
-    CHECK_EQ(system(command), 0);
+    folder_remove(world->folder);
 }
 
 /* What a command of words notes, but for keys that are new: "CLASS NAME KEY, ..." */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/reader.h"
+#include "tests/support/folder.h"
 #include "tests/support/test.h"
 
 static const struct machine_scope scope = {.shard = 9, .start = 0, .last = UINT64_MAX};
@@ -11,7 +12,7 @@ static const struct store_options options = {
     .cache_size = 1 << 20, .memtable_size = 4 << 20, .threads = 2};
 
 struct world {
-    char folder[32];
+    char folder[FOLDER_SIZE];
     struct store *store;
     struct txn *txn;
     struct machine_state state;
@@ -21,8 +22,8 @@ struct world {
 
 static void begin(struct world *world)
 {
-    *world = (struct world){.folder = "dedup-XXXXXX", .now_ms = 1000};
-    CHECK(mkdtemp(world->folder) != NULL);
+    *world = (struct world){.now_ms = 1000};
+    folder_make(world->folder, "dedup");
     CHECK_EQ(store_open(world->folder, &options, &world->store), STATUS_OK);
     world->txn = txn_new(world->store);
     buf_init(&world->reply, 1 << 28);
@@ -34,9 +35,7 @@ static void end(struct world *world)
     txn_free(world->txn);
     store_close(world->store);
     buf_deinit(&world->reply);
-    char command[64];
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", world->folder);
-    CHECK_EQ(system(command), 0);
+    folder_remove(world->folder);
 }
 
 /* Plans and applies words as (session, seq); the reply is in world->reply. */

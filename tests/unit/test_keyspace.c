@@ -1,12 +1,12 @@
 #include "server/machine/keyspace.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/rand.h"
 #include "common/base/reader.h"
 #include "common/cluster/token.h"
 #include "server/store/overlay.h"
+#include "tests/support/folder.h"
 #include "tests/support/player.h"
 #include "tests/support/test.h"
 
@@ -71,15 +71,15 @@ TEST(keyspace_parse_row, refuses_what_it_does_not_know)
 }
 
 struct world {
-    char folder[32];
+    char folder[FOLDER_SIZE];
     struct player player;
     struct buf reply;
 };
 
 static void begin(struct world *world)
 {
-    *world = (struct world){.folder = "keyspace-XXXXXX"};
-    CHECK(mkdtemp(world->folder) != NULL);
+    *world = (struct world){0};
+    folder_make(world->folder, "keyspace");
     player_open(&world->player, world->folder, 1);
     buf_init(&world->reply, 1 << 30);
 }
@@ -88,9 +88,7 @@ static void end(struct world *world)
 {
     player_close(&world->player);
     buf_deinit(&world->reply);
-    char command[64];
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", world->folder);
-    CHECK_EQ(system(command), 0);
+    folder_remove(world->folder);
 }
 
 /* Runs words; the reply is in world->reply. */

@@ -5,13 +5,14 @@
 #include <stdlib.h>
 
 #include "common/proto/resp.h"
+#include "tests/support/folder.h"
 #include "tests/support/player.h"
 #include "tests/support/test.h"
 
 enum { MEMBERS_MAX = 4096, REPLY_SIZE_MAX = 1 << 24 };
 
 struct world {
-    char folder[32];
+    char folder[FOLDER_SIZE];
     char path[64];
     struct player player;
     struct buf reply;
@@ -19,8 +20,8 @@ struct world {
 
 static void begin(struct world *world)
 {
-    *world = (struct world){.folder = "members-XXXXXX"};
-    CHECK(mkdtemp(world->folder) != NULL);
+    *world = (struct world){0};
+    folder_make(world->folder, "members");
     (void)snprintf(world->path, sizeof(world->path), "%s/store", world->folder);
     player_open(&world->player, world->path, 3);
     world->player.now_ms = 1000;
@@ -31,9 +32,7 @@ static void end(struct world *world)
 {
     player_close(&world->player);
     buf_deinit(&world->reply);
-    char command[64];
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", world->folder);
-    CHECK_EQ(system(command), 0);
+    folder_remove(world->folder);
 }
 
 /* Words with one space between them. */

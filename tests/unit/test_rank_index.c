@@ -5,6 +5,7 @@
 
 #include "common/base/rand.h"
 #include "common/base/reader.h"
+#include "tests/support/folder.h"
 #include "tests/support/test.h"
 
 enum {
@@ -16,7 +17,7 @@ enum {
 
 /* Rows and their index in a store, and which numbers there are: the model. */
 struct world {
-    char folder[32];
+    char folder[FOLDER_SIZE];
     struct store *store;
     struct txn *txn;
     struct rank_index index;
@@ -40,8 +41,8 @@ static struct slice sub_key(uint64_t number, struct buf *out)
 
 static void begin(struct world *world, uint32_t leaf_max, uint32_t fan_max, uint64_t seed)
 {
-    *world = (struct world){.folder = "rank-XXXXXX"};
-    CHECK(mkdtemp(world->folder) != NULL);
+    *world = (struct world){0};
+    folder_make(world->folder, "rank");
     struct store_options options = {.cache_size = 1 << 20, .memtable_size = 1 << 20, .threads = 1};
     CHECK_EQ(store_open(world->folder, &options, &world->store), STATUS_OK);
     world->txn = txn_new(world->store);
@@ -62,9 +63,7 @@ static void end(struct world *world)
     store_close(world->store);
     buf_deinit(&world->low);
     buf_deinit(&world->high);
-    char command[64];
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", world->folder);
-    CHECK_EQ(system(command), 0);
+    folder_remove(world->folder);
 }
 
 static struct slice row_key(uint64_t number, struct buf *out)

@@ -5,6 +5,7 @@
 #include "common/base/rand.h"
 #include "common/proto/resp.h"
 #include "server/machine/machine.h"
+#include "tests/support/folder.h"
 #include "tests/support/player.h"
 #include "tests/support/test.h"
 
@@ -13,15 +14,15 @@
 enum { STAY = 1500, SEED = 11 };
 
 struct world {
-    char folder[16];
+    char folder[FOLDER_SIZE];
     struct player player;
     struct buf reply;
 };
 
 static void begin(struct world *world)
 {
-    *world = (struct world){.folder = "scan-XXXXXX"};
-    CHECK(mkdtemp(world->folder) != NULL);
+    *world = (struct world){0};
+    folder_make(world->folder, "scan");
     char path[64];
     (void)snprintf(path, sizeof(path), "%s/store", world->folder);
     player_open(&world->player, path, 50);
@@ -33,9 +34,7 @@ static void end(struct world *world)
 {
     player_close(&world->player);
     buf_deinit(&world->reply);
-    char command[64];
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", world->folder);
-    CHECK(system(command) == 0);
+    folder_remove(world->folder);
 }
 
 static void say(struct world *world, const char *name, const char *key, const char *value)

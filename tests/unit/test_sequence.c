@@ -6,6 +6,7 @@
 #include "common/base/rand.h"
 #include "common/base/reader.h"
 #include "server/machine/hole.h"
+#include "tests/support/call_rig.h"
 #include "tests/support/player.h"
 #include "tests/support/test.h"
 
@@ -13,12 +14,7 @@ enum { SIZE_MAX_MODEL = 4096, STEPS = 2000 };
 
 /* A shard of one store with one list, and what should be in it: numbers as 8 bytes. */
 struct world {
-    char folder[32];
-    struct store *store;
-    struct txn *txn;
-    struct machine_state state;
-    struct call call;
-    struct buf reply;
+    struct call_rig rig;
     struct rand rand;
     uint64_t next;
     uint64_t model[SIZE_MAX_MODEL];
@@ -29,38 +25,21 @@ static struct world *begin(uint64_t seed)
 {
     struct world *world = calloc(1, sizeof(*world));
     CHECK(world != NULL);
-    (void)snprintf(world->folder, sizeof(world->folder), "sequence-XXXXXX");
-    CHECK(mkdtemp(world->folder) != NULL);
-    struct store_options options = {.cache_size = 1 << 20, .memtable_size = 1 << 20, .threads = 1};
-    CHECK_EQ(store_open(world->folder, &options, &world->store), STATUS_OK);
-    world->txn = txn_new(world->store);
-    buf_init(&world->reply, 1 << 20);
-    world->call = (struct call){.txn = world->txn,
-                                .state = &world->state,
-                                .seen = &world->state,
-                                .scope = {.shard = 7, .last = UINT64_MAX},
-                                .now_ms = 1000,
-                                .reply = &world->reply};
+    call_rig_open(&world->rig, "sequence");
     rand_init(&world->rand, seed);
     return world;
 }
 
 static void end(struct world *world)
 {
-    CHECK_EQ(txn_commit(world->txn), STATUS_OK);
-    txn_free(world->txn);
-    store_close(world->store);
-    buf_deinit(&world->reply);
-    char command[64];
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", world->folder);
+    call_rig_close(&world->rig);
     free(world);
-    CHECK_EQ(system(command), 0);
 }
 
 static void load(struct world *world, struct sequence *list)
 {
-    world->state.version++;
-    CHECK_EQ(sequence_load(&world->call, SLOT_A, slice_str("list"), list), STATUS_OK);
+    world->rig.state.version++;
+    CHECK_EQ(sequence_load(&world->rig.call, SLOT_A, slice_str("list"), list), STATUS_OK);
     CHECK_EQ(list->size, world->size);
 }
 
@@ -193,7 +172,7 @@ static void check_level(struct world *world,
         buf_append_u8(&key, HOLE_MARK);
         buf_append_u8(&key, (uint8_t)level);
         buf_append_u64_be(&key, at);
-        enum status status = txn_get(world->txn, STORE_DATA, buf_slice(&key), &value);
+        enum status status = txn_get(world->rig.txn, STORE_DATA, buf_slice(&key), &value);
         CHECK_EQ(status, want == 0 ? STATUS_NOT_FOUND : STATUS_OK);
         CHECK(want == 0 || number(buf_slice(&value)) == want);
         buf_deinit(&key);
@@ -220,7 +199,8 @@ static void check_rows(struct world *world, struct sequence *list)
     keyspace_element_key(&list->row, &from);
     size_t prefix = from.len;
     keyspace_element_end(&list->row, &to);
-    struct store_iter *iter = iter_open(world->txn, STORE_DATA, buf_slice(&from), buf_slice(&to));
+    struct store_iter *iter =
+        iter_open(world->rig.txn, STORE_DATA, buf_slice(&from), buf_slice(&to));
     iter_seek(iter, buf_slice(&from));
     uint64_t elements = 0;
     for (; iter_valid(iter); iter_next(iter)) {
@@ -301,7 +281,7 @@ TEST(sequence, is_what_a_plain_array_would_be)
             step(world);
             check(world);
             if (i % 500 == 0) {
-                CHECK_EQ(txn_commit(world->txn), STATUS_OK);
+                CHECK_EQ(txn_commit(world->rig.txn), STATUS_OK);
             }
         }
         end(world);

@@ -1,23 +1,21 @@
 /* What a script of replies of one redis-server cannot say of SORT. */
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "common/cluster/token.h"
 #include "common/proto/resp.h"
+#include "tests/support/folder.h"
 #include "tests/support/player.h"
 #include "tests/support/test.h"
 
 struct world {
-    char folder[32];
+    char folder[FOLDER_SIZE];
     struct player player;
     struct buf reply;
 };
 
 static void begin(struct world *world)
 {
-    *world = (struct world){.folder = "sort-XXXXXX"};
-    CHECK(mkdtemp(world->folder) != NULL);
+    *world = (struct world){0};
+    folder_make(world->folder, "sort");
     player_open(&world->player, world->folder, 1);
     world->player.now_ms = 1000;
     buf_init(&world->reply, 1 << 20);
@@ -27,9 +25,7 @@ static void end(struct world *world)
 {
     player_close(&world->player);
     buf_deinit(&world->reply);
-    char command[64];
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", world->folder);
-    CHECK_EQ(system(command), 0);
+    folder_remove(world->folder);
 }
 
 /* Words with one space between them. */

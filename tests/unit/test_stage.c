@@ -1,9 +1,7 @@
 #include "server/machine/stage.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "common/base/reader.h"
+#include "tests/support/folder.h"
 #include "tests/support/player.h"
 #include "tests/support/test.h"
 
@@ -12,7 +10,7 @@ enum { PIECE = 512 << 10, SIZE = 3 * PIECE + 1000, SESSION = 99 };
 static const struct machine_scope scope = {.shard = 7, .start = 0, .last = UINT64_MAX};
 
 struct world {
-    char folder[32];
+    char folder[FOLDER_SIZE];
     struct player player;
     struct buf reply;
     struct buf value;
@@ -21,8 +19,8 @@ struct world {
 
 static void begin(struct world *world)
 {
-    *world = (struct world){.folder = "stage-XXXXXX"};
-    CHECK(mkdtemp(world->folder) != NULL);
+    *world = (struct world){0};
+    folder_make(world->folder, "stage");
     player_open(&world->player, world->folder, 1);
     buf_init(&world->reply, 1 << 30);
     buf_init(&world->value, 1 << 30);
@@ -36,9 +34,7 @@ static void end(struct world *world)
     player_close(&world->player);
     buf_deinit(&world->reply);
     buf_deinit(&world->value);
-    char command[64];
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", world->folder);
-    CHECK_EQ(system(command), 0);
+    folder_remove(world->folder);
 }
 
 static void run(struct world *world, struct args args)

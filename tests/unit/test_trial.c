@@ -8,6 +8,7 @@
 #include "common/proto/transaction.h"
 #include "server/machine/event.h"
 #include "server/machine/planned.h"
+#include "tests/support/folder.h"
 #include "tests/support/test.h"
 
 /* Scripts and transactions with scripts, before the log and behind it; what they answer is in
@@ -27,7 +28,7 @@ struct replica {
 };
 
 struct world {
-    char folder[16];
+    char folder[FOLDER_SIZE];
     struct replica replicas[REPLICAS]; /* The first leads. */
     struct trial *trial;
     struct machine_scope scope;
@@ -45,8 +46,7 @@ struct world {
 static void begin(struct world *world)
 {
     *world = (struct world){.scope = {.shard = 7, .last = UINT64_MAX}, .now_ms = 1000};
-    memcpy(world->folder, "trial-XXXXXX", 13);
-    CHECK(mkdtemp(world->folder) != NULL);
+    folder_make(world->folder, "trial");
     for (size_t i = 0; i < REPLICAS; i++) {
         struct replica *replica = &world->replicas[i];
         char path[64];
@@ -74,6 +74,7 @@ static void end(struct world *world)
     trial_free(world->trial);
     buf_deinit(&world->planned);
     buf_deinit(&world->long_reply);
+    folder_remove(world->folder);
 }
 
 struct commands {

@@ -7,6 +7,7 @@
 #include "common/base/reader.h"
 #include "server/machine/score.h"
 #include "server/machine/zset_cursor.h"
+#include "tests/support/call_rig.h"
 #include "tests/support/test.h"
 
 enum {
@@ -23,12 +24,7 @@ struct element {
 
 /* A shard of one store with one sorted set, and the same as a sorted array: the model. */
 struct world {
-    char folder[32];
-    struct store *store;
-    struct txn *txn;
-    struct machine_state state;
-    struct call call;
-    struct buf reply;
+    struct call_rig rig;
     struct rand rand;
     struct element *model;
     size_t count;
@@ -43,42 +39,26 @@ static struct slice sub_key_of(const struct element *element)
 
 static void begin(struct world *world, uint64_t seed)
 {
-    *world = (struct world){.folder = "zset-XXXXXX"};
-    CHECK(mkdtemp(world->folder) != NULL);
-    struct store_options options = {.cache_size = 4 << 20, .memtable_size = 1 << 20, .threads = 1};
-    CHECK_EQ(store_open(world->folder, &options, &world->store), STATUS_OK);
-    world->txn = txn_new(world->store);
-    buf_init(&world->reply, 1 << 30);
+    *world = (struct world){0};
+    call_rig_open(&world->rig, "zset");
     rand_init(&world->rand, seed);
     world->model = calloc(MEMBERS + 1, sizeof(*world->model));
     CHECK(world->model != NULL);
-    world->call = (struct call){.txn = world->txn,
-                                .state = &world->state,
-                                .seen = &world->state,
-                                .scope = {.shard = 7, .last = UINT64_MAX},
-                                .now_ms = 1000,
-                                .reply = &world->reply};
 }
 
 static void end(struct world *world)
 {
-    CHECK_EQ(txn_commit(world->txn), STATUS_OK);
-    txn_free(world->txn);
-    store_close(world->store);
-    buf_deinit(&world->reply);
+    call_rig_close(&world->rig);
     free(world->model);
-    char command[64];
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", world->folder);
-    CHECK_EQ(system(command), 0);
 }
 
 static struct zset *load(struct world *world)
 {
-    world->state.version++;
+    world->rig.state.version++;
     if (++world->changes % COMMIT_EVERY == 0) {
-        CHECK_EQ(txn_commit(world->txn), STATUS_OK);
+        CHECK_EQ(txn_commit(world->rig.txn), STATUS_OK);
     }
-    CHECK_EQ(zset_load(&world->call, SLOT_A, slice_str("key"), &world->zset), STATUS_OK);
+    CHECK_EQ(zset_load(&world->rig.call, SLOT_A, slice_str("key"), &world->zset), STATUS_OK);
     CHECK_EQ(world->zset.size, world->count);
     return &world->zset;
 }
@@ -303,8 +283,9 @@ static size_t count_rows(struct world *world)
     struct buf to;
     buf_init(&from, 64);
     buf_init(&to, 64);
-    machine_range(world->call.scope, STORE_DATA, &from, &to);
-    struct store_iter *iter = iter_open(world->txn, STORE_DATA, buf_slice(&from), buf_slice(&to));
+    machine_range(world->rig.call.scope, STORE_DATA, &from, &to);
+    struct store_iter *iter =
+        iter_open(world->rig.txn, STORE_DATA, buf_slice(&from), buf_slice(&to));
     size_t count = 0;
     for (; iter_valid(iter); iter_next(iter)) {
         count++;
@@ -333,8 +314,8 @@ TEST(zset_remove_range, leaves_no_row_behind)
     CHECK_EQ(world.count, 1);
     drop(&world, 0);
     CHECK_EQ(count_rows(&world), 0);
-    CHECK_EQ(world.state.keys[0], 0);
-    CHECK_EQ(world.state.garbage, 0);
+    CHECK_EQ(world.rig.state.keys[0], 0);
+    CHECK_EQ(world.rig.state.garbage, 0);
     end(&world);
 }
 
@@ -346,7 +327,7 @@ TEST(zset_cursor, ends_a_long_walk_where_reads_must_be_short)
         put(&world, n, 1);
     }
     struct zset *zset = load(&world);
-    txn_set_cache_only(world.txn, true);
+    txn_set_cache_only(world.rig.txn, true);
     struct zset_cursor cursor;
     struct slice sub_key;
     zset_cursor_open(&cursor, zset, zset_range_all(), false, 0);
@@ -356,7 +337,7 @@ TEST(zset_cursor, ends_a_long_walk_where_reads_must_be_short)
     }
     CHECK_EQ(zset_cursor_close(&cursor), STATUS_AGAIN);
     CHECK_EQ(walked, ZSET_CURSOR_FAST_COUNT);
-    txn_set_cache_only(world.txn, false);
+    txn_set_cache_only(world.rig.txn, false);
     zset_cursor_open(&cursor, zset, zset_range_all(), true, 0);
     for (walked = 0; zset_cursor_next(&cursor, &sub_key);) {
         walked++;
