@@ -1,27 +1,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
-#include "common/base/assert.h"
-#include "common/base/clock.h"
 #include "common/base/rand.h"
-#include "server/machine/machine.h"
+#include "tests/bench/machine_bench.h"
 
-/* queue DIR [PAIRS [DEPTH [KIND]]]: the state machine of one shard on a store of its own, without
- * log and network. Pushes and pops one queue in turns, which has DEPTH elements all the time, and
- * commits as a loop does. KIND: `list` (LPUSH, RPOP), `window` (ZADD at the time of the push,
- * ZREMRANGEBYSCORE of what is too old), `priority` (ZADD of a random delay, ZPOPMIN). Prints, per
- * tenth of the run, pairs per second and the 99th percentile of a command; at the end the last
- * tenth against the first. Run it in an empty folder. */
-
-enum {
-    TENTHS = 10,
-    COMMIT_ROWS = 2048,    /* As server/worker.c. */
-    FLUSH_PAIRS = 1 << 18, /* A node flushes now and then, which lets its log be short. */
-    VALUE_SIZE = 100,
-    SAMPLES_MAX = 1 << 22,
-};
+/* queue DIR [PAIRS [DEPTH [KIND]]]: pushes and pops one queue in turns, which has DEPTH elements
+ * all the time. KIND: `list` (LPUSH, RPOP), `window` (ZADD at the time of the push,
+ * ZREMRANGEBYSCORE of what is too old), `priority` (ZADD of a random delay, ZPOPMIN). What is
+ * printed: machine_bench.h. Run it in an empty folder. */
 
 struct queue;
 
@@ -35,70 +22,36 @@ struct queue {
     const struct kind *kind;
     uint64_t depth;
     struct rand rand;
-    struct store *store;
-    struct txn *txn;
-    struct machine_state state;
-    struct buf planned;
-    struct buf reply;
-    uint32_t *samples; /* Nanoseconds of a command. */
-    size_t sample_count;
+    struct machine_bench bench;
 };
 
-static void run(struct queue *queue, const struct slice *argv, size_t argc)
+static void say(struct queue *queue, const char *text, const char *value)
 {
-    uint64_t started = clock_now_ns();
-    const struct command *command = command_find(argv[0]);
-    assert(command != NULL);
-    struct machine_plan_input plan = {
-        .command = command, .args = {.argv = argv, .argc = argc}, .now_ms = clock_wall_ms()};
-    enum status status = machine_plan(&plan, &queue->planned, &queue->reply);
-    assert(status == STATUS_OK);
-    struct machine_apply_input apply = {.scope = {.shard = 7, .last = UINT64_MAX},
-                                        .planned = buf_slice(&queue->planned),
-                                        .now_ms = plan.now_ms};
-    status = machine_apply(queue->txn, &queue->state, &apply, &queue->reply);
-    assert(status == STATUS_OK);
-    assert(queue->reply.data[0] != '-');
-    buf_clear(&queue->planned);
-    buf_clear(&queue->reply);
-    size_t size = 0;
-    if (txn_pending(queue->txn, &size) >= COMMIT_ROWS) {
-        while ((status = txn_commit(queue->txn)) == STATUS_BUSY) {
-        }
-        assert(status == STATUS_OK);
-    }
-    uint64_t took = clock_now_ns() - started;
-    if (queue->sample_count < SAMPLES_MAX) {
-        queue->samples[queue->sample_count++] = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
-    }
+    char words[128];
+    (void)snprintf(words, sizeof(words), "%s", text);
+    machine_bench_say(&queue->bench, words, value);
 }
 
 static void push_list(struct queue *queue, uint64_t n)
 {
-    char value[VALUE_SIZE];
+    char value[MACHINE_BENCH_VALUE_SIZE];
     memset(value, 'x', sizeof(value));
     (void)snprintf(value, sizeof(value), "job:%llu", (unsigned long long)n);
-    const struct slice argv[] = {slice_str("LPUSH"), slice_str("queue"),
-                                 slice_of(value, sizeof(value))};
-    run(queue, argv, sizeof(argv) / sizeof(argv[0]));
+    say(queue, "LPUSH queue", value);
 }
 
 static void pop_list(struct queue *queue, uint64_t n)
 {
     (void)n;
-    const struct slice argv[] = {slice_str("RPOP"), slice_str("queue")};
-    run(queue, argv, sizeof(argv) / sizeof(argv[0]));
+    say(queue, "RPOP queue", NULL);
 }
 
 static void add(struct queue *queue, uint64_t score, uint64_t n)
 {
-    char score_text[24];
-    char member[24];
-    (void)snprintf(score_text, sizeof(score_text), "%llu", (unsigned long long)score);
-    (void)snprintf(member, sizeof(member), "job:%llu", (unsigned long long)n);
-    const struct slice argv[] = {slice_str("ZADD"), slice_str("queue"), slice_str(score_text),
-                                 slice_str(member)};
-    run(queue, argv, sizeof(argv) / sizeof(argv[0]));
+    char text[96];
+    (void)snprintf(text, sizeof(text), "ZADD queue %llu job:%llu", (unsigned long long)score,
+                   (unsigned long long)n);
+    say(queue, text, NULL);
 }
 
 static void push_window(struct queue *queue, uint64_t n)
@@ -108,11 +61,10 @@ static void push_window(struct queue *queue, uint64_t n)
 
 static void pop_window(struct queue *queue, uint64_t n)
 {
-    char old[24];
-    (void)snprintf(old, sizeof(old), "%llu", (unsigned long long)(n - queue->depth));
-    const struct slice argv[] = {slice_str("ZREMRANGEBYSCORE"), slice_str("queue"),
-                                 slice_str("-inf"), slice_str(old)};
-    run(queue, argv, sizeof(argv) / sizeof(argv[0]));
+    char text[96];
+    (void)snprintf(text, sizeof(text), "ZREMRANGEBYSCORE queue -inf %llu",
+                   (unsigned long long)(n - queue->depth));
+    say(queue, text, NULL);
 }
 
 static void push_priority(struct queue *queue, uint64_t n)
@@ -123,8 +75,7 @@ static void push_priority(struct queue *queue, uint64_t n)
 static void pop_priority(struct queue *queue, uint64_t n)
 {
     (void)n;
-    const struct slice argv[] = {slice_str("ZPOPMIN"), slice_str("queue")};
-    run(queue, argv, sizeof(argv) / sizeof(argv[0]));
+    say(queue, "ZPOPMIN queue", NULL);
 }
 
 static const struct kind kinds[] = {{"list", push_list, pop_list},
@@ -142,91 +93,28 @@ static const struct kind *find_kind(const char *name)
     return NULL;
 }
 
-static int by_number(const void *a, const void *b)
+static void cycle(void *arg, uint64_t n)
 {
-    uint32_t x = *(const uint32_t *)a;
-    uint32_t y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y ? 1 : 0;
-}
-
-static double cpu_us(void)
-{
-    struct rusage usage;
-    int failed = getrusage(RUSAGE_THREAD, &usage);
-    assert(failed == 0);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
-}
-
-/* Pairs per second; *p99_us of a command. */
-static double run_tenth(struct queue *queue, uint64_t first, uint64_t count, double *p99_us)
-{
-    queue->sample_count = 0;
-    uint64_t started = clock_now_ns();
-    for (uint64_t n = first; n < first + count; n++) {
-        queue->kind->push(queue, n);
-        queue->kind->pop(queue, n);
-        if (n % FLUSH_PAIRS == 0) {
-            enum status status = txn_commit(queue->txn);
-            assert(status == STATUS_OK);
-            status = store_flush(queue->store);
-            assert(status == STATUS_OK);
-        }
-    }
-    double seconds = (double)(clock_now_ns() - started) / 1e9;
-    qsort(queue->samples, queue->sample_count, sizeof(*queue->samples), by_number);
-    *p99_us = queue->samples[queue->sample_count * 99 / 100] / 1e3;
-    return (double)count / seconds;
+    struct queue *queue = arg;
+    queue->kind->push(queue, n);
+    queue->kind->pop(queue, n);
 }
 
 int main(int argc, char **argv)
 {
-    const struct kind *kind = find_kind(argc > 4 ? argv[4] : "list");
-    if (argc < 2 || kind == NULL) {
+    struct queue queue = {.kind = find_kind(argc > 4 ? argv[4] : "list")};
+    if (argc < 2 || queue.kind == NULL) {
         fprintf(stderr, "usage: queue DIR [PAIRS [DEPTH [list|window|priority]]]\n");
         return 2;
     }
     uint64_t pairs = argc > 2 ? strtoull(argv[2], NULL, 10) : 10000000;
-    uint64_t depth = argc > 3 ? strtoull(argv[3], NULL, 10) : 1000;
-    struct queue *queue = calloc(1, sizeof(*queue));
-    assert(queue != NULL);
-    queue->kind = kind;
-    queue->depth = depth;
-    rand_init(&queue->rand, depth);
-    queue->samples = calloc(SAMPLES_MAX, sizeof(*queue->samples));
-    assert(queue->samples != NULL);
-    struct store_options options = {
-        .cache_size = 64 << 20, .memtable_size = 64 << 20, .threads = 2};
-    enum status status = store_open(argv[1], &options, &queue->store);
-    assert(status == STATUS_OK);
-    queue->txn = txn_new(queue->store);
-    buf_init(&queue->planned, 1 << 20);
-    buf_init(&queue->reply, 1 << 20);
-    for (uint64_t n = 0; n < depth; n++) {
-        kind->push(queue, n);
+    queue.depth = argc > 3 ? strtoull(argv[3], NULL, 10) : 1000;
+    rand_init(&queue.rand, queue.depth);
+    machine_bench_open(&queue.bench, argv[1]);
+    for (uint64_t n = 0; n < queue.depth; n++) {
+        queue.kind->push(&queue, n);
     }
-    double first = 0;
-    double first_p99 = 0;
-    double last = 0;
-    double last_p99 = 0;
-    for (uint64_t tenth = 0; tenth < TENTHS; tenth++) {
-        double cpu = cpu_us();
-        last = run_tenth(queue, depth + tenth * pairs / TENTHS, pairs / TENTHS, &last_p99);
-        first = tenth == 0 ? last : first;
-        first_p99 = tenth == 0 ? last_p99 : first_p99;
-        cpu = (cpu_us() - cpu) / (double)(pairs / TENTHS);
-        printf("tenth=%llu pairs_per_second=%.0f cpu_us=%.1f p99_us=%.1f\n",
-               (unsigned long long)tenth + 1, last, cpu, last_p99);
-        fflush(stdout);
-    }
-    printf("last_of_first=%.2f p99_last_of_first=%.2f\n", last / first, last_p99 / first_p99);
-    buf_deinit(&queue->planned);
-    buf_deinit(&queue->reply);
-    status = txn_commit(queue->txn);
-    assert(status == STATUS_OK);
-    txn_free(queue->txn);
-    store_close(queue->store);
-    free(queue->samples);
-    free(queue);
-    return last >= first * 9 / 10 && last_p99 <= first_p99 * 2 ? 0 : 1;
+    bool flat = machine_bench_tenths(&queue.bench, queue.depth, pairs, cycle, &queue);
+    machine_bench_close(&queue.bench);
+    return flat ? 0 : 1;
 }
