@@ -492,12 +492,13 @@ def play(seed, length, redis, program, folder):
     return not failures and code == 0
 
 
-def main():
+def run_seeds(play, seeds, length):
+    """The program around play(seed, length, redis, runner, folder), which says if all were alike."""
     parser = argparse.ArgumentParser()
     parser.add_argument("runner")
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=seeds)
     parser.add_argument("--first", type=int, default=1)
-    parser.add_argument("--length", type=int, default=400)
+    parser.add_argument("--length", type=int, default=length)
     options = parser.parse_args()
     if shutil.which("redis-server") is None:
         print("there is no redis-server here")
@@ -505,15 +506,16 @@ def main():
     folder = tempfile.mkdtemp(prefix="differential-")
     redis = Redis(folder)
     failed = 0
+    start = time.time()
     try:
         for seed in range(options.first, options.first + options.seeds):
             failed += not play(seed, options.length, redis, os.path.abspath(options.runner), folder)
     finally:
         redis.stop()
         shutil.rmtree(folder)
-    print("%d seeds, %d failed" % (options.seeds, failed))
+    print("%d seeds, %d failed, %.1f s" % (options.seeds, failed, time.time() - start))
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_seeds(play, 10, 400))

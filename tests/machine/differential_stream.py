@@ -3,12 +3,8 @@
 replies must be the same, but for times of delivery, which may be seconds apart.
 differential_stream.py RUNNER [--seeds N] [--first SEED] [--length N]"""
 
-import argparse
-import os
 import random
-import shutil
 import sys
-import tempfile
 
 import differential
 
@@ -383,28 +379,5 @@ def play(seed, length, redis, program, folder):
     return failed is None and code == 0
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("runner")
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--first", type=int, default=1)
-    parser.add_argument("--length", type=int, default=1000)
-    options = parser.parse_args()
-    if shutil.which("redis-server") is None:
-        print("there is no redis-server here")
-        return 77
-    folder = tempfile.mkdtemp(prefix="differential-")
-    redis = differential.Redis(folder)
-    failed = 0
-    try:
-        for seed in range(options.first, options.first + options.seeds):
-            failed += not play(seed, options.length, redis, os.path.abspath(options.runner), folder)
-    finally:
-        redis.stop()
-        shutil.rmtree(folder)
-    print("%d seeds, %d failed" % (options.seeds, failed))
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(differential.run_seeds(play, 10, 1000))

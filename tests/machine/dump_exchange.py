@@ -4,17 +4,12 @@ types, in whatever form Redis keeps them; and changed payloads, which must do no
 dump_exchange.py RUNNER [--seeds N] [--first SEED]
 Needs redis-server (exit code 77 without it), listens on no port, leaves nothing behind."""
 
-import argparse
-import os
 import random
-import shutil
 import struct
 import sys
-import tempfile
-import time
 
 import rdb_forms
-from differential import Redis, Runner, shown
+from differential import Runner, run_seeds, shown
 
 ERRORS = (b"-", b"ERR Bad data format")
 
@@ -271,8 +266,9 @@ def refusals(rng, redis, runner, payload):
                 expect("time to live", True, span < 3000)
 
 
-def play(seed, redis, program, folder):
+def play(seed, _, redis, program, folder):
     rng = random.Random(seed)
+    redis.run([[b"CONFIG", b"SET", b"sanitize-dump-payload", b"yes"]])
     runner = Runner(program, folder, rng.choice([1, 7]))
     try:
         redis.run([[b"FLUSHALL"]])
@@ -298,29 +294,5 @@ def play(seed, redis, program, folder):
     return runner.stop() == 0
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("runner")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--first", type=int, default=1)
-    options = parser.parse_args()
-    if shutil.which("redis-server") is None:
-        print("there is no redis-server here")
-        return 77
-    folder = tempfile.mkdtemp(prefix="exchange-")
-    redis = Redis(folder)
-    failed = 0
-    start = time.time()
-    try:
-        redis.run([[b"CONFIG", b"SET", b"sanitize-dump-payload", b"yes"]])
-        for seed in range(options.first, options.first + options.seeds):
-            failed += not play(seed, redis, os.path.abspath(options.runner), folder)
-    finally:
-        redis.stop()
-        shutil.rmtree(folder)
-    print("%d seeds, %d failed, %.1f s" % (options.seeds, failed, time.time() - start))
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_seeds(play, 5, 1))
