@@ -5,7 +5,10 @@
 #include "common/base/assert.h"
 #include "common/base/reader.h"
 
-enum { MAP_FORMAT = 1 };
+enum {
+    MAP_FORMAT = 1,
+    DESC_PARENT = 0x80, /* In the byte that counts the replicas: a parent stands behind them. */
+};
 
 void shard_map_init(struct shard_map *map)
 {
@@ -134,6 +137,8 @@ enum status shard_map_check(const struct shard_map *map)
     return next == 0 ? STATUS_OK : STATUS_CORRUPT; /* Wrapped: the ring is covered. */
 }
 
+/* u64 id | u64 start | u64 last | u64 ver | u64 conf_ver | u64 birth_max | u8 replicas, 128 more if
+ * it has a parent | replicas * (u64 id, u64 node) | u64 parent if it has one. Little endian. */
 void shard_desc_encode(const struct shard_desc *shard, struct buf *out)
 {
     buf_append_u64(out, shard->id);
@@ -142,10 +147,14 @@ void shard_desc_encode(const struct shard_desc *shard, struct buf *out)
     buf_append_u64(out, shard->ver);
     buf_append_u64(out, shard->conf_ver);
     buf_append_u64(out, shard->birth_max);
-    buf_append_u8(out, (uint8_t)shard->replica_count);
+    unsigned parent = shard->parent != 0 ? DESC_PARENT : 0;
+    buf_append_u8(out, (uint8_t)(shard->replica_count | parent));
     for (unsigned i = 0; i < shard->replica_count; i++) {
         buf_append_u64(out, shard->replicas[i].id);
         buf_append_u64(out, shard->replicas[i].node);
+    }
+    if (shard->parent != 0) {
+        buf_append_u64(out, shard->parent);
     }
 }
 
@@ -158,13 +167,19 @@ bool shard_desc_decode(struct reader *in, struct shard_desc *shard)
     shard->ver = reader_u64(in);
     shard->conf_ver = reader_u64(in);
     shard->birth_max = reader_u64(in);
-    shard->replica_count = reader_u8(in);
+    unsigned count = reader_u8(in);
+    bool parent = (count & DESC_PARENT) != 0;
+    shard->replica_count = count & ~(unsigned)DESC_PARENT;
     if (shard->replica_count > SHARD_REPLICAS_MAX) {
         in->failed = true;
     }
     for (unsigned i = 0; !in->failed && i < shard->replica_count; i++) {
         shard->replicas[i].id = reader_u64(in);
         shard->replicas[i].node = reader_u64(in);
+    }
+    if (!in->failed && parent) {
+        shard->parent = reader_u64(in);
+        in->failed = in->failed || shard->parent == 0; /* Has one encoding only. */
     }
     return !in->failed;
 }

@@ -45,6 +45,9 @@ struct shard_desc {
     /* Replicas with id <= birth_max were members when the group was created: they alone may start
      * it from the synthetic snapshot. Any other waits for InstallSnapshot. */
     uint64_t birth_max;
+    /* The shard that it was split off from; 0: none, it was born by itself. Its first state is then
+     * a part of that shard's, so nobody starts it but by applying the split. */
+    uint64_t parent;
     unsigned replica_count;
     /* Wanted members; [0] is the preferred leader. */
     struct replica_desc replicas[SHARD_REPLICAS_MAX];

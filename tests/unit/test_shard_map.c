@@ -285,6 +285,38 @@ TEST(shard_map_check, takes_a_map_without_shards)
     CHECK(shard_map_check(&map) == STATUS_OK);
 }
 
+TEST(shard_desc_decode, gives_back_the_parent_and_reads_what_has_none)
+{
+    struct shard_map map;
+    map_make(&map);
+    struct shard_desc *desc = &map.shards[3];
+    struct shard_desc back;
+    struct buf bytes;
+    buf_init(&bytes, 1 << 10);
+    shard_desc_encode(desc, &bytes);
+    size_t size = bytes.len;
+    CHECK_EQ(bytes.data[48], 3); /* As it was before there were parents. */
+    desc->parent = 20;
+    desc->ver = 2;
+    buf_clear(&bytes);
+    shard_desc_encode(desc, &bytes);
+    CHECK_EQ(bytes.len, size + 8);
+    struct reader in = reader_of(buf_slice(&bytes));
+    CHECK(shard_desc_decode(&in, &back) && reader_done(&in));
+    CHECK_EQ(back.parent, 20);
+    CHECK_EQ(back.replica_count, 3);
+    CHECK(back.replicas[2].id == desc->replicas[2].id && back.ver == 2);
+    for (size_t len = 0; len < bytes.len; len++) {
+        in = reader_of(slice_of(bytes.data, len));
+        CHECK(!shard_desc_decode(&in, &back));
+    }
+    little_put_u64(bytes.data + size, 0); /* That nobody is the parent is said by its absence. */
+    in = reader_of(buf_slice(&bytes));
+    CHECK(!shard_desc_decode(&in, &back));
+    buf_deinit(&bytes);
+    shard_map_deinit(&map);
+}
+
 TEST(node_desc_decode, refuses_texts_that_do_not_fit)
 {
     struct node_desc node = {.id = 1};
