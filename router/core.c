@@ -4,6 +4,7 @@
 
 #include "common/base/assert.h"
 #include "common/base/log.h"
+#include "common/cluster/session_number.h"
 #include "router/backend.h"
 #include "router/flow.h"
 #include "router/gather.h"
@@ -15,7 +16,7 @@ enum { LANE_PARTS_MAX_DEFAULT = 16384, LANE_SIZE_MAX_DEFAULT = 64 << 20 };
 static void copy_options(struct core *core, const struct core_options *options)
 {
     assert(options->session != 0);
-    core->session = options->session;
+    core->session = session_number_own(options->session);
     core->deadline_ms = options->deadline_ms == 0 ? CORE_DEADLINE_MS_DEFAULT : options->deadline_ms;
     core->try_ms = options->try_ms == 0 ? CORE_TRY_MS_DEFAULT : options->try_ms;
     core->lane_parts_max =

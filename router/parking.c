@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
+#include "common/cluster/session_number.h"
 #include "common/proto/block.h"
 #include "router/backend.h"
 #include "router/flow.h"
@@ -77,7 +78,7 @@ void parking_freeze(struct lane_part *part, struct slice frozen)
 uint64_t parking_session(const struct core *core, const struct core_request *request)
 {
     assert(request->wait_session != 0);
-    return core->session + request->wait_session * session_step;
+    return session_number_own(core->session + request->wait_session * session_step);
 }
 
 uint64_t parking_left_ms(const struct core *core, const struct core_request *request)

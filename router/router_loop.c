@@ -7,6 +7,7 @@
 #include "common/base/disk.h"
 #include "common/base/log.h"
 #include "common/base/rand.h"
+#include "common/cluster/session_number.h"
 #include "common/front/session.h"
 #include "common/proto/resp.h"
 #include "router/router_report.h"
@@ -462,9 +463,8 @@ static void make_core(struct router_loop *part)
                                    .seed_count = router->seed_count,
                                    .saved_map = buf_slice(&router->saved_map)};
     rand_os(&options.seed, sizeof(options.seed));
-    do {
-        rand_os(&options.session, sizeof(options.session));
-    } while (options.session == 0);
+    rand_os(&options.session, sizeof(options.session));
+    options.session = session_number_own(options.session);
     part->hello = (struct frame_hello){
         .version = FRAME_VERSION, .role = FRAME_ROLE_ROUTER, .incarnation = options.session};
     part->core = core_new(&options, &env);

@@ -98,7 +98,7 @@ const struct replica_desc *shard_map_replica_on(const struct shard_desc *shard, 
     return NULL;
 }
 
-static bool replicas_fit(const struct shard_map *map, const struct shard_desc *shard)
+bool shard_desc_fits(const struct shard_map *map, const struct shard_desc *shard)
 {
     if (shard->replica_count == 0 || shard->replica_count > SHARD_REPLICAS_MAX) {
         return false;
@@ -121,7 +121,7 @@ enum status shard_map_check(const struct shard_map *map)
             return STATUS_CORRUPT;
         }
     }
-    if (map->meta.id != 0 && (map->meta.id != SHARD_META || !replicas_fit(map, &map->meta))) {
+    if (map->meta.id != 0 && (map->meta.id != SHARD_META || !shard_desc_fits(map, &map->meta))) {
         return STATUS_CORRUPT;
     }
     uint64_t next = 0;
@@ -129,7 +129,7 @@ enum status shard_map_check(const struct shard_map *map)
         const struct shard_desc *shard = &map->shards[i];
         bool wrapped = i > 0 && next == 0;
         if (wrapped || shard->id < SHARD_FIRST || shard->start != next ||
-            shard->last < shard->start || !replicas_fit(map, shard)) {
+            shard->last < shard->start || !shard_desc_fits(map, shard)) {
             return STATUS_CORRUPT;
         }
         next = shard->last + 1;

@@ -91,6 +91,8 @@ const struct node_desc *shard_map_node(const struct shard_map *map, uint64_t nod
 /* NULL if the node has no replica of the shard. */
 const struct replica_desc *shard_map_replica_on(const struct shard_desc *shard, uint64_t node);
 
+/* It has replicas, on different nodes of the map. */
+bool shard_desc_fits(const struct shard_map *map, const struct shard_desc *shard);
 /* Checks order, coverage of the ring, counts, that node references exist and ids are not 0. */
 MUST_USE enum status shard_map_check(const struct shard_map *map);
 
