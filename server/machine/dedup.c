@@ -2,6 +2,7 @@
 
 #include "common/base/assert.h"
 #include "common/base/reader.h"
+#include "common/cluster/session_number.h"
 #include "server/machine/keyspace.h"
 #include "server/machine/stage.h"
 
@@ -71,21 +72,26 @@ static bool well_formed(const struct buf *window)
     return window->len >= WINDOW_HEADER_SIZE && window->data[0] == WINDOW_FORMAT;
 }
 
-static struct slice session_key(struct call *call, uint64_t session)
+static struct slice session_key(struct txn *txn, uint64_t shard, uint64_t session)
 {
-    struct buf *key = txn_scratch(call->txn, SCRATCH_INDEX);
-    keyspace_local_key(call->scope.shard, LOCAL_SESSION, key);
+    struct buf *key = txn_scratch(txn, SCRATCH_INDEX);
+    keyspace_local_key(shard, LOCAL_SESSION, key);
     buf_append_u64_be(key, session);
+    return buf_slice(key);
+}
+
+static struct slice reply_row_key(struct txn *txn, uint64_t shard, uint64_t session, uint64_t seq)
+{
+    struct buf *key = txn_scratch(txn, SCRATCH_INDEX);
+    keyspace_local_key(shard, LOCAL_REPLY, key);
+    buf_append_u64_be(key, session);
+    buf_append_u64_be(key, seq);
     return buf_slice(key);
 }
 
 static struct slice reply_key(struct call *call, uint64_t session, uint64_t seq)
 {
-    struct buf *key = txn_scratch(call->txn, SCRATCH_INDEX);
-    keyspace_local_key(call->scope.shard, LOCAL_REPLY, key);
-    buf_append_u64_be(key, session);
-    buf_append_u64_be(key, seq);
-    return buf_slice(key);
+    return reply_row_key(call->txn, call->scope.shard, session, seq);
 }
 
 static enum status repeat_reply(struct call *call,
@@ -131,7 +137,8 @@ enum status dedup_check(struct call *call,
                             .first_unacked = input->first_unacked,
                             .window = txn_scratch(call->txn, SCRATCH_SESSION)};
     enum status status =
-        txn_get(call->txn, STORE_LOCAL, session_key(call, input->session), dedup->window);
+        txn_get(call->txn, STORE_LOCAL, session_key(call->txn, call->scope.shard, input->session),
+                dedup->window);
     if (status == STATUS_NOT_FOUND) {
         return STATUS_OK;
     }
@@ -222,7 +229,8 @@ enum status dedup_record(struct call *call, struct dedup *dedup, struct slice re
     } else {
         buf_append_u32(window, reply_dropped);
     }
-    txn_put(call->txn, STORE_LOCAL, session_key(call, dedup->session), buf_slice(window));
+    txn_put(call->txn, STORE_LOCAL, session_key(call->txn, call->scope.shard, dedup->session),
+            buf_slice(window));
     return STATUS_OK;
 }
 
@@ -314,4 +322,148 @@ enum status dedup_sweep(struct call *call)
     uint64_t due_ms = whole ? sweep.oldest_ms + DEDUP_IDLE_MS : 0;
     state->sweep_ms = due_ms > soon_ms ? due_ms : soon_ms;
     return STATUS_OK;
+}
+
+/* Handing on. */
+
+struct hand_on {
+    struct txn *txn;
+    uint64_t from;
+    uint64_t to;
+};
+
+static enum status list_sessions(const struct hand_on *work, struct buf *sessions)
+{
+    struct buf *from = txn_scratch(work->txn, SCRATCH_KEY_A);
+    struct buf *to = txn_scratch(work->txn, SCRATCH_KEY_B);
+    keyspace_local_key(work->from, LOCAL_SESSION, from);
+    keyspace_local_key(work->from, (enum keyspace_local)(LOCAL_SESSION + 1), to);
+    struct store_iter *iter = iter_open(work->txn, STORE_LOCAL, buf_slice(from), buf_slice(to));
+    enum status status = STATUS_OK;
+    for (; iter_valid(iter) && status == STATUS_OK; iter_next(iter)) {
+        struct slice key = iter_key(iter);
+        struct reader in = reader_of(slice_of(key.data + 9, key.len - 9));
+        uint64_t session = reader_u64_be(&in);
+        status = reader_done(&in) ? STATUS_OK : STATUS_CORRUPT;
+        buf_append_u64(sessions, session);
+    }
+    enum status walked = iter_status(iter);
+    iter_close(iter);
+    return status != STATUS_OK ? status : walked;
+}
+
+static bool has_entry(const struct buf *window, uint64_t seq)
+{
+    struct reader in = entries_of(window);
+    struct entry entry;
+    while (next_entry(&in, &entry)) {
+        if (entry.seq == seq) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A reply that has a row of its own. */
+static enum status copy_reply(const struct hand_on *work,
+                              uint64_t session,
+                              uint64_t heir,
+                              uint64_t seq)
+{
+    struct buf *reply = txn_scratch(work->txn, SCRATCH_CHUNK);
+    struct slice key = reply_row_key(work->txn, work->from, session, seq);
+    enum status status = txn_get(work->txn, STORE_LOCAL, key, reply);
+    if (status != STATUS_OK) {
+        return status == STATUS_NOT_FOUND ? STATUS_CORRUPT : status;
+    }
+    key = reply_row_key(work->txn, work->to, heir, seq);
+    txn_put(work->txn, STORE_LOCAL, key, buf_slice(reply));
+    return STATUS_OK;
+}
+
+/* Adds the entries of one window that the heir's does not have yet. */
+static enum status join_window(const struct hand_on *work,
+                               uint64_t session,
+                               const struct buf *window,
+                               struct buf *joined)
+{
+    uint64_t heir = session_number_inherited(session, work->from);
+    struct reader in = entries_of(window);
+    struct entry entry;
+    while (next_entry(&in, &entry)) {
+        if (has_entry(joined, entry.seq)) {
+            continue;
+        }
+        const uint8_t *bytes = in.rest.data - entry.size;
+        buf_append(joined, bytes, entry.size);
+        buf_put_u32(joined, OFFSET_COUNT, get_count(joined) + 1);
+        enum status status = STATUS_OK;
+        if (entry.mark == reply_apart) {
+            status = copy_reply(work, session, heir, entry.seq);
+        }
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    return in.failed ? STATUS_CORRUPT : STATUS_OK;
+}
+
+static uint64_t larger(const struct buf *a, const struct buf *b, size_t offset)
+{
+    return get_u64(a, offset) > get_u64(b, offset) ? get_u64(a, offset) : get_u64(b, offset);
+}
+
+static enum status hand_on_one(const struct hand_on *work, uint64_t session)
+{
+    uint64_t heir = session_number_inherited(session, work->from);
+    struct buf *window = txn_scratch(work->txn, SCRATCH_SESSION);
+    struct slice key = session_key(work->txn, work->from, session);
+    enum status status = txn_get(work->txn, STORE_LOCAL, key, window);
+    if (status == STATUS_OK && !well_formed(window)) {
+        status = STATUS_CORRUPT;
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct buf *joined = txn_scratch(work->txn, SCRATCH_BODY);
+    status = txn_get(work->txn, STORE_LOCAL, session_key(work->txn, work->to, heir), joined);
+    if (status == STATUS_NOT_FOUND) {
+        buf_append(joined, window->data, WINDOW_HEADER_SIZE);
+        buf_put_u32(joined, OFFSET_COUNT, 0);
+    } else if (status != STATUS_OK) {
+        return status;
+    }
+    if (!well_formed(joined)) {
+        return STATUS_CORRUPT;
+    }
+    put_u64(joined, OFFSET_TIME, larger(joined, window, OFFSET_TIME));
+    put_u64(joined, OFFSET_FLOOR, 0);
+    put_u64(joined, OFFSET_SEQ_MAX, larger(joined, window, OFFSET_SEQ_MAX));
+    status = join_window(work, session, window, joined);
+    if (status == STATUS_OK) {
+        txn_put(work->txn, STORE_LOCAL, session_key(work->txn, work->to, heir), buf_slice(joined));
+    }
+    return status;
+}
+
+enum status dedup_hand_on(struct txn *txn,
+                          uint64_t from,
+                          uint64_t to,
+                          struct machine_state *to_state)
+{
+    assert(from != to);
+    struct hand_on work = {.txn = txn, .from = from, .to = to};
+    struct buf sessions;
+    buf_init(&sessions, SIZE_MAX / 2);
+    enum status status = list_sessions(&work, &sessions);
+    struct reader in = reader_of(buf_slice(&sessions));
+    bool any = in.rest.len > 0;
+    while (status == STATUS_OK && in.rest.len > 0) {
+        status = hand_on_one(&work, reader_u64(&in));
+    }
+    buf_deinit(&sessions);
+    if (any && to_state->sweep_ms == 0) {
+        to_state->sweep_ms = to_state->time_ms + DEDUP_IDLE_MS;
+    }
+    return status;
 }

@@ -35,6 +35,16 @@ MUST_USE enum status dedup_check(struct call *call,
 /* Records the reply of what was not known. */
 MUST_USE enum status dedup_record(struct call *call, struct dedup *dedup, struct slice reply);
 
+/* What shard `from` has recorded becomes also what shard `to`, whose state is *to_state, knows of
+ * under session_number_inherited(): at a split of what its child may be asked again, at a merge of
+ * what the absorbing shard may be. Nothing counts as acknowledged there, as only what is still open
+ * is ever asked for under such a number. Costs a few rows per session of the last minutes. IO,
+ * CORRUPT. */
+MUST_USE enum status dedup_hand_on(struct txn *txn,
+                                   uint64_t from,
+                                   uint64_t to,
+                                   struct machine_state *to_state);
+
 /* Forgets sessions whose time has come; a bounded number. */
 MUST_USE enum status dedup_sweep(struct call *call);
 

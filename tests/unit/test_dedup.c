@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/reader.h"
+#include "common/cluster/session_number.h"
 #include "tests/support/folder.h"
 #include "tests/support/test.h"
 
@@ -280,4 +281,89 @@ TEST(machine_state, is_decoded_again)
         CHECK(!ok || memcmp(&again, &state, sizeof(state)) == 0);
     }
     buf_deinit(&bytes);
+}
+
+/* What another shard answers to (session, seq). */
+static void incr_at(
+    struct world *world, uint64_t shard, uint64_t session, uint64_t seq, const char *want)
+{
+    struct slice words[] = {slice_str("incr"), slice_str("n")};
+    struct machine_plan_input plan = {.command = command_find(words[0]),
+                                      .args = {.argv = words, .argc = 2},
+                                      .now_ms = world->now_ms};
+    struct buf planned;
+    buf_init(&planned, 1 << 20);
+    buf_clear(&world->reply);
+    CHECK_EQ(machine_plan(&plan, &planned, &world->reply), STATUS_OK);
+    struct machine_apply_input input = {
+        .scope = scope, .planned = buf_slice(&planned), .now_ms = world->now_ms};
+    input.scope.shard = shard;
+    input.session = session;
+    input.seq = seq;
+    input.first_unacked = 1;
+    CHECK_EQ(machine_apply(world->txn, &world->state, &input, &world->reply), STATUS_OK);
+    CHECK_BYTES(buf_slice(&world->reply), want);
+    buf_deinit(&planned);
+}
+
+TEST(dedup_hand_on, the_heir_knows_what_was_applied_and_takes_what_was_not)
+{
+    struct world world;
+    struct machine_state heir = {.time_ms = 5000};
+    begin(&world);
+    incr(&world, 1, 1, ":1\r\n");
+    incr(&world, 2, 1, ":2\r\n");
+    incr(&world, 9, 2, ":3\r\n"); /* 1 is acknowledged. */
+    uint64_t handed = session_number_inherited(77, scope.shard);
+    CHECK_EQ(dedup_hand_on(world.txn, scope.shard, 10, &heir), STATUS_OK);
+    CHECK_EQ(heir.sweep_ms, 5000 + DEDUP_IDLE_MS);
+    incr_at(&world, 10, handed, 2, ":2\r\n");
+    incr_at(&world, 10, handed, 9, ":3\r\n");
+    incr_at(&world, 10, handed, 8, ":4\r\n"); /* Was under way, and never arrived. */
+    incr_at(&world, 10, 77, 2, ":5\r\n");     /* Of the same session, but its own. */
+    incr_at(&world, 9, 77, 9, ":3\r\n");      /* Nothing was taken away. */
+    /* Back again: the one that has both keeps them apart. */
+    CHECK_EQ(dedup_hand_on(world.txn, 10, scope.shard, &world.state), STATUS_OK);
+    incr_at(&world, 9, handed, 8, ":4\r\n");
+    incr_at(&world, 9, session_number_inherited(77, 10), 2, ":5\r\n");
+    incr_at(&world, 9, 77, 2, ":2\r\n");
+    /* And once more to a third: what both have of one number is joined. */
+    incr(&world, 12, 2, ":6\r\n");
+    CHECK_EQ(dedup_hand_on(world.txn, scope.shard, 11, &heir), STATUS_OK);
+    incr_at(&world, 11, handed, 8, ":4\r\n");
+    incr_at(&world, 11, handed, 12, ":6\r\n");
+    incr_at(&world, 11, session_number_inherited(77, 10), 2, ":5\r\n");
+    CHECK_EQ(txn_commit(world.txn), STATUS_OK);
+    incr_at(&world, 11, handed, 9, ":3\r\n");
+    end(&world);
+}
+
+TEST(dedup_hand_on, takes_replies_along_that_have_rows_of_their_own)
+{
+    struct world world;
+    begin(&world);
+    char value[DEDUP_INLINE_SIZE_MAX * 2 + 1];
+    char want[sizeof(value) + 64];
+    memset(value, 'v', sizeof(value) - 1);
+    value[sizeof(value) - 1] = '\0';
+    (void)snprintf(want, sizeof(want), "$%zu\r\n%s\r\n", strlen(value), value);
+    struct slice set[] = {slice_str("set"), slice_str("n"), slice_str(value)};
+    struct slice get[] = {slice_str("getset"), slice_str("n"), slice_str("1")};
+    CHECK_EQ(apply(&world, (struct args){.argv = set, .argc = 3}, 77, 1, 1), STATUS_OK);
+    CHECK_EQ(apply(&world, (struct args){.argv = get, .argc = 3}, 77, 2, 1), STATUS_OK);
+    CHECK_BYTES(buf_slice(&world.reply), want);
+    CHECK_EQ(dedup_hand_on(world.txn, scope.shard, 10, &world.state), STATUS_OK);
+    incr_at(&world, 10, session_number_inherited(77, scope.shard), 2, want);
+    end(&world);
+}
+
+TEST(dedup_hand_on, has_nothing_to_do_without_sessions)
+{
+    struct world world;
+    struct machine_state heir = {0};
+    begin(&world);
+    CHECK_EQ(dedup_hand_on(world.txn, scope.shard, 10, &heir), STATUS_OK);
+    CHECK_EQ(heir.sweep_ms, 0);
+    CHECK_EQ(count_local(&world), 0);
+    end(&world);
 }
