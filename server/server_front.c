@@ -13,10 +13,16 @@
 /* Clients that speak RESP to the node itself: commands on one shard that this node leads. Routers
  * do the rest. */
 
+enum { HOPS_MAX = 4 };
+
 struct client_op {
     struct worker_op op;
     struct lane *lane;
     struct request *request;
+    uint64_t expires_ms;
+    uint64_t until_ms; /* It may wait; 0: it does not. */
+    uint64_t number;   /* Of one that may wait. */
+    unsigned hops;     /* Shards that said that it was not theirs. */
 };
 
 static void fail_not_leader(struct client_op *self, struct slice hint_bytes)
@@ -26,7 +32,7 @@ static void fail_not_leader(struct client_op *self, struct slice hint_bytes)
     struct leader_hint hint;
     bool read = leader_hint_decode(&in, &hint);
     const struct node_desc *desc =
-        read ? shard_map_node(worker_map(lane->worker), hint.node) : NULL;
+        read ? shard_map_node(worker_routes(lane->worker), hint.node) : NULL;
     char text[256];
     if (desc == NULL) {
         (void)snprintf(text, sizeof(text),
@@ -58,20 +64,6 @@ static void fail(struct client_op *self, enum status status)
     request_fail(self->request, text);
 }
 
-static void deliver(struct worker_op *op, enum status status, struct slice reply)
-{
-    struct client_op *self = list_entry(op, struct client_op, op);
-    self->request->user = NULL;
-    if (status == STATUS_OK) {
-        request_finish(self->request, reply);
-    } else if (status == STATUS_NOT_LEADER && reply.len > 0) {
-        fail_not_leader(self, reply);
-    } else {
-        fail(self, status);
-    }
-    free(self);
-}
-
 /* The shard that holds every key of the command, or NULL with the reason. */
 static const struct shard_desc *shard_of(const struct lane *lane,
                                          const struct request *request,
@@ -88,7 +80,7 @@ static const struct shard_desc *shard_of(const struct lane *lane,
         }
         struct slice key = at == 0 ? slice_of(NULL, 0) : request->args.argv[at];
         uint64_t token = token_of(request->db, key);
-        const struct shard_desc *shard = shard_map_find(worker_map(lane->worker), token);
+        const struct shard_desc *shard = shard_map_find(worker_routes(lane->worker), token);
         if (shard == NULL) {
             *reason = "CLUSTERDOWN the shards are not placed yet";
             return NULL;
@@ -101,7 +93,7 @@ static const struct shard_desc *shard_of(const struct lane *lane,
         }
         found = shard;
     }
-    const struct shard_map *map = worker_map(lane->worker);
+    const struct shard_map *map = worker_routes(lane->worker);
     if (found == NULL && map->shard_count == 1) {
         return &map->shards[0];
     }
@@ -114,7 +106,7 @@ static const struct shard_desc *shard_of(const struct lane *lane,
 /* NULL: answered. */
 static const struct shard_desc *shard_of_batch(const struct lane *lane, struct request *request)
 {
-    const struct shard_map *map = worker_map(lane->worker);
+    const struct shard_map *map = worker_routes(lane->worker);
     if (map->shard_count == 0) {
         request_fail(request, "CLUSTERDOWN the shards are not placed yet");
         return NULL;
@@ -131,6 +123,79 @@ static const struct shard_desc *shard_of_batch(const struct lane *lane, struct r
     return status == STATUS_OK ? &map->shards[position] : NULL;
 }
 
+/* NULL: answered. */
+static const struct shard_desc *home_of(const struct lane *lane, struct request *request)
+{
+    if (request->command->id == CMD_batch) {
+        return shard_of_batch(lane, request);
+    }
+    const char *reason = NULL;
+    const struct shard_desc *shard = shard_of(lane, request, &reason);
+    if (shard == NULL) {
+        request_fail(request, reason);
+    }
+    return shard;
+}
+
+static void deliver(struct worker_op *op, enum status status, struct slice reply);
+
+static void submit(struct client_op *self, uint64_t shard)
+{
+    struct lane *lane = self->lane;
+    struct request *request = self->request;
+    self->op = (struct worker_op){
+        .origin = lane->worker, .shard = shard, .request_id = self->number, .deliver = deliver};
+    self->op.op.command = request->command;
+    self->op.op.write = (request->command->flags & CMD_WRITE) != 0;
+    self->op.op.db = request->db;
+    self->op.op.args = request->args;
+    self->op.op.expires_ms = self->expires_ms;
+    if (self->until_ms != 0) {
+        self->op.op.wait.wanted = true;
+        self->op.op.wait.until_ms = self->until_ms;
+        request->user = self;
+    }
+    worker_submit(lane->worker, &self->op);
+}
+
+/* The keys are another shard's by now, and which one is known here. */
+static bool follow(struct client_op *self, enum status status)
+{
+    bool elsewhere = status == STATUS_NOT_OWNER || status == STATUS_NO_SHARD;
+    if (!elsewhere || self->hops == HOPS_MAX || self->lane->closing) {
+        return false;
+    }
+    uint64_t before = self->op.shard;
+    const struct shard_desc *shard = home_of(self->lane, self->request);
+    if (shard == NULL) {
+        free(self); /* Answered. */
+        return true;
+    }
+    if (shard->id == before) {
+        return false;
+    }
+    self->hops++;
+    submit(self, shard->id);
+    return true;
+}
+
+static void deliver(struct worker_op *op, enum status status, struct slice reply)
+{
+    struct client_op *self = list_entry(op, struct client_op, op);
+    self->request->user = NULL;
+    if (follow(self, status)) {
+        return;
+    }
+    if (status == STATUS_OK) {
+        request_finish(self->request, reply);
+    } else if (status == STATUS_NOT_LEADER && reply.len > 0) {
+        fail_not_leader(self, reply);
+    } else {
+        fail(self, status);
+    }
+    free(self);
+}
+
 static void execute(void *arg, struct request *request)
 {
     struct server *server = arg;
@@ -140,38 +205,22 @@ static void execute(void *arg, struct request *request)
                                             : "LOADING this node has not joined its cluster yet");
         return;
     }
-    const char *reason = NULL;
-    const struct shard_desc *shard = NULL;
-    if (request->command->id == CMD_batch) {
-        shard = shard_of_batch(lane, request);
-    } else if ((shard = shard_of(lane, request, &reason)) == NULL) {
-        request_fail(request, reason);
-    }
+    const struct shard_desc *shard = home_of(lane, request);
     if (shard == NULL) {
         return;
     }
     struct client_op *self = calloc(1, sizeof(*self));
     assert(self != NULL);
+    uint64_t now_ms = clock_now_ms();
     self->lane = lane;
     self->request = request;
-    self->op.origin = lane->worker;
-    self->op.shard = shard->id;
-    self->op.deliver = deliver;
-    self->op.op.command = request->command;
-    self->op.op.write = (request->command->flags & CMD_WRITE) != 0;
-    self->op.op.db = request->db;
-    self->op.op.args = request->args;
+    self->expires_ms = now_ms + (uint64_t)config_number(server->config, CONFIG_request_deadline_ms);
     if (request->wait_ms != 0 && machine_waits(request->command)) {
-        uint64_t now_ms = clock_now_ms();
         bool ever = request->wait_ms > UINT64_MAX - now_ms;
-        self->op.op.wait.wanted = true;
-        self->op.op.wait.until_ms = ever ? UINT64_MAX : now_ms + request->wait_ms;
-        self->op.request_id = ++lane->waits;
-        request->user = self;
+        self->until_ms = ever ? UINT64_MAX : now_ms + request->wait_ms;
+        self->number = ++lane->waits;
     }
-    self->op.op.expires_ms =
-        clock_now_ms() + (uint64_t)config_number(server->config, CONFIG_request_deadline_ms);
-    worker_submit(lane->worker, &self->op);
+    submit(self, shard->id);
 }
 
 static void cancel(void *arg, struct request *request)
@@ -208,7 +257,7 @@ static void sherd(void *arg, struct request *request)
         request_fail(request, "ERR a node knows what its own shards have only; ask a sherd-router");
         return;
     }
-    struct cluster_view view = {.map = worker_map(lane->worker),
+    struct cluster_view view = {.map = worker_routes(lane->worker),
                                 .role = "node",
                                 .leader = view_leader,
                                 .node_up = view_up,

@@ -146,6 +146,7 @@ struct worker *worker_new(const struct worker_options *options, const struct wor
     map_init(&worker->heard);
     map_init(&worker->leavers);
     shard_map_init(&worker->map);
+    shard_map_init(&worker->routes);
     struct list *lists[] = {&worker->woken,       &worker->touched,     &worker->slow_waiting,
                             &worker->births,      &worker->installs,    &worker->removals,
                             &worker->subscribers, &worker->ops_free,    &worker->wanted,
@@ -213,6 +214,7 @@ void worker_close(struct worker *worker)
     hub_deinit(&worker->hub);
     slow_gate_free_all(worker);
     shard_map_deinit(&worker->map);
+    shard_map_deinit(&worker->routes);
     buf_deinit(&worker->entry);
     buf_deinit(&worker->planned);
     buf_deinit(&worker->reply);
@@ -271,6 +273,11 @@ struct txn *worker_txn(struct worker *worker)
 const struct shard_map *worker_map(const struct worker *worker)
 {
     return &worker->map;
+}
+
+const struct shard_map *worker_routes(const struct worker *worker)
+{
+    return &worker->routes;
 }
 
 static void turn_shards(struct worker *worker)
@@ -542,6 +549,7 @@ enum status worker_frame(struct worker *worker,
     case FRAME_PARKED:
     case FRAME_MAP:
     case FRAME_LEADERS:
+    case FRAME_DESCS:
     case FRAME_TYPE_COUNT: break;
     }
     return STATUS_PROTOCOL;

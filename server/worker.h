@@ -127,6 +127,9 @@ void worker_cancel(struct worker *worker, uint64_t shard, uint64_t request_id);
 /* The newest map, borrowed until the next call. Tells subscribers of this loop. */
 void worker_set_map(struct worker *worker, const struct shard_map *map, struct slice encoded);
 const struct shard_map *worker_map(const struct worker *worker);
+/* The same with the splits and merges that shards of this node have been through since: where
+ * commands go. Borrowed until the next call. */
+const struct shard_map *worker_routes(const struct worker *worker);
 
 /* FRAME_LEADERS of another node: the loops of this node take note. PROTOCOL. */
 MUST_USE enum status worker_hear(struct worker *worker, struct slice body);

@@ -2,6 +2,7 @@
 
 #include "common/base/assert.h"
 #include "common/base/log.h"
+#include "common/cluster/shard_map_take.h"
 #include "server/worker_private.h"
 
 /* What a loop tells those who subscribed here: the map, and which shards this node leads. Every
@@ -45,6 +46,13 @@ static void send_leaders(struct worker *worker, struct buf *out)
     frame_end(out, offset);
 }
 
+static void send_descs(struct buf *out, const struct shard_news *news)
+{
+    size_t offset = frame_begin(out, FRAME_DESCS, 0);
+    shard_news_encode(news, out);
+    frame_end(out, offset);
+}
+
 void board_subscribe(struct worker *worker, uint64_t link, uint64_t version)
 {
     struct buf *out = worker->env.out_link(worker->env.ctx, link);
@@ -58,6 +66,9 @@ void board_subscribe(struct worker *worker, uint64_t link, uint64_t version)
     list_push_back(&worker->subscribers, &subscriber->link);
     if (worker->map.version > version) {
         send_map(worker, out);
+    }
+    if (worker->news.count > 0) {
+        send_descs(out, &worker->news);
     }
     send_leaders(worker, out);
 }
@@ -87,6 +98,11 @@ void worker_set_map(struct worker *worker, const struct shard_map *map, struct s
 {
     worker->look_all = true;
     shard_map_copy(&worker->map, map);
+    struct shard_map known = worker->routes;
+    shard_map_init(&worker->routes);
+    shard_map_copy(&worker->routes, map);
+    (void)shard_map_take(&worker->routes, known.shards, known.shard_count);
+    shard_map_deinit(&known);
     buf_clear(&worker->map_bytes);
     buf_append_slice(&worker->map_bytes, encoded);
     size_t slot_at = 0;
@@ -157,6 +173,67 @@ static void tell_all(struct worker *worker, const struct leader_hint *hint)
         mail->hint = *hint;
         worker->env.post(worker->env.ctx, loop, &mail->mail);
     }
+}
+
+/* Keeps the last that were told, of a shard the newest. */
+static void keep_desc(struct shard_news *kept,
+                      const struct shard_desc *desc,
+                      const struct leader_hint *hint)
+{
+    size_t at = 0;
+    while (at < kept->count && kept->descs[at].id != desc->id) {
+        at++;
+    }
+    if (at < kept->count && kept->descs[at].ver > desc->ver) {
+        return;
+    }
+    if (at < kept->count || kept->count == SHARD_NEWS_MAX) {
+        at = at < kept->count ? at : 0;
+        size_t behind = kept->count - at - 1;
+        memmove(&kept->descs[at], &kept->descs[at + 1], behind * sizeof(*kept->descs));
+        memmove(&kept->hints[at], &kept->hints[at + 1], behind * sizeof(*kept->hints));
+        kept->count--;
+    }
+    shard_news_add(kept, desc, hint);
+}
+
+static void tell_descs(struct worker *worker, const struct shard_news *news)
+{
+    for (size_t i = 0; i < news->count; i++) {
+        keep_desc(&worker->news, &news->descs[i], &news->hints[i]);
+    }
+    (void)shard_map_take(&worker->routes, news->descs, news->count);
+    for (struct list *at = worker->subscribers.next; at != &worker->subscribers; at = at->next) {
+        struct subscriber *subscriber = list_entry(at, struct subscriber, link);
+        struct buf *out = worker->env.out_link(worker->env.ctx, subscriber->number);
+        if (out != NULL) {
+            send_descs(out, news);
+        }
+    }
+}
+
+static void run_descs(struct worker *to, struct worker_mail *mail)
+{
+    struct bytes_mail *bytes = list_entry(mail, struct bytes_mail, mail);
+    struct shard_news news;
+    bool good = shard_news_decode(slice_of(bytes->bytes, bytes->len), &news);
+    assert(good);
+    tell_descs(to, &news);
+    free(bytes);
+}
+
+void board_descs(struct worker *worker, const struct shard_news *news)
+{
+    struct buf bytes;
+    buf_init(&bytes, FRAME_BODY_SIZE_MAX);
+    shard_news_encode(news, &bytes);
+    tell_descs(worker, news);
+    for (unsigned loop = 0; loop < worker->options.loops; loop++) {
+        if (loop != worker->options.loop) {
+            worker_post_bytes(worker, loop, 0, buf_slice(&bytes), run_descs);
+        }
+    }
+    buf_deinit(&bytes);
 }
 
 void board_role(void *ctx, struct shard *shard)

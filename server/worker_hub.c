@@ -149,12 +149,34 @@ static enum status list(struct worker *worker,
     return STATUS_OK;
 }
 
+/* A name's home is with the shard that owns its token; patterns and events are everywhere. */
+static bool owns_names(const struct shard *shard, const struct worker_op *op)
+{
+    const struct shard_desc *desc = &shard_state(shard)->desc;
+    struct args args = op->op.args;
+    enum command_id id = op->op.command->id;
+    bool many = id == CMD_hub_count || id == CMD_hub_shard_count;
+    if (!many && id != CMD_hub_publish && id != CMD_hub_join) {
+        return true;
+    }
+    for (size_t i = 1; i < (many ? args.argc : 2); i++) {
+        uint64_t token = token_of_key(args.argv[i]);
+        if (token < desc->start || token > desc->last) {
+            return false;
+        }
+    }
+    return true;
+}
+
 enum status worker_hub_run(struct worker *worker, const struct worker_op *op, struct buf *reply)
 {
     const struct shard *shard = op->op.shard;
     assert((op->op.command->flags & CMD_NODE) != 0);
     if (!shard_leads(shard)) {
         return STATUS_NOT_LEADER;
+    }
+    if (!owns_names(shard, op)) {
+        return STATUS_NOT_OWNER;
     }
     struct hub_place place = {.shard = op->shard, .term = shard_leader(shard).term};
     const struct slice *argv = op->op.args.argv;
@@ -203,7 +225,7 @@ static void drop(struct worker_op *op, enum status status, struct slice reply)
 /* A message of a script to the home of its channel, which may be another shard's leader. */
 static void pass_on(struct worker *worker, const struct event *event)
 {
-    const struct shard_desc *home = shard_map_find(&worker->map, token_of_key(event->name));
+    const struct shard_desc *home = shard_map_find(&worker->routes, token_of_key(event->name));
     struct leader_hint hint;
     if (home == NULL || !worker_leader(worker, home->id, &hint)) {
         return;

@@ -512,6 +512,7 @@ enum status op_request(struct worker *worker, uint64_t link, struct slice body)
     op->op.session = request.session;
     op->op.seq = request.seq;
     op->op.first_unacked = request.first_unacked;
+    op->op.ver = request.ver;
     op->op.expires_ms = clock_now_ms() + request.deadline_ms;
     status = classify(op);
     if (status != STATUS_OK) {

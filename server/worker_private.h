@@ -5,6 +5,7 @@
 
 #include "common/base/list.h"
 #include "common/base/reader.h"
+#include "common/cluster/shard_news.h"
 #include "server/control/reconcile.h"
 #include "server/hub.h"
 #include "server/worker.h"
@@ -83,7 +84,9 @@ struct worker {
     size_t jobs;
     struct shard_map map;
     struct buf map_bytes;
-    struct map leaders; /* shard id -> struct leader_hint *: what this node leads, all loops. */
+    struct shard_map routes; /* The map with what was heard since; for fronts, not for agents. */
+    struct map leaders;     /* shard id -> struct leader_hint *: what this node leads, all loops. */
+    struct shard_news news; /* The last that were told, the oldest first. */
     struct map heard;   /* shard id -> struct leader_hint *: what other nodes say that they lead. */
     struct map leavers; /* Ids of nodes that are about to stop; all values are this worker. */
     struct list subscribers;
@@ -138,6 +141,8 @@ void board_forget(struct worker *worker, uint64_t link);
 void board_voters(struct worker *worker, struct slot *slot, uint64_t voters);
 /* Tells everyone that this node is about to stop. */
 void board_leave(struct worker *worker);
+/* Shards here changed their ranges: on all loops, and to all who follow. */
+void board_descs(struct worker *worker, const struct shard_news *news);
 bool board_is_leaving(const struct worker *worker, uint64_t node);
 void board_free(struct worker *worker);
 

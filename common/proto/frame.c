@@ -124,6 +124,9 @@ void frame_write_request(struct buf *out, const struct frame_request *request)
     for (size_t i = 0; i < request->args.argc; i++) {
         buf_append_bytes(out, request->args.argv[i]);
     }
+    if ((request->flags & REQUEST_EXACT) != 0) {
+        buf_append_u64(out, request->ver);
+    }
     frame_end(out, offset);
 }
 
@@ -161,6 +164,7 @@ enum status frame_read_request(struct slice body,
         argv[i] = reader_bytes(&in, UINT32_MAX);
     }
     request->args = (struct args){.argv = argv, .argc = argc};
+    request->ver = (request->flags & REQUEST_EXACT) != 0 ? reader_u64(&in) : 0;
     return reader_done(&in) ? STATUS_OK : STATUS_PROTOCOL;
 }
 

@@ -36,6 +36,9 @@ enum frame_type {
     FRAME_MESSAGE,   /* node -> router: struct frame_message, of a channel */
     FRAME_PARKED, /* node -> router: struct frame_ref: the request waits there, see REQUEST_WAIT */
     FRAME_CANCEL, /* router -> node: struct frame_ref: the request waits no longer */
+    FRAME_DESCS,  /* node -> subscriber: shards that changed their ranges,
+                   * common/cluster/shard_news.h
+                   */
     FRAME_TYPE_COUNT,
 };
 
@@ -67,6 +70,10 @@ enum {
      * and leads. A session has one such request under way at a time: a newer one takes its place.
      */
     REQUEST_WAIT = 1 << 4,
+    /* What it is about is the whole range of the shard: NOT_OWNER if the shard's descriptor does
+     * not have just that version when it is read or has been applied. Of writes only such as may be
+     * repeated: that one was applied nevertheless. */
+    REQUEST_EXACT = 1 << 5,
 };
 
 struct wait_ref {
@@ -104,11 +111,13 @@ struct frame_request {
     uint8_t flags;        /* REQUEST_* */
     uint8_t db;
     struct args args; /* Name first. */
+    uint64_t ver;     /* EXACT: of the descriptor; stands behind the arguments. */
 };
 
 /* OK: body is one RESP value in the machine's form (see resp_convert()). NOT_LEADER: body is one
- * leader_hint (node 0: unknown). NOT_OWNER, NO_SHARD: body empty, the map must be newer. Any
- * other: text of the reason. */
+ * leader_hint (node 0: unknown). NOT_OWNER, NO_SHARD: body is what the node knows of shards
+ * that took over (common/cluster/shard_news.h), or empty: the map must be newer. Any other: text of
+ * the reason. */
 struct frame_reply {
     uint64_t id;
     enum status status;

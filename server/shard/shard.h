@@ -90,6 +90,7 @@ struct op {
     bool write;
     uint8_t db;
     struct args args;
+    uint64_t ver; /* Not 0: NOT_OWNER unless the descriptor has it, see REQUEST_EXACT. */
     uint64_t session, seq, first_unacked; /* Of writes. */
     bool staged;                          /* Its value comes, or came, in pieces: */
     struct machine_stage stage;
@@ -207,6 +208,7 @@ struct slow_read {
     struct shard *shard;
     struct txn *view;
     struct machine_scope scope;
+    uint64_t ver; /* Of the descriptor that scope is of. */
     struct machine_state state;
     const struct shard_machine *machine;
     struct machine_load load;

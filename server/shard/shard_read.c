@@ -44,6 +44,12 @@ static struct machine_read_input input_of(struct shard *shard, struct op *op)
         .frozen = op->wait.wanted ? &op->wait.frozen : NULL};
 }
 
+/* Asked for the whole of a range that is another by now. */
+static bool is_outdated(const struct op *op, uint64_t ver)
+{
+    return op->ver != 0 && op->ver != ver;
+}
+
 /* The applied state is readable now. */
 static void read_now(struct shard *shard, struct op *op)
 {
@@ -51,7 +57,9 @@ static void read_now(struct shard *shard, struct op *op)
     bool large = op->command != NULL && (op->command->flags & CMD_LARGE) != 0;
     bool nothing = false;
     enum status status = STATUS_AGAIN;
-    if (!large) {
+    if (is_outdated(op, shard->state.desc.ver)) {
+        status = STATUS_NOT_OWNER;
+    } else if (!large) {
         struct machine_read_input input = input_of(shard, op);
         input.nothing = &nothing;
         input.seed = rand_u64(env->rand);
@@ -154,6 +162,7 @@ void shard_read_prepare(struct shard *shard, struct op *op, struct slow_read *re
                                .shard = shard,
                                .view = read->view,
                                .scope = input.scope,
+                               .ver = shard->state.desc.ver,
                                .state = shard->state.machine,
                                .machine = shard->machine,
                                .load = shard->load,
@@ -194,6 +203,10 @@ void shard_read_slow(struct slow_read *read)
         .frozen = read->op->wait.wanted ? &read->op->wait.frozen : NULL};
     if (read->killed != NULL) {
         script_run_slow(read);
+        return;
+    }
+    if (is_outdated(read->op, read->ver)) {
+        read->status = STATUS_NOT_OWNER;
         return;
     }
     read->status = read->machine->read(read->view, &read->state, &input, &read->reply);

@@ -498,6 +498,7 @@ static void apply_command(struct shard *shard,
         .first_unacked = command->first_unacked,
         .events = events_wanted(shard, planned_is(command->planned, CMD_effects))};
     bool nothing = false;
+    size_t reply_from = replies->len;
     input.nothing = &nothing;
     input.ready = shard->waiting.count > 0 ? &shard->ready : NULL;
     enum status status =
@@ -507,6 +508,10 @@ static void apply_command(struct shard *shard,
     }
     if (op != NULL) {
         op->status = status;
+        if (op->ver != 0 && op->ver != desc->ver) { /* See REQUEST_EXACT. */
+            op->status = STATUS_NOT_OWNER;
+            buf_truncate(replies, reply_from);
+        }
         op->reply_end = replies->len;
         op->wait.nothing = nothing;
     }

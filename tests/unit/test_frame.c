@@ -90,6 +90,30 @@ TEST(frame_parse, bounds_the_body_before_it_has_come)
     buf_deinit(&out);
 }
 
+TEST(frame_read_request, an_exact_one_names_the_version_that_it_means)
+{
+    struct buf out;
+    buf_init(&out, 4096);
+    struct slice argv[] = {slice_str("DBSIZE")};
+    struct frame_request request = {.id = 1, .shard = 2, .flags = REQUEST_EXACT, .ver = 77};
+    request.args = (struct args){.argv = argv, .argc = 1};
+    frame_write_request(&out, &request);
+    struct slice body = slice_of(out.data + FRAME_HEADER_SIZE, out.len - FRAME_HEADER_SIZE);
+    struct frame_request got;
+    struct slice got_argv[4];
+    CHECK_EQ(frame_read_request(body, &got, got_argv, 4), STATUS_OK);
+    CHECK_EQ(got.ver, 77);
+    CHECK_EQ(frame_read_request(slice_of(body.data, body.len - 8), &got, got_argv, 4),
+             STATUS_PROTOCOL);
+    buf_clear(&out);
+    request.flags = 0; /* Then there is no such field. */
+    frame_write_request(&out, &request);
+    body = slice_of(out.data + FRAME_HEADER_SIZE, out.len - FRAME_HEADER_SIZE);
+    CHECK_EQ(frame_read_request(body, &got, got_argv, 4), STATUS_OK);
+    CHECK_EQ(got.ver, 0);
+    buf_deinit(&out);
+}
+
 TEST(frame_read_request, refuses_every_truncated_body)
 {
     struct buf out;
