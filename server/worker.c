@@ -399,6 +399,7 @@ void worker_tick(struct worker *worker)
     transfer_tick(worker->transfer);
     slow_tick(worker);
     replica_tick(worker, now_ms);
+    load_tick(worker, now_ms);
 }
 
 void worker_node_changed(struct worker *worker, uint64_t node, bool connected)

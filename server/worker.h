@@ -24,6 +24,18 @@ struct worker_mail {
     void (*run)(struct worker *to, struct worker_mail *mail); /* On the loop of `to`. */
 };
 
+/* What a loop had to do in the last second or so, allocated with malloc(). */
+struct worker_load {
+    struct worker_mail mail; /* For whoever sends it on. */
+    void *to;                /* The same. */
+    unsigned loop;
+    uint64_t cpu; /* Microseconds per second of its thread; 0: not known. */
+    uint64_t ops; /* Of the shards that it leads. */
+    uint64_t replicas;
+    size_t count;
+    struct shard_load shards[]; /* Led here, the meta group left out. */
+};
+
 struct worker_env {
     void *ctx;
     /* Output to a node over this loop's own connection to it; NULL while it has none or it is
@@ -46,6 +58,8 @@ struct worker_env {
     void (*removed)(void *ctx, uint64_t shard, uint64_t replica);
     /* True while too little disk is left: for anything, or for what grows. */
     bool (*refuse_writes)(void *ctx, bool grows);
+    /* Every second: what this loop had to do; load is taken, see node_measured(). May be NULL. */
+    void (*measured)(void *ctx, struct worker_load *load);
 };
 
 struct worker_options {

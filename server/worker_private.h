@@ -28,6 +28,7 @@ struct slot {
     bool short_of; /* Led here, and fewer voters than wanted as of the last look. */
     bool installing;
     bool removing;
+    uint64_t bytes; /* In the store, about, while it is led here. */
 };
 
 /* Someone who follows the map and the leaders. */
@@ -105,6 +106,11 @@ struct worker {
     uint64_t quick_ms;  /* Until then these are looked at often: something changed lately. */
     bool look;          /* Some slot has `look`. */
     bool look_all;      /* The map or a connection changed: all groups led here. */
+    uint64_t load_ms;   /* When the loads were measured. */
+    uint64_t load_thread_ns;
+    uint64_t load_cpu; /* Of the thread, microseconds per second. */
+    uint64_t sizes_ms;
+    bool sizing;
     struct worker_stats stats;
 };
 
@@ -171,6 +177,8 @@ void slow_after_commit(struct worker *worker);
 void slow_tick(struct worker *worker);
 /* No job is running: ends what was not begun, while the shards are still there. */
 void slow_close(struct worker *worker);
+/* worker_load.c */
+void load_tick(struct worker *worker, uint64_t now_ms);
 /* worker_part.c. On the connection's loop. True: the reply is taken, and leaves in parts. */
 bool part_begin(struct worker *worker, struct worker_op *op, struct slice reply);
 void part_turn(struct worker *worker);

@@ -84,6 +84,37 @@ bool shard_write_pending(const struct shard *shard, const struct op *op)
     return false;
 }
 
+static size_t size_of(const struct op *op)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < op->args.argc; i++) {
+        size += op->args.argv[i].len;
+    }
+    return size;
+}
+
+void shard_note_keys(struct shard *shard, const struct op *op, bool absent, size_t reply_size)
+{
+    shard->meter.now.traffic += reply_size;
+    if (op->command == NULL || command_key_at(op->command, op->args, 0) == 0) {
+        return;
+    }
+    for (size_t nth = 0; nth < NOTED_KEYS_MAX; nth++) {
+        size_t at = command_key_at(op->command, op->args, nth);
+        if (at == 0) {
+            return;
+        }
+        size_t size = nth == 0 ? size_of(op) + reply_size : 0;
+        struct slice key = op->args.argv[at];
+        shard_meter_hit(&shard->meter, &(struct meter_hit){.token = token_of(op->db, key),
+                                                           .key = key,
+                                                           .db = op->db,
+                                                           .write = op->write,
+                                                           .absent = absent,
+                                                           .size = size});
+    }
+}
+
 static void start(struct shard *shard, struct op *op)
 {
     if (op->write) {
@@ -109,6 +140,10 @@ void shard_submit(struct shard *shard, struct op *op)
         return;
     }
     shard->ops[op->db]++;
+    shard_meter_op(&shard->meter, op->write, size_of(op));
+    if (op->write) {
+        shard_note_keys(shard, op, false, 0);
+    }
     if (op->command != NULL && op->command->id == CMD_script_kill) {
         script_kill(shard, op);
         return;
@@ -212,6 +247,7 @@ static void release(struct shard *shard)
     map_deinit(&shard->waits);
     buf_deinit(&shard->ready);
     buf_deinit(&shard->keys);
+    shard_meter_deinit(&shard->meter);
     shard->magic = 0;
     free(shard);
 }
@@ -231,6 +267,7 @@ enum status shard_open(const struct shard_env *env,
     self->wanted = state->desc;
     self->batch_next = 1;
     self->ticked_ms = clock_now_ms();
+    shard_meter_init(&self->meter, state->desc.start, state->desc.last, self->ticked_ms);
     self->flush_index = state->group.index;
     list_init(&self->gathered);
     list_init(&self->held);
@@ -381,4 +418,9 @@ bool shard_quiet(const struct shard *shard)
 const struct shard_stats *shard_stats(const struct shard *shard)
 {
     return &shard->stats;
+}
+
+struct shard_meter *shard_meter(struct shard *shard)
+{
+    return &shard->meter;
 }

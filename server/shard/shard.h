@@ -7,6 +7,7 @@
 #include "replication/group.h"
 #include "server/machine/machine.h"
 #include "server/script/trial.h"
+#include "server/shard/shard_meter.h"
 #include "server/store/store.h"
 
 /* One replica of one shard: where its raft group, its machine and the store meet. Writes that
@@ -217,6 +218,7 @@ struct slow_read {
     enum status status;
     bool nothing;
     struct buf reply;
+    uint64_t spent_ns;         /* Of the pool's thread. */
     const atomic_bool *killed; /* Of a script. */
     struct trial_limits script_limits;
     uint64_t index, term;
@@ -245,5 +247,7 @@ struct shard_stats {
     uint64_t slow_scripts, killed_scripts;
 };
 const struct shard_stats *shard_stats(const struct shard *shard);
+/* What this replica has to do; the worker shares out the time of its thread. */
+struct shard_meter *shard_meter(struct shard *shard);
 
 #endif

@@ -21,6 +21,7 @@ enum {
     GATHERED_OPS_MAX = 16384,
     GATHERED_SIZE_MAX = 64 << 20,
     WAITING_OPS_MAX = 65536, /* Held, blocked, or waiting for a read point. */
+    NOTED_KEYS_MAX = 64,     /* Of one command, for the meter. */
     ENTRY_OPS_MAX = 1024,
     READ_LARGE_SIZE = 16 << 10, /* Replies that are not made for whoever is owed much already. */
     ENTRY_SIZE_MAX = 1 << 20,   /* One larger command still makes an entry, alone. */
@@ -89,6 +90,7 @@ struct shard {
     uint64_t ops[MACHINE_DATABASES]; /* Since the last tick. */
     uint64_t ticked_ms;
     struct machine_load load; /* As of the last tick. */
+    struct shard_meter meter;
 };
 
 /* What running a script came to. */
@@ -135,6 +137,8 @@ uint64_t shard_now_ms(struct shard *shard);
 /* Adds sign to the conflict counters of the op's keys. */
 void shard_count(struct shard *shard, const struct op *op, int sign);
 bool shard_conflicts(const struct shard *shard, const struct op *op);
+/* Notes for the meter which keys the op names; reply_size: 0 if not known. */
+void shard_note_keys(struct shard *shard, const struct op *op, bool absent, size_t reply_size);
 /* Takes what was held as far as it may go now. */
 void shard_release(struct shard *shard);
 

@@ -13,10 +13,24 @@ static void finish_read(struct shard *shard, struct op *op, enum status status, 
     shard_finish(op, status, reply);
 }
 
+/* Null, an empty collection, or a count of nothing. */
+static bool is_nothing(struct slice reply)
+{
+    static const char *const texts[] = {"_\r\n", "*-1\r\n", ":0\r\n", "*0\r\n", "%0\r\n", "~0\r\n"};
+    bool nothing = false;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]) && !nothing; i++) {
+        nothing = slice_equal(reply, slice_str(texts[i]));
+    }
+    return nothing;
+}
+
 /* Was read: done, or parked if it found nothing and may wait. */
 static void end_read(
     struct shard *shard, struct op *op, enum status status, bool nothing, struct slice reply)
 {
+    if (status == STATUS_OK && !op->write) {
+        shard_note_keys(shard, op, is_nothing(reply), reply.len);
+    }
     bool waits = op->wait.wanted && nothing && op->wait.until_ms > clock_now_ms();
     if (!waits || op->wait.cancelled || shard->role != GROUP_LEADER) {
         finish_read(shard, op, status, reply);
@@ -51,7 +65,7 @@ static bool is_outdated(const struct op *op, uint64_t ver)
 }
 
 /* The applied state is readable now. */
-static void read_now(struct shard *shard, struct op *op)
+static void read_applied(struct shard *shard, struct op *op)
 {
     const struct shard_env *env = shard->env;
     bool large = op->command != NULL && (op->command->flags & CMD_LARGE) != 0;
@@ -82,6 +96,17 @@ static void read_now(struct shard *shard, struct op *op)
     }
     end_read(shard, op, status, nothing, buf_slice(env->reply));
     buf_clear(env->reply);
+}
+
+static void read_now(struct shard *shard, struct op *op)
+{
+    if (!shard_meter_due(&shard->meter)) {
+        read_applied(shard, op);
+        return;
+    }
+    uint64_t began_ns = clock_now_ns();
+    read_applied(shard, op);
+    shard_meter_work(&shard->meter, (clock_now_ns() - began_ns) * METER_SAMPLE);
 }
 
 static void on_readable(struct group_read *read, enum status status)
@@ -201,15 +226,15 @@ void shard_read_slow(struct slow_read *read)
         .load = &read->load,
         .nothing = &read->nothing,
         .frozen = read->op->wait.wanted ? &read->op->wait.frozen : NULL};
+    uint64_t began_ns = clock_thread_ns();
     if (read->killed != NULL) {
         script_run_slow(read);
-        return;
-    }
-    if (is_outdated(read->op, read->ver)) {
+    } else if (is_outdated(read->op, read->ver)) {
         read->status = STATUS_NOT_OWNER;
-        return;
+    } else {
+        read->status = read->machine->read(read->view, &read->state, &input, &read->reply);
     }
-    read->status = read->machine->read(read->view, &read->state, &input, &read->reply);
+    read->spent_ns = clock_thread_ns() - began_ns;
 }
 
 void shard_read_done(struct slow_read *read)
@@ -217,6 +242,7 @@ void shard_read_done(struct slow_read *read)
     struct shard *shard = read->shard;
     assert(shard->reads_slow > 0);
     shard->reads_slow--;
+    shard_meter_pool(&shard->meter, read->spent_ns);
     if (read->killed != NULL) {
         script_end_slow(read);
     }

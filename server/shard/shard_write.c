@@ -434,10 +434,8 @@ static void propose_scripts(struct shard *shard)
     send(shard, batch);
 }
 
-void shard_turn(struct shard *shard)
+static void turn(struct shard *shard)
 {
-    assert(shard->magic == SHARD_MAGIC);
-    shard_wait_reread(shard);
     while (!list_empty(&shard->gathered) && shard->role == GROUP_LEADER &&
            group_can_propose(shard->group) && shard->trying == NULL) {
         if (shard->scripts == 0) {
@@ -447,6 +445,17 @@ void shard_turn(struct shard *shard)
         } else {
             return; /* Until what is in flight is applied. */
         }
+    }
+}
+
+void shard_turn(struct shard *shard)
+{
+    assert(shard->magic == SHARD_MAGIC);
+    shard_wait_reread(shard);
+    if (!list_empty(&shard->gathered)) {
+        uint64_t began_ns = clock_now_ns();
+        turn(shard);
+        shard_meter_work(&shard->meter, clock_now_ns() - began_ns);
     }
 }
 
@@ -565,7 +574,9 @@ void shard_apply(void *ctx,
         struct shard_batch *batch =
             mine == NULL ? NULL : list_entry(mine, struct shard_batch, proposal);
         assert(IMPLIES(batch != NULL, batch->magic == BATCH_MAGIC));
+        uint64_t began_ns = clock_now_ns();
         apply_entry(shard, entry, batch);
+        shard_meter_apply(&shard->meter, clock_now_ns() - began_ns);
         shard_wait_wake(shard);
     }
     if (shard->env->happened != NULL && shard->env->events->len > 0) {

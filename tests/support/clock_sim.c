@@ -47,3 +47,8 @@ uint64_t clock_wall_ms(void)
     assert(wall_ms >= 0);
     return (uint64_t)wall_ms;
 }
+
+uint64_t clock_thread_ns(void)
+{
+    return 0;
+}
