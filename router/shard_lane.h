@@ -55,7 +55,7 @@ struct lane_part {
     uint64_t coming_id; /* Of the frames. */
 };
 
-enum { LANE_REPLICAS_MAX = 5 };
+enum { LANE_REPLICAS_MAX = 6 };
 
 struct lane {
     uint64_t shard;

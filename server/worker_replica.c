@@ -51,7 +51,7 @@ static enum status meta_plan(const struct machine_plan_input *input,
                              struct buf *planned,
                              struct buf *reply)
 {
-    return meta_machine_plan(input->args, planned, reply);
+    return meta_machine_plan(input->args, input->now_ms, planned, reply);
 }
 
 static enum status meta_apply(struct txn *txn,

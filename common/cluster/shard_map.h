@@ -14,7 +14,8 @@
 enum {
     SHARD_META = 1, /* Id of the meta group, whose descriptor is map->meta. */
     SHARD_FIRST = 2,
-    SHARD_REPLICAS_MAX = 5,
+    /* Five wanted, and one more while a replica moves. */
+    SHARD_REPLICAS_MAX = 6,
     NODE_ADDRESS_SIZE_MAX = 64, /* "ADDR:PORT" with its NUL. */
     NODE_ZONE_SIZE_MAX = 32,
     MAP_NODES_MAX = 4096,

@@ -6,12 +6,25 @@
 #include "common/cluster/shard_map.h"
 #include "common/proto/command.h"
 
-/* A planned command of the meta group, as it stands in the log:
+/* A planned command of the meta group about who is in the cluster, as it stands in the log; for all
+ * others see meta_order.h:
  *   u8 format | u8 op | cluster[16] | u8 replicas | u32 shards | u64 node | u64 incarnation |
  *   u64 disk | u32 length, address | u32 length, zone
  * Format and ops never change their meaning. Pure. Any thread. */
 
-enum meta_op { META_INIT = 1, META_JOIN = 2 };
+enum meta_op {
+    META_INIT = 1,
+    META_JOIN,
+    META_REPORT, /* Shards say what they are. From here on: struct meta_order. */
+    META_JOB_ADD,
+    META_JOB_STEP, /* A job begins, or goes on. */
+    META_JOB_END,
+    META_JOB_SET, /* A user's: pause, resume, cancel, throttle. */
+    META_NODE,
+    META_NOTE, /* A line of the journal. */
+    META_MODE, /* Of the balancer. */
+    META_OPS,
+};
 
 struct meta_entry {
     enum meta_op op;

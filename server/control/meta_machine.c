@@ -5,49 +5,73 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
-#include "common/base/hash.h"
 #include "common/proto/resp.h"
 #include "server/control/identity.h"
+#include "server/control/meta_change.h"
 #include "server/control/meta_entry.h"
-#include "server/control/meta_rows.h"
-#include "server/control/placement.h"
+#include "server/control/meta_jobs.h"
+#include "server/control/meta_order.h"
+#include "server/control/meta_report.h"
 
-enum {
-    META_REPLICAS_SMALL = 3, /* Copies of the meta group, */
-    META_REPLICAS_LARGE = 5, /* and in a cluster that keeps five copies of everything. */
-    MAP_SIZE_MAX = 64 << 20, /* Encoded; a map at all its limits is below. */
-};
+enum { MAP_SIZE_MAX = 64 << 20 /* Encoded; a map at all its limits is below. */ };
 
-/* One command being applied. */
-struct change {
-    struct txn *txn;
-    struct meta_rows rows;
-    struct buf *reply;
-    bool changed;
-};
+static bool is_order(struct slice name)
+{
+    return command_word(name, "META.ORDER") || command_word(name, "META.REPORT");
+}
 
 enum meta_kind meta_machine_kind(struct slice name)
 {
-    if (command_word(name, "META.INIT") || command_word(name, "META.JOIN")) {
+    if (command_word(name, "META.INIT") || command_word(name, "META.JOIN") || is_order(name)) {
         return META_WRITE;
     }
-    return command_word(name, "META.MAP") ? META_READ : META_UNKNOWN;
+    if (command_word(name, "SHERD")) {
+        return META_ADMIN;
+    }
+    bool read = command_word(name, "META.MAP") || command_word(name, "META.EVENTS");
+    return read ? META_READ : META_UNKNOWN;
 }
 
-enum status meta_machine_plan(struct args args, struct buf *planned, struct buf *reply)
+static const char *plan_order(struct args args, uint64_t now_ms, struct buf *planned)
+{
+    struct meta_order order;
+    struct buf items;
+    buf_init(&items, META_ORDER_SIZE_MAX);
+    const char *fault = meta_order_parse(args, &order, &items);
+    if (fault == NULL) {
+        order.now_ms = now_ms;
+        meta_order_encode(&order, planned);
+    }
+    buf_deinit(&items);
+    return fault;
+}
+
+static const char *plan_entry(struct args args, struct buf *planned)
 {
     struct meta_entry entry;
+    const char *fault = meta_entry_parse(args, &entry);
+    if (fault == NULL) {
+        meta_entry_encode(&entry, planned);
+    }
+    return fault;
+}
+
+enum status meta_machine_plan(struct args args,
+                              uint64_t now_ms,
+                              struct buf *planned,
+                              struct buf *reply)
+{
     assert(args.argc > 0);
     if (meta_machine_kind(args.argv[0]) != META_WRITE) {
         resp_write_error(reply, "ERR unknown command of the meta group");
         return STATUS_BAD_ARGUMENT;
     }
-    const char *fault = meta_entry_parse(args, &entry);
+    const char *fault =
+        is_order(args.argv[0]) ? plan_order(args, now_ms, planned) : plan_entry(args, planned);
     if (fault != NULL) {
         resp_write_errorf(reply, "ERR %s", fault);
         return STATUS_BAD_ARGUMENT;
     }
-    meta_entry_encode(&entry, planned);
     return STATUS_OK;
 }
 
@@ -59,38 +83,8 @@ void meta_machine_birth(struct shard_desc *desc)
     desc->replicas[0].node = IDENTITY_NODE_FIRST;
 }
 
-static size_t up_count(const struct shard_map *map)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < map->node_count; i++) {
-        count += map->nodes[i].state == NODE_UP;
-    }
-    return count;
-}
-
-/* Index of the node by id, node_count if there is none. */
-static size_t node_index(const struct shard_map *map, uint64_t node)
-{
-    const struct node_desc *found = shard_map_node(map, node);
-    return found == NULL ? map->node_count : (size_t)(found - map->nodes);
-}
-
-static void put_node(struct change *change, size_t index)
-{
-    assert(index < change->rows.map.node_count);
-    meta_rows_put_node(change->txn, &change->rows.map.nodes[index], change->rows.disks[index]);
-    change->changed = true;
-}
-
-static void put_shard(struct change *change, const struct shard_desc *shard)
-{
-    assert(shard->replica_count <= SHARD_REPLICAS_MAX);
-    meta_rows_put_shard(change->txn, shard);
-    change->changed = true;
-}
-
 /* Adds a node at the end: ids rise. Returns its index. */
-static size_t add_node(struct change *change, const struct meta_entry *entry)
+static size_t add_node(struct meta_change *change, const struct meta_entry *entry)
 {
     struct meta_rows *rows = &change->rows;
     size_t count = rows->map.node_count;
@@ -105,129 +99,15 @@ static size_t add_node(struct change *change, const struct meta_entry *entry)
     memcpy(node->zone, entry->zone, sizeof(node->zone));
     rows->disks[count] = entry->disk;
     rows->map.node_count++;
-    put_node(change, count);
+    meta_change_put_node(change, count);
     return count;
 }
 
-/* The nodes that may be given replicas, by rising id. The caller frees. */
-static struct placement_node *candidates(const struct shard_map *map, size_t *count)
-{
-    struct placement_node *nodes = calloc(map->node_count + 1, sizeof(*nodes));
-    uint64_t *loads = calloc(map->node_count + 1, sizeof(*loads));
-    assert(nodes != NULL && loads != NULL);
-    for (size_t i = 0; i <= map->shard_count; i++) {
-        const struct shard_desc *shard = i < map->shard_count ? &map->shards[i] : &map->meta;
-        for (unsigned j = 0; j < shard->replica_count; j++) {
-            loads[node_index(map, shard->replicas[j].node)]++;
-        }
-    }
-    *count = 0;
-    for (size_t i = 0; i < map->node_count; i++) {
-        const struct node_desc *node = &map->nodes[i];
-        if (node->state == NODE_UP) {
-            nodes[(*count)++] =
-                (struct placement_node){.id = node->id, .zone = node->zone, .load = loads[i]};
-        }
-    }
-    free(loads);
-    return nodes;
-}
-
-/* The meta group grows with the cluster: one replica, then three, then, where shards have five,
- * five. Even numbers are left out: they fail sooner than the odd number below. */
-static void grow_meta(struct change *change)
-{
-    struct shard_map *map = &change->rows.map;
-    struct shard_desc *meta = &map->meta;
-    size_t most = map->replicas > META_REPLICAS_SMALL ? META_REPLICAS_LARGE : META_REPLICAS_SMALL;
-    size_t up = up_count(map);
-    size_t wanted = up < most ? up : most;
-    wanted -= wanted % 2 == 0 && wanted > 0;
-    if (meta->replica_count >= wanted) {
-        return;
-    }
-    size_t count = 0;
-    struct placement_node *nodes = candidates(map, &count);
-    while (meta->replica_count < wanted) {
-        uint64_t used[SHARD_REPLICAS_MAX];
-        for (unsigned i = 0; i < meta->replica_count; i++) {
-            used[i] = meta->replicas[i].node;
-        }
-        uint64_t node = placement_choose(nodes, count, used, meta->replica_count, meta->id);
-        if (node == 0) {
-            break;
-        }
-        struct replica_desc *replica = &meta->replicas[meta->replica_count++];
-        replica->id = change->rows.cluster.next_replica++;
-        replica->node = node;
-    }
-    free(nodes);
-    meta->conf_ver++;
-    put_shard(change, meta);
-}
-
-/* The range of the index-th of count equal cuts; count is a power of two. */
-static void cut(struct shard_desc *shard, size_t index, size_t count)
-{
-    uint64_t width = UINT64_MAX / count + 1; /* 0 if count is 1: 2^64. */
-    shard->start = (uint64_t)index * width;
-    shard->last = index + 1 == count ? UINT64_MAX : shard->start + width - 1;
-}
-
-static void make_shard(struct change *change, size_t index, const uint64_t *nodes)
-{
-    struct meta_cluster *cluster = &change->rows.cluster;
-    struct shard_desc *shard = &change->rows.map.shards[index];
-    *shard = (struct shard_desc){.id = cluster->next_shard++, .ver = 1, .conf_ver = 1};
-    cut(shard, index, change->rows.map.shard_count);
-    shard->replica_count = cluster->replicas;
-    for (unsigned i = 0; i < shard->replica_count; i++) {
-        shard->replicas[i].id = cluster->next_replica++;
-        shard->replicas[i].node = nodes[i];
-    }
-    shard->birth_max = shard->replicas[shard->replica_count - 1].id;
-    put_shard(change, shard);
-}
-
-/* All shards at once, as soon as there are enough nodes. */
-static void place_shards(struct change *change)
-{
-    struct meta_rows *rows = &change->rows;
-    struct shard_map *map = &rows->map;
-    if (map->shard_count > 0 || up_count(map) < map->replicas) {
-        return;
-    }
-    size_t count = 0;
-    struct placement_node *nodes = candidates(map, &count);
-    struct placement_input input = {.nodes = nodes, .node_count = count};
-    input.shards = rows->cluster.shards;
-    input.replicas = rows->cluster.replicas;
-    input.seed = hash_bytes(slice_of(rows->cluster.cluster, sizeof(rows->cluster.cluster)));
-    uint64_t *placed = calloc(input.shards * input.replicas, sizeof(*placed));
-    map->shards = calloc(input.shards, sizeof(*map->shards));
-    assert(placed != NULL && map->shards != NULL);
-    enum status status = placement_make(&input, placed);
-    assert(status == STATUS_OK);
-    map->shard_count = input.shards;
-    for (size_t i = 0; i < input.shards; i++) {
-        make_shard(change, i, &placed[i * input.replicas]);
-    }
-    free(placed);
-    free(nodes);
-}
-
 /* Raises the version if anything was changed, and answers. */
-static void finish(struct change *change, uint64_t node)
+static void finish(struct meta_change *change, uint64_t node)
 {
     struct meta_rows *rows = &change->rows;
-    if (change->changed) {
-        grow_meta(change);
-        place_shards(change);
-        rows->cluster.version++;
-        rows->map.version = rows->cluster.version;
-        meta_rows_put_cluster(change->txn, &rows->cluster);
-        assert(shard_map_check(&rows->map) == STATUS_OK);
-    }
+    meta_change_settle(change);
     resp_write_array(change->reply, 3);
     resp_write_int(change->reply, (int64_t)node);
     resp_write_bulk(change->reply, slice_of(rows->cluster.cluster, sizeof(rows->cluster.cluster)));
@@ -246,7 +126,7 @@ static size_t holder_of(const struct shard_map *map, const char *address)
 }
 
 /* A node that has its data came back, perhaps at another address. */
-static void join_again(struct change *change, const struct meta_entry *entry, size_t index)
+static void join_again(struct meta_change *change, const struct meta_entry *entry, size_t index)
 {
     struct shard_map *map = &change->rows.map;
     struct node_desc *node = &map->nodes[index];
@@ -270,14 +150,14 @@ static void join_again(struct change *change, const struct meta_entry *entry, si
         /* Two nodes cannot be at one address, and a node with its data that says where it is knows
          * best. Where the other one went it will say itself. */
         memset(map->nodes[holder].address, 0, sizeof(map->nodes[holder].address));
-        put_node(change, holder);
+        meta_change_put_node(change, holder);
     }
     if (node->incarnation != entry->incarnation || strcmp(node->address, entry->address) != 0 ||
         strcmp(node->zone, entry->zone) != 0) {
         node->incarnation = entry->incarnation;
         memcpy(node->address, entry->address, sizeof(node->address));
         memcpy(node->zone, entry->zone, sizeof(node->zone));
-        put_node(change, index);
+        meta_change_put_node(change, index);
     }
     finish(change, node->id);
 }
@@ -293,7 +173,10 @@ static size_t only_copies(const struct shard_map *map, uint64_t node)
     return count;
 }
 
-static void replace_in(struct change *change, struct shard_desc *shard, uint64_t from, uint64_t to)
+static void replace_in(struct meta_change *change,
+                       struct shard_desc *shard,
+                       uint64_t from,
+                       uint64_t to)
 {
     for (unsigned i = 0; i < shard->replica_count; i++) {
         if (shard->replicas[i].node == from) {
@@ -301,7 +184,7 @@ static void replace_in(struct change *change, struct shard_desc *shard, uint64_t
             shard->replicas[i].id = change->rows.cluster.next_replica++;
             shard->replicas[i].node = to;
             shard->conf_ver++;
-            put_shard(change, shard);
+            meta_change_put_shard(change, shard);
             return;
         }
     }
@@ -310,12 +193,13 @@ static void replace_in(struct change *change, struct shard_desc *shard, uint64_t
 /* An empty directory at the address of a node: that node's disk is lost. The new node takes its
  * place in every shard, with replica ids of its own: the old ones have voted and may not vote
  * again. */
-static void replace_node(struct change *change, size_t lost, uint64_t by)
+static void replace_node(struct meta_change *change, size_t lost, uint64_t by)
 {
     struct shard_map *map = &change->rows.map;
+    meta_jobs_lost(change, map->nodes[lost].id);
     map->nodes[lost].state = NODE_GONE;
     memset(map->nodes[lost].address, 0, sizeof(map->nodes[lost].address));
-    put_node(change, lost);
+    meta_change_put_node(change, lost);
     uint64_t from = map->nodes[lost].id;
     replace_in(change, &map->meta, from, by);
     for (size_t i = 0; i < map->shard_count; i++) {
@@ -323,7 +207,7 @@ static void replace_node(struct change *change, size_t lost, uint64_t by)
     }
 }
 
-static void join_new(struct change *change, const struct meta_entry *entry)
+static void join_new(struct meta_change *change, const struct meta_entry *entry)
 {
     struct shard_map *map = &change->rows.map;
     for (size_t i = 0; i < map->node_count; i++) {
@@ -355,7 +239,7 @@ static void join_new(struct change *change, const struct meta_entry *entry)
     finish(change, id);
 }
 
-static void apply_join(struct change *change, const struct meta_entry *entry)
+static void apply_join(struct meta_change *change, const struct meta_entry *entry)
 {
     const struct meta_rows *rows = &change->rows;
     if (!rows->exists) {
@@ -366,7 +250,7 @@ static void apply_join(struct change *change, const struct meta_entry *entry)
         join_new(change, entry);
         return;
     }
-    size_t index = node_index(&rows->map, entry->node);
+    size_t index = meta_change_node_index(&rows->map, entry->node);
     if (memcmp(entry->cluster, rows->cluster.cluster, sizeof(entry->cluster)) != 0) {
         resp_write_error(change->reply,
                          "WRONGCLUSTER the data directory belongs to another cluster: give"
@@ -378,7 +262,7 @@ static void apply_join(struct change *change, const struct meta_entry *entry)
     }
 }
 
-static void apply_init(struct change *change, const struct meta_entry *entry)
+static void apply_init(struct meta_change *change, const struct meta_entry *entry)
 {
     struct meta_rows *rows = &change->rows;
     if (rows->exists) {
@@ -391,15 +275,42 @@ static void apply_init(struct change *change, const struct meta_entry *entry)
     rows->cluster.next_node = IDENTITY_NODE_FIRST;
     rows->cluster.next_shard = SHARD_FIRST;
     rows->cluster.next_replica = IDENTITY_REPLICA_FIRST + 1;
+    rows->cluster.next_job = 1;
+    rows->cluster.next_event = 1;
     rows->exists = true;
     memcpy(rows->map.cluster, entry->cluster, sizeof(entry->cluster));
     rows->map.replicas = entry->replicas;
     rows->map.shards_wanted = entry->shards;
     meta_machine_birth(&rows->map.meta);
-    put_shard(change, &rows->map.meta);
+    meta_change_put_shard(change, &rows->map.meta);
     size_t index = add_node(change, entry);
     assert(rows->map.nodes[index].id == IDENTITY_NODE_FIRST);
     finish(change, IDENTITY_NODE_FIRST);
+}
+
+static void apply_order(struct meta_change *change, const struct meta_order *order)
+{
+    if (!change->rows.exists) {
+        resp_write_error(change->reply, "TRYAGAIN the cluster is being created");
+        return;
+    }
+    switch (order->op) {
+    case META_REPORT: meta_report_take(change, order); return;
+    case META_JOB_ADD: meta_jobs_add(change, order); break;
+    case META_JOB_STEP: meta_jobs_step(change, order); break;
+    case META_JOB_END: meta_jobs_end(change, order); break;
+    case META_JOB_SET: meta_jobs_set(change, order); break;
+    case META_NODE: meta_jobs_node(change, order); break;
+    case META_MODE: meta_jobs_mode(change, order); break;
+    case META_NOTE:
+        meta_change_note(change, order->id, order->text, order->why, order->effect);
+        resp_write_ok(change->reply);
+        break;
+    case META_INIT:
+    case META_JOIN:
+    case META_OPS: assert(false);
+    }
+    meta_change_settle(change);
 }
 
 enum status meta_machine_apply(struct txn *txn,
@@ -408,17 +319,24 @@ enum status meta_machine_apply(struct txn *txn,
                                bool *changed)
 {
     struct meta_entry entry;
-    struct change change = {.txn = txn, .reply = reply};
-    enum status status = meta_entry_decode(planned, &entry);
+    struct meta_order order;
+    struct meta_change change = {.txn = txn, .reply = reply};
+    bool is_entry = planned.len > 0 && planned.data[0] == META_ENTRY_FORMAT;
+    enum status status =
+        is_entry ? meta_entry_decode(planned, &entry) : meta_order_decode(planned, &order);
     *changed = false;
     if (status != STATUS_OK) {
         return status;
     }
     status = meta_rows_load(txn, &change.rows);
     if (status == STATUS_OK) {
-        switch (entry.op) {
-        case META_INIT: apply_init(&change, &entry); break;
-        case META_JOIN: apply_join(&change, &entry); break;
+        if (!is_entry) {
+            change.now_ms = order.now_ms;
+            apply_order(&change, &order);
+        } else if (entry.op == META_INIT) {
+            apply_init(&change, &entry);
+        } else {
+            apply_join(&change, &entry);
         }
         *changed = change.changed;
     }
@@ -428,12 +346,28 @@ enum status meta_machine_apply(struct txn *txn,
 
 enum status meta_machine_load(struct txn *txn, struct shard_map *map)
 {
+    struct job_list jobs = {0};
+    uint8_t mode = 0;
+    enum status status = meta_machine_load_all(txn, map, &jobs, &mode);
+    job_list_deinit(&jobs);
+    return status;
+}
+
+enum status meta_machine_load_all(struct txn *txn,
+                                  struct shard_map *map,
+                                  struct job_list *jobs,
+                                  uint8_t *mode)
+{
     struct meta_rows rows;
     enum status status = meta_rows_load(txn, &rows);
     if (status == STATUS_OK) {
         struct shard_map old = *map;
+        struct job_list old_jobs = *jobs;
         *map = rows.map;
+        *jobs = rows.jobs;
+        *mode = rows.cluster.balancer;
         rows.map = old;
+        rows.jobs = old_jobs;
     }
     meta_rows_deinit(&rows);
     return status;
@@ -460,6 +394,48 @@ static void write_map(const struct shard_map *map, struct buf *reply)
     buf_deinit(&bytes);
 }
 
+struct event_list {
+    struct buf *reply;
+    size_t count;
+};
+
+static void write_event(void *arg, const struct job_event *event)
+{
+    struct event_list *list = arg;
+    list->count++;
+    resp_write_map(list->reply, 6);
+    resp_write_text(list->reply, "number");
+    resp_write_int(list->reply, (int64_t)event->number);
+    resp_write_text(list->reply, "time_ms");
+    resp_write_int(list->reply, (int64_t)event->time_ms);
+    resp_write_text(list->reply, "job");
+    resp_write_int(list->reply, (int64_t)event->job);
+    resp_write_text(list->reply, "what");
+    resp_write_text(list->reply, event->what);
+    resp_write_text(list->reply, "why");
+    resp_write_text(list->reply, event->why);
+    resp_write_text(list->reply, "effect");
+    resp_write_text(list->reply, event->effect);
+}
+
+static enum status read_events(struct txn *txn, struct args args, struct buf *reply)
+{
+    uint64_t wanted = 0;
+    if (args.argc != 2 || !parse_version(args.argv[1], &wanted)) {
+        resp_write_error(reply, "ERR META.EVENTS takes how many of the newest are wanted");
+        return STATUS_OK;
+    }
+    size_t at = reply->len;
+    struct event_list list = {.reply = reply};
+    enum status status = meta_rows_events(txn, wanted, write_event, &list);
+    if (status == STATUS_OK) {
+        resp_insert_array(reply, at, list.count);
+    } else {
+        reply->len = at;
+    }
+    return status;
+}
+
 enum status meta_machine_read(struct txn *txn, struct args args, struct buf *reply)
 {
     uint64_t version = 0;
@@ -467,6 +443,9 @@ enum status meta_machine_read(struct txn *txn, struct args args, struct buf *rep
     if (meta_machine_kind(args.argv[0]) != META_READ) {
         resp_write_error(reply, "ERR unknown command of the meta group");
         return STATUS_OK;
+    }
+    if (command_word(args.argv[0], "META.EVENTS")) {
+        return read_events(txn, args, reply);
     }
     if (args.argc != 2 || !parse_version(args.argv[1], &version)) {
         resp_write_error(reply, "ERR META.MAP takes the version of the map that you have");

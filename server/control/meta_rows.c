@@ -7,8 +7,9 @@
 
 enum {
     ROW_FORMAT = 1,
+    ROW_FORMAT_JOBS = 2, /* Of the cluster row: with the numbers of jobs. */
     KEY_SIZE_MAX = 8 + 1 + 1 + 8,
-    ROW_SIZE_MAX = 1024,
+    ROW_SIZE_MAX = 2048,
     PREFIX_SIZE = 8 + 1, /* Shard and 'M'. */
 };
 
@@ -35,7 +36,8 @@ void meta_rows_put_cluster(struct txn *txn, const struct meta_cluster *cluster)
 {
     struct buf value;
     buf_init(&value, ROW_SIZE_MAX);
-    buf_append_u8(&value, ROW_FORMAT);
+    bool jobs = cluster->next_job > 1 || cluster->next_event > 1 || cluster->balancer != 0;
+    buf_append_u8(&value, jobs ? ROW_FORMAT_JOBS : ROW_FORMAT);
     buf_append(&value, cluster->cluster, sizeof(cluster->cluster));
     buf_append_u64(&value, cluster->version);
     buf_append_u64(&value, cluster->next_node);
@@ -43,6 +45,11 @@ void meta_rows_put_cluster(struct txn *txn, const struct meta_cluster *cluster)
     buf_append_u64(&value, cluster->next_replica);
     buf_append_u8(&value, (uint8_t)cluster->replicas);
     buf_append_u32(&value, cluster->shards);
+    if (jobs) {
+        buf_append_u64(&value, cluster->next_job);
+        buf_append_u64(&value, cluster->next_event);
+        buf_append_u8(&value, cluster->balancer);
+    }
     put_row(txn, 'c', 0, &value);
     buf_deinit(&value);
 }
@@ -58,7 +65,16 @@ static bool decode_cluster(struct slice bytes, struct meta_cluster *cluster)
     cluster->next_replica = reader_u64(&in);
     cluster->replicas = reader_u8(&in);
     cluster->shards = reader_u32(&in);
-    if (!reader_done(&in) || format != ROW_FORMAT) {
+    cluster->next_job = 1;
+    cluster->next_event = 1;
+    cluster->balancer = 0;
+    if (format == ROW_FORMAT_JOBS) {
+        cluster->next_job = reader_u64(&in);
+        cluster->next_event = reader_u64(&in);
+        cluster->balancer = reader_u8(&in);
+    }
+    if (!reader_done(&in) || (format != ROW_FORMAT && format != ROW_FORMAT_JOBS) ||
+        cluster->balancer >= BALANCER_MODES) {
         return false;
     }
     memcpy(cluster->cluster, id.data, id.len);
@@ -102,6 +118,81 @@ void meta_rows_put_shard(struct txn *txn, const struct shard_desc *shard)
     shard_desc_encode(shard, &value);
     put_row(txn, 's', shard->id, &value);
     buf_deinit(&value);
+}
+
+static void drop_row(struct txn *txn, uint8_t kind, uint64_t id)
+{
+    struct buf key;
+    buf_init(&key, KEY_SIZE_MAX);
+    key_of(&key, kind, id);
+    txn_delete(txn, STORE_LOCAL, buf_slice(&key));
+    buf_deinit(&key);
+}
+
+void meta_rows_drop_shard(struct txn *txn, uint64_t shard)
+{
+    assert(shard != SHARD_META);
+    drop_row(txn, 's', shard);
+}
+
+void meta_rows_put_job(struct txn *txn, const struct cluster_job *job)
+{
+    struct buf value;
+    buf_init(&value, ROW_SIZE_MAX);
+    cluster_job_encode(job, &value);
+    put_row(txn, 'j', job->id, &value);
+    buf_deinit(&value);
+}
+
+void meta_rows_drop_job(struct txn *txn, uint64_t job)
+{
+    drop_row(txn, 'j', job);
+}
+
+void meta_rows_put_event(struct txn *txn, const struct job_event *event)
+{
+    struct buf value;
+    buf_init(&value, ROW_SIZE_MAX);
+    job_event_encode(event, &value);
+    put_row(txn, 'e', event->number, &value);
+    buf_deinit(&value);
+}
+
+void meta_rows_drop_event(struct txn *txn, uint64_t number)
+{
+    drop_row(txn, 'e', number);
+}
+
+enum status meta_rows_events(struct txn *txn,
+                             uint64_t count,
+                             void (*visit)(void *arg, const struct job_event *event),
+                             void *arg)
+{
+    struct meta_cluster cluster = {0};
+    struct buf from;
+    struct buf to;
+    enum status status = meta_rows_get_cluster(txn, &cluster);
+    if (status != STATUS_OK) {
+        return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+    }
+    buf_init(&from, KEY_SIZE_MAX);
+    buf_init(&to, KEY_SIZE_MAX);
+    key_of(&from, 'e', cluster.next_event > count ? cluster.next_event - count : 0);
+    key_of(&to, 'e', UINT64_MAX);
+    struct store_iter *iter = iter_open(txn, STORE_LOCAL, buf_slice(&from), buf_slice(&to));
+    for (; status == STATUS_OK && iter_valid(iter); iter_next(iter)) {
+        struct reader in = reader_of(iter_value(iter));
+        struct job_event event;
+        status = job_event_decode(&in, &event) && reader_done(&in) ? STATUS_OK : STATUS_CORRUPT;
+        if (status == STATUS_OK) {
+            visit(arg, &event);
+        }
+    }
+    status = status == STATUS_OK ? iter_status(iter) : status;
+    iter_close(iter);
+    buf_deinit(&from);
+    buf_deinit(&to);
+    return status;
 }
 
 void meta_rows_range(struct buf *from, struct buf *to)
@@ -160,6 +251,17 @@ static bool take_shard(struct meta_rows *rows, uint64_t id, struct reader *in)
     return true;
 }
 
+static bool take_job(struct meta_rows *rows, uint64_t id, struct slice value)
+{
+    struct reader in = reader_of(value);
+    struct cluster_job job;
+    if (!cluster_job_decode(&in, &job) || !reader_done(&in) || job.id != id) {
+        return false;
+    }
+    job_list_add(&rows->jobs, &job);
+    return true;
+}
+
 static bool take_row(struct meta_rows *rows, struct slice key, struct slice value)
 {
     struct reader name = reader_of(key);
@@ -170,6 +272,9 @@ static bool take_row(struct meta_rows *rows, struct slice key, struct slice valu
         return decode_cluster(value, &rows->cluster);
     }
     uint64_t id = reader_u64_be(&name);
+    if (kind == 'e' || kind == 'j') {
+        return reader_done(&name) && (kind == 'e' || take_job(rows, id, value));
+    }
     struct reader in = reader_of(value);
     if (!reader_done(&name) || reader_u8(&in) != ROW_FORMAT) {
         return false;
@@ -234,5 +339,6 @@ void meta_rows_deinit(struct meta_rows *rows)
 {
     shard_map_deinit(&rows->map);
     free(rows->disks);
+    job_list_deinit(&rows->jobs);
     *rows = (struct meta_rows){0};
 }

@@ -373,7 +373,7 @@ static void apply_meta(struct world *world, struct args args, struct buf *reply)
     bool changed = false;
     buf_init(&planned, 4096);
     shard_map_init(&map);
-    CHECK(meta_machine_plan(args, &planned, reply) == STATUS_OK);
+    CHECK(meta_machine_plan(args, 1000, &planned, reply) == STATUS_OK);
     CHECK(meta_machine_apply(world->txn, buf_slice(&planned), reply, &changed) == STATUS_OK);
     CHECK(txn_commit(world->txn) == STATUS_OK);
     CHECK(meta_machine_load(world->txn, &map) == STATUS_OK);

@@ -59,7 +59,7 @@ static enum status run(struct scene *scene, struct args args)
     buf_clear(&scene->planned);
     buf_clear(&scene->reply);
     scene->changed = false;
-    if (meta_machine_plan(args, &scene->planned, &scene->reply) == STATUS_OK) {
+    if (meta_machine_plan(args, 1000, &scene->planned, &scene->reply) == STATUS_OK) {
         CHECK(meta_machine_apply(scene->txn, buf_slice(&scene->planned), &scene->reply,
                                  &scene->changed) == STATUS_OK);
         CHECK(txn_empty(scene->txn) == !scene->changed);
