@@ -9,6 +9,7 @@
 #include "common/proto/resp.h"
 #include "common/proto/transaction.h"
 #include "server/machine/keyspace.h"
+#include "server/machine/stream_args.h"
 #include "server/script/trial_private.h"
 
 enum {
@@ -305,6 +306,12 @@ static enum status on_call(void *ctx, const struct script_call *call, struct buf
         bool done = call_front(trial, command, call->args, reply);
         return done ? STATUS_OK
                     : refuse(reply, "ERR This Redis command is not allowed from script");
+    }
+    if (stream_args_may_block(command, call->args)) {
+        struct slice name = call->args.argv[0];
+        resp_write_errorf(reply, "ERR %.*s command is not allowed with BLOCK option from scripts",
+                          (int)name.len, (const char *)name.data);
+        return STATUS_OK;
     }
     if (!owns_keys(trial, command, call->args, reply)) {
         return STATUS_OK;
