@@ -10,6 +10,7 @@
 #include "router/gather.h"
 #include "router/map_watch.h"
 #include "router/parking.h"
+#include "router/seek.h"
 
 enum { LANE_PARTS_MAX_DEFAULT = 16384, LANE_SIZE_MAX_DEFAULT = 64 << 20 };
 
@@ -50,6 +51,8 @@ struct core *core_new(const struct core_options *options, const struct core_env 
     route_init(&core->route);
     channels_init(&core->channels);
     buf_init(&core->merged, FRAME_BODY_SIZE_MAX);
+    core->scripts = calloc(SEEK_KNOWN_MAX, sizeof(*core->scripts));
+    assert(core->scripts != NULL);
     core->slot_free = SLOT_NONE;
     core->timer_ms = UINT64_MAX;
     core->layout = 1;
@@ -88,6 +91,7 @@ void core_free(struct core *core)
     }
     free_parts(core);
     free(core->lanes);
+    free(core->scripts);
     free(core->seeds);
     free(core->slots);
     free(core->argv);
@@ -107,7 +111,15 @@ void core_execute(struct core *core, struct core_request *request)
     core->stats.inflight++;
     core->order++;
     request->part.order = core->order;
-    request->deadline_ms = core_now(core) + core->deadline_ms;
+    request->seek = NULL;
+    if (request->command->id == CMD_script_flush) {
+        seek_forget(core);
+    }
+    uint32_t within_ms = core->deadline_ms;
+    if (request->command->merge == MERGE_ALL_FOUND && within_ms > SEEK_MS) {
+        within_ms = SEEK_MS; /* Who answers later has not found it. */
+    }
+    request->deadline_ms = core_now(core) + within_ms;
     gather_schedule(core, request);
     parking_begin(core, request);
     gather_begin(core, request);

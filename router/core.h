@@ -60,6 +60,9 @@ struct core_request {
     struct args args;              /* Valid, as is what it points to, until on_done. */
     uint8_t db;
     uint8_t flags; /* REQUEST_PIECE, REQUEST_STAGED. */
+    /* Asked when it may have to be sent again, or was: true if nothing of the same client is behind
+     * it, and nothing will be before on_done. NULL: it is so. */
+    bool (*alone)(struct core_request *request);
     /* Exactly once, for OK and for errors; may be called before core_execute() returns. reply is
      * one RESP value in the machine's form, valid during the call. The request may be freed or used
      * again in it, and core_execute() may be called for others. */
@@ -77,6 +80,7 @@ struct core_request {
     size_t wait_frozen_len; /* All of that; 0: nothing was said. */
     struct lane_part part;  /* If it is for one shard. */
     struct core_gather *gather; /* If it is for several. */
+    struct core_seek *seek;     /* While a script is looked for, and after that. */
 };
 
 /* options are copied. Links to the seeds, or to the nodes of the saved map, are asked for through

@@ -64,6 +64,8 @@ struct core {
     size_t urgent; /* Parts in lanes that overtake others. */
     size_t left;   /* Parts that are left behind in lanes which lost their tokens. */
 
+    uint64_t *scripts; /* Which were known where, of late: see seek.h. */
+
     struct list active;   /* Lanes that have parts. */
     struct list requests; /* By deadline. */
     struct list unrouted; /* Requests (by part.queue) that came before the first map. */

@@ -160,6 +160,65 @@ static void merge_one(const struct fanout_part *parts, size_t count, struct buf 
     buf_append_slice(out, parts[at].reply);
 }
 
+/* The nth element of an array; false if it has none. */
+static bool element(struct slice reply, size_t nth, struct slice *out, bool *found)
+{
+    struct resp_value value;
+    struct slice rest;
+    size_t size = 0;
+    if (!open_array(reply, &value, &rest) || nth >= (size_t)value.number) {
+        return false;
+    }
+    for (size_t i = 0; i <= nth; i++) {
+        rest = rest_of(rest, size);
+        if (resp_value_size(rest, rest.len, &size) != STATUS_OK) {
+            return false;
+        }
+    }
+    *out = slice_of(rest.data, size);
+    struct resp_value item;
+    *found = resp_value_read(*out, &item) == STATUS_OK && !item.null &&
+             (item.type != ':' || item.number != 0);
+    return true;
+}
+
+/* Who gave an error has found nothing. */
+static void merge_found(const struct fanout_part *parts, size_t count, struct buf *out)
+{
+    struct resp_value head;
+    struct slice elements;
+    size_t first = 0;
+    while (first < count - 1 && fanout_is_error(parts[first].reply)) {
+        first++;
+    }
+    if (fanout_is_error(parts[first].reply)) {
+        buf_append_slice(out, parts[0].reply);
+        return;
+    }
+    if (!open_array(parts[first].reply, &head, &elements)) {
+        misfit(out);
+        return;
+    }
+    size_t before = out->len;
+    resp_write_array(out, (size_t)head.number);
+    for (size_t nth = 0; nth < (size_t)head.number; nth++) {
+        struct slice chosen = {0};
+        bool found = false;
+        for (size_t i = first; !found && i < count; i++) {
+            struct slice here;
+            if (element(parts[i].reply, nth, &here, &found)) {
+                chosen = chosen.len == 0 || found ? here : chosen;
+            }
+        }
+        if (chosen.len == 0) {
+            buf_truncate(out, before);
+            misfit(out);
+            return;
+        }
+        buf_append_slice(out, chosen);
+    }
+}
+
 void fanout_merge(const struct command *command,
                   const struct fanout_part *parts,
                   size_t count,
@@ -168,6 +227,10 @@ void fanout_merge(const struct command *command,
     assert(count > 0);
     if (command->merge == MERGE_ALL_ONE) {
         merge_one(parts, count, out);
+        return;
+    }
+    if (command->merge == MERGE_ALL_FOUND) {
+        merge_found(parts, count, out);
         return;
     }
     for (size_t i = 0; i < count; i++) {
@@ -185,6 +248,7 @@ void fanout_merge(const struct command *command,
     case MERGE_ALL_CONCAT: merge_concat(parts, count, out); break;
     case MERGE_ALL_SAME: buf_append_slice(out, parts[0].reply); break;
     case MERGE_ALL_ONE:
+    case MERGE_ALL_FOUND:
     case MERGE_NONE:
     case MERGE_SCAN:
     case MERGE_ANY: assert(false); /* These have one reply. */

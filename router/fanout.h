@@ -14,8 +14,8 @@ struct fanout_part {
 
 /* Appends one RESP value. An error among the replies becomes the reply, the first one by part: an
  * answer of which a piece is missing is no answer. A reply of a form that the merge cannot use (the
- * node has another version than we) is an error too. merge of the command: ORDER, SUM, OK, ALL_SUM,
- * ALL_OK, ALL_CONCAT; count > 0. */
+ * node has another version than we) is an error too. merge of the command: ORDER, SUM, OK, ALL_*;
+ * count > 0. ALL_ONE and ALL_FOUND take what is no error. */
 void fanout_merge(const struct command *command,
                   const struct fanout_part *parts,
                   size_t count,

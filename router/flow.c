@@ -10,6 +10,7 @@
 #include "router/gather.h"
 #include "router/parking.h"
 #include "router/retry.h"
+#include "router/seek.h"
 
 enum {
     REQUEST_OVERHEAD = FRAME_HEADER_SIZE + 5 * 8 + 4 + 2 + 4,
@@ -141,8 +142,10 @@ static bool send_part(struct core *core, struct lane *lane, struct lane_part *pa
               (uint64_t)(part->tries & 0xff) << SLOT_BITS | part->slot,
         .shard = lane->shard,
         .deadline_ms = (uint32_t)left_ms,
-        .flags =
-            (uint8_t)(request->flags | (retry ? REQUEST_RETRY : 0) | (first ? REQUEST_FIRST : 0)),
+        /* One that may have been applied is not given up for another try, as it would be if its
+         * script had to be looked for. */
+        .flags = (uint8_t)(request->flags | (retry ? REQUEST_RETRY | REQUEST_SOUGHT : 0) |
+                           (first ? REQUEST_FIRST : 0)),
         .db = request->db,
         .args = share_args(core, part),
     };
@@ -452,6 +455,10 @@ static void refused(struct core *core,
         }
         if (plan.verdict == RETRY_REMAP) {
             gather_remap(core, part);
+            return;
+        }
+        if (reply->status == STATUS_NO_SCRIPT) {
+            seek_begin(core, part);
             return;
         }
         struct buf text;

@@ -10,6 +10,7 @@
 #include "router/flow.h"
 #include "router/parking.h"
 #include "router/retry.h"
+#include "router/seek.h"
 
 enum { MERGED_KEPT_SIZE_MAX = 1 << 20 };
 
@@ -50,6 +51,7 @@ void gather_schedule(struct core *core, struct core_request *request)
 static void finish(struct core *core, struct core_request *request, struct slice reply)
 {
     parking_end(core, request);
+    seek_end(core, request);
     list_remove(&request->expiry);
     core->stats.inflight--;
     request->on_done(request, reply);
@@ -121,6 +123,7 @@ static void free_gather(struct core *core, struct core_request *request)
 void gather_forget(struct core *core, struct core_request *request)
 {
     parking_end(core, request);
+    seek_end(core, request);
     list_remove(&request->expiry);
     list_remove(&request->part.queue);
     core->stats.inflight--;
@@ -223,6 +226,7 @@ void gather_answer(struct core *core, struct lane_part *part, struct slice reply
     list_remove(&part->queue);
     if (request->gather == NULL) {
         flow_detach(core, part);
+        seek_note(core, request, part->shard);
         if (request->command->merge == MERGE_SCAN) {
             finish_scan(core, request, reply);
         } else {
@@ -307,8 +311,10 @@ void gather_expire(struct core *core, struct core_request *request)
     if (request->gather == NULL && request->part.request == NULL) {
         struct buf text;
         buf_init(&text, FRAME_BODY_SIZE_MAX);
-        core->stats.clusterdown++;
-        retry_write_end(&text, RETRY_END_NO_MAP, 0, 0, core->deadline_ms);
+        enum retry_end end = seek_busy(request) ? RETRY_END_TIMEOUT : RETRY_END_NO_MAP;
+        core->stats.timeouts += end == RETRY_END_TIMEOUT;
+        core->stats.clusterdown += end == RETRY_END_NO_MAP;
+        retry_write_end(&text, end, request->part.shard, 0, core->deadline_ms);
         list_remove(&request->part.queue);
         finish_with_error(core, request, buf_slice(&text));
         buf_deinit(&text);
@@ -372,6 +378,7 @@ static void begin_one(struct core *core, struct core_request *request)
     part->request = request;
     part->seq = is_write(request) ? part->order : 0;
     part->alone = parking_waits(request);
+    seek_prepare(core, request, lane->shard);
     flow_attach(core, part);
     core->stats.parts++;
     flow_insert(core, lane, part);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
+#include "common/base/sha1.h"
 #include "common/cluster/token.h"
 #include "common/cluster/transaction_home.h"
 
@@ -87,7 +88,7 @@ static enum status refuse_apart(const struct shard_map *map,
 }
 
 /* A command without keys: in its database, if that is whole somewhere; else a script goes where its
- * text says, so that different ones are spread. */
+ * SHA-1 says, so that different ones are spread, and each is where it was before. */
 static size_t keyless_shard(const struct command *command,
                             const struct args *args,
                             uint8_t db,
@@ -96,8 +97,18 @@ static size_t keyless_shard(const struct command *command,
     if (db != 0) {
         return position_of(map, token_of(db, (struct slice){0}));
     }
-    bool script = (command->flags & CMD_ANY_KEY) != 0 && args->argc > 1;
-    return script ? position_of(map, token_of_key(args->argv[1])) : 0;
+    uint8_t sum[SHA1_SIZE];
+    bool text = command->id == CMD_eval || command->id == CMD_eval_ro;
+    bool sha = command->id == CMD_evalsha || command->id == CMD_evalsha_ro;
+    if (!text && !sha) {
+        return 0;
+    }
+    if (text) {
+        sha1_bytes(args->argv[1], sum);
+    } else if (!sha1_parse(args->argv[1], sum)) {
+        return 0;
+    }
+    return position_of(map, token_of_key(slice_of(sum, sizeof(sum))));
 }
 
 /* OK if all keys lie on one shard, found[0] by position; else CONFLICT, and found[1] is the
@@ -302,6 +313,7 @@ enum status route_plan(struct route *route,
     case MERGE_ALL_OK:
     case MERGE_ALL_SAME:
     case MERGE_ALL_ONE:
+    case MERGE_ALL_FOUND:
     case MERGE_ALL_CONCAT: route->shape = ROUTE_EVERY; break;
     case MERGE_ANY: route->shape = ROUTE_ANY; break;
     }

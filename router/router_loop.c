@@ -205,6 +205,7 @@ static struct router_call *take_call(struct router_loop *part)
         assert(call != NULL);
     }
     call->core.flags = 0;
+    call->core.alone = NULL;
     call->ask = NULL;
     call->part = part;
     call->next = NULL;
@@ -234,6 +235,12 @@ static void on_reply(struct core_request *core, struct slice reply)
     }
 }
 
+static bool is_alone(struct core_request *core)
+{
+    struct router_call *call = (struct router_call *)(void *)core;
+    return request_alone(call->request);
+}
+
 /* What goes to a shard at once has to fit an entry of its log. */
 static bool too_large(const struct request *request)
 {
@@ -252,11 +259,13 @@ void router_loop_execute(struct router_loop *part, struct request *request)
     call->core.args = request->args;
     call->core.db = request->db;
     call->core.on_done = on_reply;
+    call->core.alone = is_alone;
     request->user = call;
     int64_t deadline_ms = config_number(part->router->config, CONFIG_request_deadline_ms);
     core_set_deadline(part->core, (uint32_t)deadline_ms);
     if (config_number(part->router->config, CONFIG_multi_across_shards) == 1 &&
         scatter_wanted(part->core, &call->core)) {
+        (void)request_alone(request); /* Its parts may have to be sent again. */
         scatter_execute(part->core, &call->core);
     } else if (!upload_wanted(&call->core) && too_large(request)) {
         put_call(call);

@@ -150,6 +150,7 @@ static void submit(struct client_op *self, uint64_t shard)
     self->op.op.db = request->db;
     self->op.op.args = request->args;
     self->op.op.expires_ms = self->expires_ms;
+    self->op.op.sought = true; /* Only routers ask other shards. */
     if (self->until_ms != 0) {
         self->op.op.wait.wanted = true;
         self->op.op.wait.until_ms = self->until_ms;

@@ -508,6 +508,7 @@ enum status op_request(struct worker *worker, uint64_t link, struct slice body)
     op->request_id = request.id;
     op->deliver = deliver_frame;
     op->first = (request.flags & REQUEST_FIRST) != 0;
+    op->op.sought = (request.flags & REQUEST_SOUGHT) != 0;
     op->op.db = request.db;
     op->op.session = request.session;
     op->op.seq = request.seq;

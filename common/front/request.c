@@ -115,6 +115,20 @@ bool request_abandoned(const struct request *request)
     return request->session == NULL;
 }
 
+bool request_alone(struct request *request)
+{
+    request = request->outer != NULL ? request->outer : request;
+    struct session *session = request->session;
+    if (session == NULL) {
+        return true;
+    }
+    if (request->order.next != &session->requests) {
+        return false;
+    }
+    session->alone = true;
+    return true;
+}
+
 static void release(struct request *request)
 {
     free((void *)(uintptr_t)request->reply.data);

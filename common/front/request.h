@@ -51,6 +51,9 @@ void request_finish_owned(struct request *request, uint8_t *reply, size_t size);
 void request_fail(struct request *request, const char *text);
 /* The client has gone: the work may be left undone if it has not begun. On the session's loop. */
 bool request_abandoned(const struct request *request);
+/* True: nothing that its client sent behind it is under way, and nothing will be before it is
+ * finished. On the session's loop. */
+bool request_alone(struct request *request);
 /* Bytes of memory that it holds. */
 size_t request_size(const struct request *request);
 

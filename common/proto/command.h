@@ -64,6 +64,9 @@ enum command_merge {
     MERGE_ANY,      /* A shard at random, the next if it has none: RANDOMKEY. */
     MERGE_ALL_SAME, /* Every shard, each with the same reply: SCRIPT LOAD. */
     MERGE_ALL_ONE,  /* Every shard, the first reply that is no error: SCRIPT KILL. */
+    /* Every shard that answers soon; of each element of the arrays the first that is neither null
+     * nor 0: SCRIPT EXISTS. */
+    MERGE_ALL_FOUND,
 };
 
 struct command {

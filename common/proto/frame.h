@@ -74,6 +74,9 @@ enum {
      * not have just that version when it is read or has been applied. Of writes only such as may be
      * repeated: that one was applied nevertheless. */
     REQUEST_EXACT = 1 << 5,
+    /* EVALSHA: the source was looked for on all shards. If this one does not know it either, that
+     * is the reply; without the flag it is the status NO_SCRIPT, and nothing was done. */
+    REQUEST_SOUGHT = 1 << 6,
 };
 
 struct wait_ref {

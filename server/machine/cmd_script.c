@@ -114,6 +114,11 @@ enum status cmd_script_exists_read(struct call *call)
     return STATUS_OK;
 }
 
+enum status cmd_script_find_read(struct call *call)
+{
+    return refuse_read(call);
+}
+
 /* Where one runs, the shard answers itself. */
 enum status cmd_script_kill_read(struct call *call)
 {

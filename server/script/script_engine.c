@@ -183,6 +183,12 @@ static struct script_kept *find(struct script_engine *engine, const uint8_t sha[
     return kept;
 }
 
+static struct script_kept *find_hex(struct script_engine *engine, struct slice sha)
+{
+    uint8_t sum[SHA1_SIZE];
+    return sha1_parse(sha, sum) ? find(engine, sum) : NULL;
+}
+
 static void drop(struct script_engine *engine, struct script_kept *kept)
 {
     (void)map_remove(&engine->kept, kept_key(kept->sha));
@@ -190,6 +196,8 @@ static void drop(struct script_engine *engine, struct script_kept *kept)
     luaL_unref(engine->lua, LUA_REGISTRYINDEX, kept->ref);
     assert(engine->kept_size >= kept->size);
     engine->kept_size -= kept->size;
+    free(kept->source);
+    free(kept->homes);
     free(kept);
 }
 
@@ -211,13 +219,83 @@ void script_engine_forget(struct script_engine *engine)
 
 bool script_engine_find(struct script_engine *engine, struct slice sha, unsigned *flags)
 {
-    uint8_t sum[SHA1_SIZE];
-    const struct script_kept *kept = sha1_parse(sha, sum) ? find(engine, sum) : NULL;
+    const struct script_kept *kept = find_hex(engine, sha);
     if (kept == NULL) {
         return false;
     }
     *flags = kept->flags;
     return true;
+}
+
+bool script_engine_source(struct script_engine *engine, struct slice sha, struct slice *source)
+{
+    const struct script_kept *kept = find_hex(engine, sha);
+    if (kept != NULL) {
+        *source = slice_of(kept->source, kept->size);
+    }
+    return kept != NULL;
+}
+
+static struct script_home *home_of(struct script_kept *kept, uint64_t place)
+{
+    for (size_t i = 0; i < kept->home_count; i++) {
+        if (kept->homes[i].place == place) {
+            return &kept->homes[i];
+        }
+    }
+    return NULL;
+}
+
+bool script_engine_knows(struct script_engine *engine,
+                         uint64_t place,
+                         struct slice sha,
+                         bool *stored)
+{
+    struct script_kept *kept = find_hex(engine, sha);
+    const struct script_home *home = kept == NULL ? NULL : home_of(kept, place);
+    *stored = home != NULL && home->stored;
+    return home != NULL;
+}
+
+void script_engine_note(struct script_engine *engine, uint64_t place, struct slice sha, bool stored)
+{
+    struct script_kept *kept = find_hex(engine, sha);
+    if (kept == NULL) {
+        return; /* Others have taken its room since. */
+    }
+    struct script_home *home = home_of(kept, place);
+    if (home == NULL) {
+        size_t count = kept->home_count + 1;
+        kept->homes = realloc(kept->homes, count * sizeof(*kept->homes));
+        assert(kept->homes != NULL);
+        home = &kept->homes[kept->home_count];
+        *home = (struct script_home){.place = place};
+        kept->home_count = count;
+    }
+    home->stored = home->stored || stored;
+}
+
+void script_engine_forget_place(struct script_engine *engine, uint64_t place)
+{
+    assert(engine->run == NULL);
+    size_t before = engine->kept.count;
+    struct list *next = NULL;
+    for (struct list *at = engine->order.next; at != &engine->order; at = next) {
+        next = at->next;
+        struct script_kept *kept = list_entry(at, struct script_kept, link);
+        struct script_home *home = home_of(kept, place);
+        if (home != NULL) {
+            kept->home_count--;
+            *home = kept->homes[kept->home_count];
+        }
+        if (kept->home_count == 0) {
+            drop(engine, kept);
+        }
+    }
+    if (engine->kept.count < before) {
+        lua_gc(engine->lua, LUA_GCCOLLECT, 0);
+        engine->memory_base = engine->memory;
+    }
 }
 
 unsigned script_engine_flags(struct slice source)
@@ -256,7 +334,7 @@ static int load(lua_State *lua)
     return 0;
 }
 
-static void keep(struct script_engine *engine, const struct script_kept *made)
+static void keep(struct script_engine *engine, const struct script_kept *made, struct slice source)
 {
     struct script_kept *kept = map_get(&engine->kept, kept_key(made->sha));
     if (kept != NULL) {
@@ -265,6 +343,9 @@ static void keep(struct script_engine *engine, const struct script_kept *made)
     kept = malloc(sizeof(*kept));
     assert(kept != NULL);
     *kept = *made;
+    kept->source = malloc(source.len + 1);
+    assert(kept->source != NULL);
+    memcpy(kept->source, source.data, source.len);
     struct script_kept *before = map_put(&engine->kept, kept_key(kept->sha), kept);
     assert(before == NULL);
     list_push_back(&engine->order, &kept->link);
@@ -315,7 +396,7 @@ enum status script_engine_load(struct script_engine *engine,
     }
     made.ref = loading.ref;
     *flags = made.flags;
-    keep(engine, &made);
+    keep(engine, &made, source);
     return STATUS_OK;
 }
 
@@ -536,8 +617,7 @@ enum script_end script_engine_run(struct script_engine *engine,
 {
     assert(engine->run == NULL);
     assert(run->call != NULL);
-    uint8_t sum[SHA1_SIZE];
-    const struct script_kept *kept = sha1_parse(run->sha, sum) ? find(engine, sum) : NULL;
+    const struct script_kept *kept = find_hex(engine, run->sha);
     if (kept == NULL) {
         return SCRIPT_UNKNOWN;
     }

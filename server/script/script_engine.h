@@ -49,8 +49,23 @@ MUST_USE enum status script_engine_load(struct script_engine *engine,
                                         struct buf *error);
 /* What the first line of a source says; SCRIPT_PLAIN also if it is wrong. */
 unsigned script_engine_flags(struct slice source);
+/* The source of one that is kept; valid until the next call that loads or forgets. */
+bool script_engine_source(struct script_engine *engine, struct slice sha, struct slice *source);
 /* Forgets all compiled scripts. */
 void script_engine_forget(struct script_engine *engine);
+
+/* Which of the caller's places (shards) know a script that is kept here: nobody is to run by its
+ * SHA-1 what only others brought. stored: the place has the source on disk, too. */
+bool script_engine_knows(struct script_engine *engine,
+                         uint64_t place,
+                         struct slice sha,
+                         bool *stored);
+void script_engine_note(struct script_engine *engine,
+                        uint64_t place,
+                        struct slice sha,
+                        bool stored);
+/* The place knows none any more. */
+void script_engine_forget_place(struct script_engine *engine, uint64_t place);
 
 /* One redis.call() or redis.pcall(). */
 struct script_call {

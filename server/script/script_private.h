@@ -27,12 +27,20 @@ enum script_stop {
     STOP_FAILED, /* The callback. */
 };
 
+struct script_home {
+    uint64_t place;
+    bool stored;
+};
+
 struct script_kept {
     struct list link; /* The least recently used is in front. */
     uint8_t sha[SHA1_SIZE];
     unsigned flags;
     size_t size;
     int ref; /* The function, in the registry. */
+    uint8_t *source;
+    struct script_home *homes;
+    size_t home_count;
 };
 
 struct script_engine {

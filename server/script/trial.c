@@ -26,6 +26,7 @@ struct trial *trial_new(const struct trial_limits *limits)
     trial->limits = *limits;
     trial->engine = script_engine_new(limits->memory_max);
     effects_init(&trial->effects);
+    map_init(&trial->fresh);
     buf_init(&trial->planned, SIZE_MAX / 2);
     buf_init(&trial->source, SIZE_MAX / 2);
     buf_init(&trial->reply, SIZE_MAX / 2);
@@ -37,15 +38,11 @@ void trial_free(struct trial *trial)
     assert(!trial->begun);
     script_engine_free(trial->engine);
     effects_deinit(&trial->effects);
+    map_deinit(&trial->fresh);
     buf_deinit(&trial->planned);
     buf_deinit(&trial->source);
     buf_deinit(&trial->reply);
     free(trial);
-}
-
-void trial_forget(struct trial *trial)
-{
-    script_engine_forget(trial->engine);
 }
 
 enum status trial_begin(struct trial *trial, const struct trial_place *place)
@@ -53,6 +50,10 @@ enum status trial_begin(struct trial *trial, const struct trial_place *place)
     assert(!trial->begun);
     trial->place = *place;
     trial->state = *place->state;
+    if (trial->fresh.count > 0) {
+        map_deinit(&trial->fresh);
+        map_init(&trial->fresh);
+    }
     txn_mark(place->txn);
     enum status status =
         machine_advance(place->txn, &trial->state, place->scope, place->now_ms, NULL);
@@ -149,6 +150,7 @@ static bool spans_shards(const struct trial *trial, const struct command *comman
     case MERGE_ALL_CONCAT:
     case MERGE_SCAN:
     case MERGE_ANY:
+    case MERGE_ALL_FOUND:
     case MERGE_ALL_SAME:
     case MERGE_ALL_ONE: every = true; break;
     }
@@ -386,11 +388,6 @@ struct eval {
     unsigned flags;
 };
 
-static bool by_sha(const struct command *command)
-{
-    return command->id == CMD_evalsha || command->id == CMD_evalsha_ro;
-}
-
 static bool split_args(struct args args, struct eval *eval, struct buf *reply)
 {
     int64_t count = 0;
@@ -412,24 +409,6 @@ static bool split_args(struct args args, struct eval *eval, struct buf *reply)
     return true;
 }
 
-/* EVALSHA of what is not compiled here: SCRIPT LOAD may have brought it. */
-static enum status load_kept(struct trial *trial, struct slice sha, struct eval *eval)
-{
-    uint8_t sum[SHA1_SIZE];
-    if (!sha1_parse(sha, sum)) {
-        return STATUS_NOT_FOUND;
-    }
-    buf_clear(&trial->source);
-    enum status status = machine_script(trial->place.txn, trial->place.scope, sum, &trial->source);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    buf_clear(&trial->reply);
-    struct slice source = buf_slice(&trial->source);
-    status = script_engine_load(trial->engine, source, &eval->flags, &trial->reply);
-    return status == STATUS_OK ? STATUS_OK : STATUS_NOT_FOUND;
-}
-
 /* Compiles the script if need be. OK; BAD_ARGUMENT: *reply has the error; NOT_FOUND: that too,
  * which is for a leader to say; AGAIN, IO, CORRUPT. */
 static enum status prepare(struct trial *trial,
@@ -442,9 +421,8 @@ static enum status prepare(struct trial *trial,
     }
     struct slice script = op->args.argv[1];
     enum status status = STATUS_OK;
-    if (by_sha(op->command)) {
-        bool found = script_engine_find(trial->engine, script, &eval->flags);
-        status = found ? STATUS_OK : load_kept(trial, script, eval);
+    if (trial_by_sha(op->command)) {
+        status = trial_source_find(trial, script, &eval->flags);
         if (status == STATUS_NOT_FOUND) {
             resp_write_error(reply, "NOSCRIPT No matching script. Please use EVAL.");
             return STATUS_NOT_FOUND;
@@ -454,8 +432,12 @@ static enum status prepare(struct trial *trial,
         }
     } else {
         sha1_hex(script, eval->sha);
-        if (!script_engine_find(trial->engine, slice_str(eval->sha), &eval->flags)) {
+        struct slice sha = slice_str(eval->sha);
+        if (!script_engine_find(trial->engine, sha, &eval->flags)) {
             status = script_engine_load(trial->engine, script, &eval->flags, reply);
+        }
+        if (status == STATUS_OK) {
+            script_engine_note(trial->engine, trial->place.scope.shard, sha, false);
         }
     }
     bool writes = (eval->flags & (SCRIPT_PLAIN | SCRIPT_NO_WRITES)) == 0;
@@ -466,8 +448,8 @@ static enum status prepare(struct trial *trial,
     return status;
 }
 
-/* A transaction has many slices: the pool does not know sources that only came with EVAL, and
- * between MULTI and EXEC a client cannot send one again. */
+/* A transaction has as many slices as a client may hope for: its scripts are run again from the
+ * first if they need more. */
 static void start_clock(struct trial *trial, const struct trial_op *op)
 {
     const struct trial_limits *limits = &trial->limits;
@@ -564,6 +546,9 @@ enum trial_result trial_script(struct trial *trial,
         txn_set_cache_only(trial->place.txn, true);
     }
     *status = prepare(trial, op, &eval, reply);
+    if (*status == STATUS_OK && trial_by_sha(op->command)) {
+        *status = trial_source_store(trial, op->args.argv[1]);
+    }
     if (slice) {
         txn_set_cache_only(trial->place.txn, false);
     }
@@ -595,8 +580,12 @@ static enum trial_result run_eval(struct trial *trial,
     if (!trial_owns(trial, op)) {
         return trial_failed(STATUS_NOT_OWNER, status);
     }
+    enum trial_result result = trial_source_check(trial, op, status);
+    if (result != TRIAL_PLANNED) {
+        return result;
+    }
     effects_clear(&trial->effects);
-    enum trial_result result = trial_script(trial, op, reply, status);
+    result = trial_script(trial, op, reply, status);
     if (result != TRIAL_PLANNED) {
         return result;
     }
@@ -619,6 +608,7 @@ enum trial_result trial_load(struct trial *trial,
     if (machine_plan(&plan, planned, reply) != STATUS_OK) {
         return TRIAL_REFUSED;
     }
+    trial_source_fresh(trial, op->args.argv[1]);
     *status = trial_apply(trial, op, buf_slice(planned));
     return *status == STATUS_OK ? TRIAL_PLANNED : trial_failed(*status, status);
 }
@@ -642,6 +632,7 @@ enum trial_result trial_run(struct trial *trial,
         }
         if (known) {
             /* Nothing of this is applied: the reply of that time is given again. */
+            trial_learn(trial, trial->place.scope.shard, op->command, op->args);
             effects_clear(&trial->effects);
             effects_write(&trial->effects, op->db, slice_str("+OK\r\n"), planned);
             return TRIAL_PLANNED;
@@ -691,8 +682,15 @@ enum status trial_read(struct trial *trial,
     if (!trial_owns(trial, op)) {
         return STATUS_NOT_OWNER;
     }
+    if (op->command->id == CMD_script_exists || op->command->id == CMD_script_find) {
+        return trial_source_show(trial, op, reply);
+    }
     struct eval eval = {0};
     enum status status = prepare(trial, op, &eval, reply);
+    if (status == STATUS_NOT_FOUND && !op->sought) {
+        buf_clear(reply);
+        return STATUS_NO_SCRIPT;
+    }
     if (status == STATUS_BAD_ARGUMENT || status == STATUS_NOT_FOUND) {
         return STATUS_OK;
     }

@@ -24,8 +24,27 @@ struct trial_limits {
 
 struct trial *trial_new(const struct trial_limits *limits);
 void trial_free(struct trial *trial);
-/* Forgets compiled scripts. */
-void trial_forget(struct trial *trial);
+
+/* Sources (trial_source.c). A script that a shard ran with EVAL is known to it by its SHA-1 from
+ * then on, as long as this trial keeps it; what EVALSHA finds so is stored with the shard
+ * (SCRIPT LOAD), and known to every later leader. */
+
+/* The shard knows none any more. */
+void trial_forget(struct trial *trial, uint64_t shard);
+/* What was run elsewhere is known here, too: of a transaction the first 128 sources that are new.
+ */
+void trial_learn(struct trial *trial,
+                 uint64_t shard,
+                 const struct command *command,
+                 struct args args);
+/* Appends the sources that the shard knows of those that the command runs by SHA-1; another trial
+ * takes them. */
+void trial_pack(struct trial *trial,
+                uint64_t shard,
+                const struct command *command,
+                struct args args,
+                struct buf *out);
+void trial_unpack(struct trial *trial, uint64_t shard, struct slice sources);
 
 struct trial_place {
     struct txn *txn;
@@ -53,6 +72,7 @@ struct trial_op {
     uint8_t db;
     uint64_t session, seq, first_unacked; /* Of writes. */
     uint64_t seed;
+    bool sought; /* A script that is unknown here is so everywhere. */
 };
 
 enum trial_result {
@@ -61,6 +81,7 @@ enum trial_result {
     TRIAL_STOPPED, /* The same, but the trial is spoilt: end it. */
     TRIAL_AGAIN,   /* It takes too long for a loop. Spoilt. */
     TRIAL_FAILED,  /* *status; NOT_OWNER: nothing was done. Spoilt. */
+    TRIAL_UNKNOWN, /* A script is to be looked for elsewhere: NO_SCRIPT. Nothing was done. */
 };
 
 /* Appends to *planned and *reply. */
@@ -76,7 +97,8 @@ MUST_USE enum status trial_apply(struct trial *trial,
 
 /* True if the command can only read: EVAL_RO, and a script that says so. */
 bool trial_only_reads(struct trial *trial, const struct command *command, struct args args);
-/* Such a command, outside of begin and end; the txn may be a view. AGAIN, IO, CORRUPT. */
+/* Such a command, or what SCRIPT asks, outside of begin and end; the txn may be a view. NO_SCRIPT,
+ * AGAIN, IO, CORRUPT. */
 MUST_USE enum status trial_read(struct trial *trial,
                                 const struct trial_place *place,
                                 const struct trial_op *op,

@@ -92,9 +92,13 @@ static enum trial_result run_item(struct trial *trial,
     if ((op->command->flags & CMD_TRIAL) == 0) {
         enum trial_result result = trial_command(trial, op, reply, status);
         if (op->command->id == CMD_script_flush) {
-            trial_forget(trial);
+            trial_forget(trial, trial->place.scope.shard);
         }
         return result;
+    }
+    if (op->command->id == CMD_script_exists) {
+        *status = trial_source_show(trial, op, reply);
+        return *status == STATUS_OK ? TRIAL_PLANNED : trial_failed(*status, status);
     }
     enum trial_result result = op->command->id == CMD_script_load
                                    ? load(trial, op, reply, status)
@@ -175,6 +179,10 @@ enum trial_result trial_batch(struct trial *trial,
     if (!owns_keys(trial, transaction)) {
         return trial_failed(STATUS_NOT_OWNER, status);
     }
+    enum trial_result result = trial_source_check(trial, op, status);
+    if (result != TRIAL_PLANNED) {
+        return result;
+    }
     effects_clear(&trial->effects);
     bool same = false;
     *status = check_watches(trial, transaction, &same);
@@ -184,7 +192,7 @@ enum trial_result trial_batch(struct trial *trial,
     if (!same) {
         resp_write_null_array(reply);
     } else {
-        enum trial_result result = run_items(trial, op, &transaction, reply, status);
+        result = run_items(trial, op, &transaction, reply, status);
         if (result != TRIAL_PLANNED) {
             return result;
         }

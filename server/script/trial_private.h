@@ -1,6 +1,7 @@
 #ifndef SERVER_SCRIPT_TRIAL_PRIVATE_H
 #define SERVER_SCRIPT_TRIAL_PRIVATE_H
 
+#include "common/base/map.h"
 #include "common/base/rand.h"
 #include "server/machine/effects.h"
 #include "server/script/trial.h"
@@ -24,6 +25,7 @@ struct trial {
     uint8_t db;
     struct rand rand;
     struct effects effects; /* Of the op. */
+    struct map fresh;       /* Sources that were stored since trial_begin(), by their SHA-1. */
     struct buf planned;
     struct buf source;
     struct buf reply;
@@ -58,6 +60,27 @@ MUST_USE enum status trial_conclude(struct trial *trial,
                                     const struct trial_op *op,
                                     struct buf *planned,
                                     struct buf *reply);
+
+/* trial_source.c */
+
+/* EVALSHA. */
+bool trial_by_sha(const struct command *command);
+/* OK: the engine has it, and the shard knows it; NOT_FOUND, AGAIN, IO, CORRUPT. */
+MUST_USE enum status trial_source_find(struct trial *trial, struct slice sha, unsigned *flags);
+/* It is stored by what is on trial. */
+void trial_source_fresh(struct trial *trial, struct slice source);
+/* One that was found is stored with the shard among the effects, if it is not yet. AGAIN, IO,
+ * CORRUPT. */
+MUST_USE enum status trial_source_store(struct trial *trial, struct slice sha);
+/* PLANNED: every script that op runs by SHA-1 is known, or brought by what is before it; UNKNOWN,
+ * AGAIN, FAILED. */
+MUST_USE enum trial_result trial_source_check(struct trial *trial,
+                                              const struct trial_op *op,
+                                              enum status *status);
+/* script_exists, script_find. AGAIN, IO, CORRUPT. */
+MUST_USE enum status trial_source_show(struct trial *trial,
+                                       const struct trial_op *op,
+                                       struct buf *reply);
 
 /* trial_batch.c: a transaction with scripts. As trial_run(). */
 MUST_USE enum trial_result trial_batch(struct trial *trial,

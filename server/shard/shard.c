@@ -308,6 +308,9 @@ void shard_close(struct shard *shard)
     assert(shard->writes_pending == 0);
     assert(shard->reads_pending == 0);
     assert(shard->confirming == 0 && shard->waits.count == 0);
+    if (shard->env->trial != NULL) {
+        trial_forget(shard->env->trial, shard->state.desc.id);
+    }
     release(shard);
 }
 
@@ -373,6 +376,9 @@ void shard_installed(struct shard *shard, const struct shard_state *state)
     assert(state->desc.id == shard->state.desc.id);
     assert(state->replica == shard->state.replica);
     shard->state = *state;
+    if (shard->env->trial != NULL) {
+        trial_forget(shard->env->trial, state->desc.id); /* SCRIPT FLUSH may have been among it. */
+    }
     shard->env->touched(shard->env->ctx, shard);
     group_snapshot_installed(shard->group);
 }

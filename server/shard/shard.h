@@ -93,7 +93,8 @@ struct op {
     struct args args;
     uint64_t ver; /* Not 0: NOT_OWNER unless the descriptor has it, see REQUEST_EXACT. */
     uint64_t session, seq, first_unacked; /* Of writes. */
-    bool staged;                          /* Its value comes, or came, in pieces: */
+    bool sought; /* A script that is unknown here is so everywhere: NOSCRIPT, not NO_SCRIPT. */
+    bool staged; /* Its value comes, or came, in pieces: */
     struct machine_stage stage;
     uint64_t expires_ms; /* clock_now_ms() after which nobody waits: not started any more. */
     struct op_wait wait;
@@ -224,6 +225,7 @@ struct slow_read {
     uint64_t index, term;
     bool refuse_growth;
     struct tried *tried; /* Of a script that may write. */
+    struct buf sources;  /* Of scripts that are known here by their SHA-1. */
 };
 void shard_read_prepare(struct shard *shard, struct op *op, struct slow_read *read);
 void shard_read_slow(struct slow_read *read);

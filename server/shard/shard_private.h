@@ -36,6 +36,7 @@ struct shard_batch {
     struct list link; /* In shard->batches, by rising seq. */
     uint64_t seq;
     uint64_t first; /* Number of its first write, or of the next one if it has none. */
+    bool tried;     /* Its commands were tried before: the trial has seen all. */
     bool finished;  /* Its ops are done; older batches are not. */
     struct list ops;
     struct buf replies;

@@ -195,6 +195,7 @@ void shard_read_prepare(struct shard *shard, struct op *op, struct slow_read *re
                                .seed = rand_u64(shard->env->rand),
                                .status = STATUS_AGAIN};
     buf_init(&read->reply, SIZE_MAX / 2);
+    buf_init(&read->sources, SIZE_MAX / 2);
     if (op->trial) {
         shard->env->desk->slow++;
         read->killed = &shard->env->desk->killed;
@@ -202,6 +203,7 @@ void shard_read_prepare(struct shard *shard, struct op *op, struct slow_read *re
         read->index = shard->state.group.index;
         read->term = shard->term;
         read->refuse_growth = shard->env->refuse_writes(shard->env->ctx, true);
+        trial_pack(shard->env->trial, read->scope.shard, op->command, op->args, &read->sources);
     }
     if (op->write) {
         return; /* Stays counted: until its entry is applied. */
@@ -243,6 +245,7 @@ void shard_read_done(struct slow_read *read)
     assert(shard->reads_slow > 0);
     shard->reads_slow--;
     shard_meter_pool(&shard->meter, read->spent_ns);
+    buf_deinit(&read->sources);
     if (read->killed != NULL) {
         script_end_slow(read);
     }

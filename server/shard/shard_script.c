@@ -34,7 +34,8 @@ struct trial_op script_trial_op(const struct op *op, uint64_t seed)
                              .session = op->session,
                              .seq = op->seq,
                              .first_unacked = op->first_unacked,
-                             .seed = seed};
+                             .seed = seed,
+                             .sought = op->sought};
 }
 
 static struct trial_place place_of(struct shard *shard, uint64_t now_ms)
@@ -161,7 +162,8 @@ static void run_write(struct slow_read *read, struct trial *trial, const struct 
     }
     tried->result = trial_run(trial, op, &tried->planned, &tried->reply, &tried->status);
     trial_end(trial);
-    if (tried->result == TRIAL_AGAIN || tried->result == TRIAL_FAILED) {
+    if (tried->result == TRIAL_AGAIN || tried->result == TRIAL_FAILED ||
+        tried->result == TRIAL_UNKNOWN) {
         read->status = tried->status;
     }
 }
@@ -170,6 +172,7 @@ void script_run_slow(struct slow_read *read)
 {
     struct trial *trial = trial_new(&read->script_limits);
     struct trial_op op = script_trial_op(read->op, read->seed);
+    trial_unpack(trial, read->scope.shard, buf_slice(&read->sources));
     if (read->op->write) {
         run_write(read, trial, &op);
     } else {
@@ -193,6 +196,9 @@ void script_end_slow(struct slow_read *read)
         atomic_store(&desk->killed, false);
     }
     struct op *op = read->op;
+    if (read->status == STATUS_OK) {
+        trial_learn(shard->env->trial, shard->state.desc.id, op->command, op->args);
+    }
     if (!op->write) {
         return;
     }

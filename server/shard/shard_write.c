@@ -366,6 +366,7 @@ static bool take_script(struct shard *shard, struct shard_batch *batch, struct o
         buf_clear(shard->env->reply);
         put_back(shard, op);
         return false;
+    case TRIAL_UNKNOWN: finish_write(shard, op, status, slice_of(NULL, 0)); return true;
     case TRIAL_FAILED: break;
     }
     buf_clear(shard->env->planned);
@@ -389,6 +390,9 @@ static bool take_tried(struct shard *shard, struct shard_batch *batch, struct op
     if (planned && shard->scripts > 0) {
         struct trial_op tried = script_trial_op(op, 0);
         status = trial_apply(shard->env->trial, &tried, buf_slice(shard->env->planned));
+    }
+    if (planned && op->command->id == CMD_script_flush) {
+        trial_forget(shard->env->trial, shard->state.desc.id);
     }
     take(shard, batch, op, planned);
     return status == STATUS_OK;
@@ -415,6 +419,7 @@ static void propose_scripts(struct shard *shard)
         return;
     }
     shard->in_trial = true;
+    batch->tried = true;
     uint64_t now_ms = clock_now_ms();
     bool clean = true;
     for (size_t count = 0; clean && fits(shard, count); count++) {
@@ -495,6 +500,7 @@ static void apply_command(struct shard *shard,
                           const struct entry *entry,
                           const struct entry_command *command,
                           struct op *op,
+                          bool tried,
                           struct buf *replies)
 {
     const struct shard_desc *desc = &shard->state.desc;
@@ -524,8 +530,8 @@ static void apply_command(struct shard *shard,
         op->reply_end = replies->len;
         op->wait.nothing = nothing;
     }
-    if (shard->env->trial != NULL && planned_is(command->planned, CMD_script_flush)) {
-        trial_forget(shard->env->trial);
+    if (shard->env->trial != NULL && !tried && planned_is(command->planned, CMD_script_flush)) {
+        trial_forget(shard->env->trial, desc->id);
     }
     shard->stats.writes++;
 }
@@ -550,7 +556,7 @@ static void apply_entry(struct shard *shard, struct slice bytes, struct shard_ba
         }
         struct op *op = at == NULL ? NULL : list_entry(at, struct op, link);
         assert(IMPLIES(batch != NULL, at != &batch->ops));
-        apply_command(shard, &entry, &command, op, replies);
+        apply_command(shard, &entry, &command, op, batch != NULL && batch->tried, replies);
         at = at == NULL ? NULL : at->next;
         if (batch == NULL) {
             buf_clear(replies);

@@ -219,6 +219,7 @@ static struct shard_rig_op *new_op(struct shard_rig *rig)
     op->op.seq = 1;
     op->op.first_unacked = 1;
     op->op.expires_ms = UINT64_MAX;
+    op->op.sought = rig->sought;
     op->op.on_done = on_done;
     return op;
 }

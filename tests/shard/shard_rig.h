@@ -53,6 +53,7 @@ struct shard_rig {
     uint64_t now_ms;
     uint64_t term;
     bool disk_full;
+    bool sought;        /* Commands from now on: what is unknown to the shard is so everywhere. */
     size_t waiters_max; /* Of both. */
 };
 

@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "common/base/sha1.h"
 #include "tests/shard/shard_rig.h"
 
 /* Scripts at a shard, among everything else that happens there. */
@@ -118,6 +119,7 @@ TEST(propose_scripts, says_that_a_script_is_unknown_only_if_it_leads)
 {
     static const char ask[] = "evalsha ffffffffffffffffffffffffffffffffffffffff 0";
     struct shard_rig *rig = shard_rig_new();
+    rig->sought = true;
     struct shard_rig_op *lost = shard_rig_send(rig, ask);
     shard_rig_turn(rig);
     CHECK_EQ(lost->done, 0); /* Another leader may have it. */
@@ -227,5 +229,108 @@ TEST(propose_scripts, ends_an_entry_whose_replies_are_large)
     for (size_t i = 0; i < OPS; i++) {
         CHECK_EQ(ops[i]->reply.len, 10 + SIZE + 2);
     }
+    shard_rig_free(rig);
+}
+
+#define SEVEN "59b6ab2fbe0ee4b25733de0f62e6cda4899ef8e9" /* return 7 */
+#define LONG_EXEC "eval \"" LONG "return 1\" 0"
+
+TEST(script_try, lets_others_look_for_what_it_does_not_know)
+{
+    struct shard_rig *rig = shard_rig_new();
+    struct shard_rig_op *before = shard_rig_send(rig, "incr n");
+    struct shard_rig_op *unknown[3];
+    unknown[0] = shard_rig_send(rig, "evalsha " SEVEN " 0");
+    unknown[1] = SHARD_RIG_EXEC(rig, "incr n", "evalsha " SEVEN " 0");
+    struct shard_rig_op *after = shard_rig_send(rig, "incr n");
+    unknown[2] = shard_rig_send(rig, "evalsha_ro " SEVEN " 0");
+    uint64_t entries = shard_stats(rig->leader->shard)->entries;
+    shard_rig_settle(rig);
+    CHECK_EQ(shard_stats(rig->leader->shard)->entries, entries + 1); /* Nothing ended it early. */
+    for (size_t i = 0; i < 3; i++) {
+        CHECK(unknown[i]->done == 1 && unknown[i]->status == STATUS_NO_SCRIPT);
+        CHECK_EQ(unknown[i]->reply.len, 0);
+    }
+    CHECK(shard_rig_replied(before, ":1\r\n"));
+    CHECK(shard_rig_replied(after, ":2\r\n"));
+    shard_rig_free(rig);
+}
+
+TEST(script_try, knows_what_was_run_until_it_is_flushed)
+{
+    struct shard_rig *rig = shard_rig_new();
+    (void)shard_rig_send(rig, "eval \"return 7\" 0");
+    struct shard_rig_op *ops[] = {
+        shard_rig_send(rig, "evalsha " SEVEN " 0"), SHARD_RIG_EXEC(rig, "evalsha " SEVEN " 0"),
+        shard_rig_send(rig, "evalsha_ro " SEVEN " 0"), shard_rig_send(rig, "script_exists " SEVEN),
+        shard_rig_send(rig, "script_find " SEVEN)};
+    static const char *const wanted[] = {":7\r\n", "*1\r\n:7\r\n", ":7\r\n", "*1\r\n:1\r\n",
+                                         "*1\r\n$8\r\nreturn 7\r\n"};
+    shard_rig_settle(rig);
+    for (size_t i = 0; i < 5; i++) {
+        CHECK(shard_rig_replied(ops[i], wanted[i]));
+    }
+    /* In one entry with what is before and behind it. */
+    struct shard_rig_op *first = shard_rig_send(rig, "evalsha " SEVEN " 0");
+    (void)shard_rig_send(rig, "script_flush");
+    struct shard_rig_op *gone = shard_rig_send(rig, "evalsha " SEVEN " 0");
+    (void)shard_rig_send(rig, "eval \"return 7\" 0");
+    struct shard_rig_op *again = shard_rig_send(rig, "evalsha " SEVEN " 0");
+    shard_rig_settle(rig);
+    CHECK(shard_rig_replied(first, ":7\r\n"));
+    CHECK_EQ(gone->status, STATUS_NO_SCRIPT);
+    CHECK(shard_rig_replied(again, ":7\r\n"));
+    struct shard_rig_op *later = shard_rig_send(rig, "evalsha " SEVEN " 0");
+    shard_rig_settle(rig);
+    CHECK(shard_rig_replied(later, ":7\r\n"));
+    (void)shard_rig_send(rig, "script_flush");
+    shard_rig_settle(rig);
+    gone = shard_rig_send(rig, "evalsha " SEVEN " 0");
+    struct shard_rig_op *exists = shard_rig_send(rig, "script_exists " SEVEN);
+    shard_rig_settle(rig);
+    CHECK_EQ(gone->status, STATUS_NO_SCRIPT);
+    CHECK(shard_rig_replied(exists, "*1\r\n:0\r\n"));
+    shard_rig_free(rig);
+}
+
+TEST(script_try, keeps_what_evalsha_found_for_later_leaders)
+{
+    struct shard_rig *rig = shard_rig_new();
+    (void)shard_rig_send(rig, "eval \"return 7\" 0");
+    shard_rig_settle(rig);
+    shard_rig_change_leader(rig, false);
+    struct shard_rig_op *op = shard_rig_send(rig, "evalsha " SEVEN " 0");
+    shard_rig_settle(rig);
+    CHECK_EQ(op->status, STATUS_NO_SCRIPT); /* It was only run. */
+    (void)shard_rig_send(rig, "eval \"return 7\" 0");
+    (void)shard_rig_send(rig, "evalsha " SEVEN " 0");
+    shard_rig_settle(rig);
+    shard_rig_change_leader(rig, false);
+    op = shard_rig_send(rig, "evalsha " SEVEN " 0");
+    shard_rig_settle(rig);
+    CHECK(shard_rig_replied(op, ":7\r\n"));
+    shard_rig_free(rig);
+}
+
+TEST(script_start_slow, takes_the_sources_along_and_brings_new_ones)
+{
+    struct shard_rig *rig = shard_rig_new();
+    (void)shard_rig_send(rig, "eval \"return 7\" 0");
+    shard_rig_settle(rig);
+    /* Only the pool sees the third run. */
+    const char *lines[] = {"evalsha " SEVEN " 0", LONG_EXEC, "eval \"return 8\" 0",
+                           "evalsha " SEVEN " 0", NULL};
+    struct shard_rig_op *exec = shard_rig_exec(rig, lines);
+    shard_rig_turn(rig);
+    CHECK_EQ(rig->leader->slow_count, 1);
+    shard_rig_settle(rig);
+    CHECK(shard_rig_replied(exec, "*4\r\n:7\r\n:1\r\n:8\r\n:7\r\n"));
+    char eight[SHA1_HEX_SIZE + 1];
+    char line[100];
+    sha1_hex(slice_str("return 8"), eight);
+    (void)snprintf(line, sizeof(line), "evalsha %s 0", eight);
+    struct shard_rig_op *op = shard_rig_send(rig, line);
+    shard_rig_settle(rig);
+    CHECK(shard_rig_replied(op, ":8\r\n"));
     shard_rig_free(rig);
 }

@@ -81,7 +81,8 @@ static void run_script(struct player *player,
 {
     struct trial_place place = {
         .txn = player->txn, .state = &player->state, .scope = whole, .now_ms = player->now_ms};
-    struct trial_op op = {.command = command, .args = args, .db = player->db, .seed = player->seed};
+    struct trial_op op = {
+        .command = command, .args = args, .db = player->db, .seed = player->seed, .sought = true};
     if (trial_only_reads(player->trial, command, args)) {
         enum status status = trial_read(player->trial, &place, &op, reply);
         assert(status == STATUS_OK);
@@ -165,7 +166,7 @@ void player_run(struct player *player, struct args args, struct buf *reply)
     if (command != NULL && command->id == CMD_script && args.argc <= PLAYER_SCRIPT_ARGC_MAX) {
         command = internal(&args, argv);
         if (command != NULL && command->id == CMD_script_flush) {
-            trial_forget(player->trial);
+            trial_forget(player->trial, whole.shard);
         }
     }
     if (player_multi_take(player, args, &machine_reply)) {

@@ -379,7 +379,7 @@ static void on_done(struct core_request *request, struct slice reply)
     buf_append_slice(&client->reply, reply);
 }
 
-void script_run(struct script *script, struct script_client *client, const char *line)
+void script_make(struct script_client *client, const char *line)
 {
     *client = (struct script_client){0};
     buf_init(&client->reply, 1 << 20);
@@ -397,6 +397,11 @@ void script_run(struct script *script, struct script_client *client, const char 
     CHECK(client->request.command != NULL);
     CHECK_EQ(command_check(client->request.command, count), STATUS_OK);
     client->request.on_done = on_done;
+}
+
+void script_run(struct script *script, struct script_client *client, const char *line)
+{
+    script_make(client, line);
     core_execute(script->core, &client->request);
 }
 

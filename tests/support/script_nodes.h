@@ -103,7 +103,8 @@ struct script_client {
     uint64_t done_order; /* 1, 2, ... over all clients of this script. */
     struct buf reply;
 };
-/* line: words with one blank between. */
+/* line: words with one blank between. Made, to be changed and executed; or executed, too. */
+void script_make(struct script_client *client, const char *line);
 void script_run(struct script *script, struct script_client *client, const char *line);
 void script_client_free(struct script_client *client);
 bool script_replied(const struct script_client *client, const char *reply);

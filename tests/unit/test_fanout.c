@@ -111,3 +111,20 @@ TEST(fanout_is_null, knows_all_nulls)
     CHECK(!fanout_is_null(slice_str("$1\r\na\r\n")));
     CHECK(!fanout_is_null(slice_str("-ERR\r\n")));
 }
+
+TEST(fanout_merge, takes_what_was_found_anywhere)
+{
+    struct fanout_part parts[] = {part_of("*4\r\n_\r\n$1\r\nb\r\n_\r\n_\r\n", NULL, 0),
+                                  part_of("-TIMEOUT\r\n", NULL, 0),
+                                  part_of("*4\r\n$1\r\na\r\n$1\r\nx\r\n_\r\n$0\r\n\r\n", NULL, 0)};
+    check("script_find", parts, 3, "*4\r\n$1\r\na\r\n$1\r\nb\r\n_\r\n$0\r\n\r\n");
+    struct fanout_part flags[] = {part_of("-TIMEOUT\r\n", NULL, 0),
+                                  part_of("*3\r\n:0\r\n:1\r\n:0\r\n", NULL, 0),
+                                  part_of("*3\r\n:1\r\n:0\r\n:0\r\n", NULL, 0)};
+    check("script_exists", flags, 3, "*3\r\n:1\r\n:1\r\n:0\r\n");
+    struct fanout_part errors[] = {part_of("-A\r\n", NULL, 0), part_of("-B\r\n", NULL, 0)};
+    check("script_exists", errors, 2, "-A\r\n");
+    struct fanout_part bad[] = {part_of("*2\r\n:0\r\n", NULL, 0), part_of("+OK\r\n", NULL, 0)};
+    check_error("script_exists", bad, 2);
+    check_error("script_exists", bad + 1, 1);
+}

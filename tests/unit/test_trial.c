@@ -33,6 +33,7 @@ struct world {
     struct trial *trial;
     struct machine_scope scope;
     bool slice;
+    bool sought;
     atomic_bool killed;
     uint64_t now_ms;
     uint64_t session, seq;
@@ -115,7 +116,8 @@ static void try_args(struct world *world, const struct command *command, struct 
                           .session = world->session,
                           .seq = world->seq,
                           .first_unacked = 1,
-                          .seed = 77};
+                          .seed = 77,
+                          .sought = world->sought};
     buf_clear(&world->planned);
     buf_clear(&world->long_reply);
     CHECK_EQ(trial_begin(world->trial, &place), STATUS_OK);
@@ -428,6 +430,7 @@ TEST(trial_run, sees_what_script_does_before_it)
     begin(&world);
     static const char sum[] = "59b6ab2fbe0ee4b25733de0f62e6cda4899ef8e9"; /* "return 7" */
     struct commands commands = {0};
+    world.sought = true;
     ADD(&commands, "evalsha", sum, "0");
     ADD(&commands, "script_load", "return 7");
     ADD(&commands, "evalsha", sum, "0");
@@ -504,5 +507,164 @@ TEST(trial_run, refuses_what_is_no_transaction)
     try_args(&world, command_at(CMD_batch), (struct args){.argv = argv, .argc = 3});
     CHECK_EQ(world.result, TRIAL_REFUSED);
     CHECK_BYTES(buf_slice(&world.long_reply), "-ERR malformed transaction\r\n");
+    end(&world);
+}
+
+static const char *const seven = "return 7";
+static const char *const seven_sha = "59b6ab2fbe0ee4b25733de0f62e6cda4899ef8e9";
+
+static void try_one(struct world *world, struct commands *commands)
+{
+    CHECK_EQ(commands->count, 1);
+    try_args(world, commands->items[0].command, commands->items[0].args);
+    commands->count = 0;
+}
+
+static void check_unknown(const struct world *world)
+{
+    CHECK_EQ(world->result, TRIAL_UNKNOWN);
+    CHECK_EQ(world->status, STATUS_NO_SCRIPT);
+    CHECK_EQ(world->planned.len + world->long_reply.len, 0);
+}
+
+TEST(trial_source_check, asks_for_what_the_shard_does_not_know)
+{
+    struct world world;
+    begin(&world);
+    struct commands commands = {0};
+    ADD(&commands, "evalsha", seven_sha, "0");
+    try_one(&world, &commands);
+    check_unknown(&world);
+    /* What another shard of the same loop has run is not known here. */
+    world.scope.shard = 8;
+    EVAL(&commands, seven);
+    try_one(&world, &commands);
+    apply(&world, ":7\r\n");
+    ADD(&commands, "evalsha", seven_sha, "0");
+    try_one(&world, &commands);
+    apply(&world, ":7\r\n");
+    world.scope.shard = 7;
+    ADD(&commands, "evalsha", seven_sha, "0");
+    try_one(&world, &commands);
+    check_unknown(&world);
+    world.sought = true;
+    ADD(&commands, "evalsha", seven_sha, "0");
+    try_one(&world, &commands);
+    apply(&world, "-NOSCRIPT No matching script. Please use EVAL.\r\n");
+    end(&world);
+}
+
+TEST(trial_source_check, counts_what_the_transaction_brings_itself)
+{
+    struct world world;
+    begin(&world);
+    struct commands commands = {0};
+    EVAL(&commands, seven);
+    ADD(&commands, "evalsha", seven_sha, "0");
+    try_batch(&world, &commands, NULL);
+    apply(&world, "*2\r\n:7\r\n:7\r\n");
+    commands.count = 0;
+    ADD(&commands, "script_flush");
+    ADD(&commands, "evalsha", seven_sha, "0");
+    try_batch(&world, &commands, NULL);
+    apply(&world, "*2\r\n+OK\r\n-NOSCRIPT No matching script. Please use EVAL.\r\n");
+    commands.count = 0;
+    ADD(&commands, "evalsha", seven_sha, "0");
+    EVAL(&commands, seven);
+    ADD(&commands, "incr", "n");
+    try_batch(&world, &commands, NULL);
+    check_unknown(&world);
+    world.sought = true;
+    try_batch(&world, &commands, NULL);
+    apply(&world, "*3\r\n-NOSCRIPT No matching script. Please use EVAL.\r\n:7\r\n:1\r\n");
+    world.sought = false;
+    commands.count = 0;
+    ADD(&commands, "evalsha", "no sum at all", "0"); /* Nobody can know it. */
+    try_batch(&world, &commands, NULL);
+    apply(&world, "*1\r\n-NOSCRIPT No matching script. Please use EVAL.\r\n");
+    end(&world);
+}
+
+/* Whether replica n has the row of a source. */
+static bool stored(struct world *world, size_t n, const char *sha)
+{
+    uint8_t sum[SHA1_SIZE];
+    struct buf source;
+    CHECK(sha1_parse(slice_str(sha), sum));
+    buf_init(&source, 1 << 20);
+    enum status status = machine_script(world->replicas[n].txn, world->scope, sum, &source);
+    CHECK(status == STATUS_OK || status == STATUS_NOT_FOUND);
+    buf_deinit(&source);
+    return status == STATUS_OK;
+}
+
+TEST(trial_source_store, stores_with_the_shard_what_evalsha_found)
+{
+    struct world world;
+    begin(&world);
+    struct commands commands = {0};
+    EVAL(&commands, seven);
+    try_one(&world, &commands);
+    apply(&world, ":7\r\n");
+    CHECK(!stored(&world, 1, seven_sha)); /* There is no end to what is run once. */
+    /* What is dropped has stored nothing. */
+    ADD(&commands, "evalsha", seven_sha, "0");
+    ADD(&commands, "evalsha", seven_sha, "0");
+    try_batch(&world, &commands, NULL);
+    CHECK(!stored(&world, 0, seven_sha));
+    try_batch(&world, &commands, NULL);
+    size_t size = world.planned.len;
+    apply(&world, "*2\r\n:7\r\n:7\r\n");
+    CHECK(stored(&world, 0, seven_sha) && stored(&world, 1, seven_sha));
+    try_batch(&world, &commands, NULL);
+    CHECK(world.planned.len < size); /* Once. */
+    apply(&world, "*2\r\n:7\r\n:7\r\n");
+    end(&world);
+}
+
+TEST(trial_unpack, takes_over_what_a_command_needs)
+{
+    struct world world;
+    begin(&world);
+    struct commands commands = {0};
+    EVAL(&commands, seven);
+    try_one(&world, &commands);
+    struct buf packed;
+    buf_init(&packed, SIZE_MAX / 2);
+    for (size_t i = 0; i < 3; i++) {
+        ADD(&commands, "evalsha", seven_sha, "0");
+    }
+    ADD(&commands, "evalsha", "0000000000000000000000000000000000000000", "0");
+    struct transaction_form form;
+    transaction_form_init(&form, commands.items, commands.count, NULL, 0);
+    trial_pack(world.trial, 7, command_at(CMD_batch), form.args, &packed);
+    CHECK_EQ(packed.len, 1 + 4 + strlen(seven)); /* Once, and nothing for the unknown. */
+    transaction_form_deinit(&form);
+    trial_free(world.trial);
+    world.trial = trial_new(&limits);
+    trial_unpack(world.trial, 7, buf_slice(&packed));
+    commands.count = 1;
+    try_one(&world, &commands);
+    apply(&world, ":7\r\n");
+    buf_deinit(&packed);
+    end(&world);
+}
+
+TEST(trial_learn, knows_what_ran_elsewhere)
+{
+    struct world world;
+    begin(&world);
+    struct commands commands = {0};
+    EVAL(&commands, seven);
+    EVAL(&commands, "no Lua");
+    ADD(&commands, "incr", "n");
+    struct transaction_form form;
+    transaction_form_init(&form, commands.items, commands.count, NULL, 0);
+    trial_learn(world.trial, 7, command_at(CMD_batch), form.args);
+    transaction_form_deinit(&form);
+    commands.count = 0;
+    ADD(&commands, "evalsha", seven_sha, "0");
+    try_one(&world, &commands);
+    apply(&world, ":7\r\n");
     end(&world);
 }
