@@ -92,6 +92,7 @@ class Redis:
                 break
             except OSError:
                 if time.time() > until:
+                    self.stop()
                     raise
                 time.sleep(0.01)
         self.replies = Replies(lambda: self.socket.recv(1 << 20))

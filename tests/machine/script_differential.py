@@ -6,7 +6,9 @@ random values through cmsgpack, struct, cjson and the string patterns. Needs red
 77 without it), listens on no port, leaves nothing behind."""
 
 import argparse
+import contextlib
 import hashlib
+import os
 import random
 import shutil
 import sys
@@ -345,10 +347,12 @@ def main():
     options = parser.parse_args()
     if shutil.which("redis-server") is None:
         return 77
-    folder = tempfile.mkdtemp(prefix="sherd-script-")
-    redis = differential.Redis(folder)
-    runner = differential.Runner(options.runner, folder, 1)
-    try:
+    with tempfile.TemporaryDirectory(prefix="sherd-script-") as folder, \
+            contextlib.ExitStack() as stack:
+        redis = differential.Redis(folder)
+        stack.callback(redis.stop)
+        runner = differential.Runner(os.path.abspath(options.runner), folder, 1)
+        stack.callback(runner.stop)
         commands = [encode_case(case) for case in CASES] + [encode_odd(words) for words in ODD_EVALS]
         bad = compare(redis, runner, commands)
         for seed in range(options.first, options.first + options.seeds):
@@ -359,10 +363,6 @@ def main():
             bad += found
         print(f"{len(commands)} scripts, {options.seeds} seeds, {bad} differences")
         return 1 if bad else 0
-    finally:
-        runner.stop()
-        redis.stop()
-        shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
