@@ -7,8 +7,11 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 
 import harness
 from cluster import Process, demand, free_port, wait_until
@@ -21,6 +24,7 @@ import dump_exchange  # noqa: E402  pylint: disable=wrong-import-position
 dump_exchange.PASSED |= {b"first-entry", b"last-entry"}
 
 KEYS = 1000
+SECONDS = 15  # That an import takes which is to be interrupted; it keeps its place every second.
 
 
 class Side:
@@ -102,10 +106,56 @@ def compare(kinds, source, target, move=None, slack=0):
     demand(target.run([[b"SELECT", b"0"], [b"EXISTS", b"expired"]])[1] == (b":", b"0"), "expired")
 
 
+class Gate:
+    """Between an import and the router: what the import sends passes at so many bytes a second, and
+    not at all while the gate is shut. So no import is over before the test wants it."""
+
+    STEP = 0.02
+
+    def __init__(self, router, rate):
+        self.router = router
+        self.size = max(1, int(rate * self.STEP))
+        self.open = threading.Event()
+        self.open.set()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client = self.listener.accept()[0]
+            except OSError:
+                return
+            server = socket.create_connection(self.router)
+            threading.Thread(target=self.pump, args=(client, server, self.size), daemon=True).start()
+            threading.Thread(target=self.pump, args=(server, client, None), daemon=True).start()
+
+    def pump(self, source, target, size):
+        try:
+            while data := source.recv(size or 1 << 16):
+                target.sendall(data)
+                if size:
+                    time.sleep(self.STEP)
+                    self.open.wait()
+        except OSError:
+            pass
+        for side in (source, target):
+            try:
+                side.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def close(self):
+        self.listener.close()
+        self.open.set()
+
+
 class Importer:
     def __init__(self, context, cluster):
         self.context = context
         self.program = cluster.program("sherd-admin")
+        self.router = cluster.router.address
         self.address = f"127.0.0.1:{cluster.router.port}"
 
     def command(self, *words, address=None):
@@ -121,11 +171,13 @@ class Importer:
         return json.loads(done.stdout) if done.stdout.startswith(b"{") else {}
 
 
-def kill_in_the_middle(importer, number, *words):
-    """Ends an import by a signal once it has kept a place in the middle."""
+def kill_in_the_middle(importer, number, size, *words):
+    """Ends an import of so many bytes by a signal once it has kept a place in the middle."""
     place = words[words.index("--resume") + 1]
-    child = subprocess.Popen(importer.command(*words), stdin=subprocess.DEVNULL,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    gate = Gate(importer.router, size / SECONDS)
+    child = subprocess.Popen(importer.command(*words, address=gate.address),
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE)
 
     def in_the_middle():
         demand(child.poll() is None, f"the import ended before it was killed: {child.returncode}")
@@ -134,8 +186,12 @@ def kill_in_the_middle(importer, number, *words):
         return int(lines[3]) > 0
 
     wait_until(in_the_middle, 60, "an import has kept its place")
+    gate.open.clear()
     child.send_signal(number)
+    if number == signal.SIGINT:
+        gate.open.set()
     out, _ = child.communicate(timeout=60)
+    gate.close()
     demand(child.returncode == (7 if number == signal.SIGINT else -number),
            f"exit {child.returncode}")
     return json.loads(out)["done"] if out else None
@@ -155,7 +211,7 @@ def check_interrupted(importer, kinds, redis, source, target):
     words = ("--from", redis.file, "--resume", place)
     for number in (signal.SIGKILL, signal.SIGINT):
         target.run([[b"FLUSHALL"]])
-        first = kill_in_the_middle(importer, number, *words)
+        first = kill_in_the_middle(importer, number, os.path.getsize(redis.file), *words)
         second = importer.run(0, *words)
         demand(0 < second["done"] < len(kinds), f"{second} of {len(kinds)}")
         if first is not None:
@@ -183,7 +239,8 @@ def check_server(importer, kinds, redis, source, target):
     address = f"redis://127.0.0.1:{redis.port}"
     place = os.path.join(redis.directory, "server place")
     target.run([[b"FLUSHALL"]])
-    kill_in_the_middle(importer, signal.SIGKILL, "--from", address, "--resume", place)
+    kill_in_the_middle(importer, signal.SIGKILL, os.path.getsize(redis.file), "--from", address,
+                       "--resume", place)
     importer.run(0, "--from", address, "--resume", place)
     compare(kinds, source, target, slack=5000)
     only = importer.run(0, "--from", address + "/5")

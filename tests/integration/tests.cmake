@@ -20,6 +20,3 @@ foreach(name ${INTEGRATION_TESTS})
   set_tests_properties(integration_${name} PROPERTIES LABELS integration TIMEOUT 300
                        RESOURCE_LOCK cluster)
 endforeach()
-
-# Interrupts an import by its progress, which a fast machine does not leave the time for: by hand.
-set_tests_properties(integration_import_redis integration_import_large PROPERTIES LABELS frameworks)
