@@ -1,10 +1,14 @@
 #include "common/base/thread.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/base/assert.h"
+
+enum { MS_PER_S = 1000, NS_PER_MS = 1000 * 1000, NS_PER_S = 1000 * 1000 * 1000 };
 
 void mutex_init(struct mutex *mutex)
 {
@@ -32,7 +36,14 @@ void mutex_unlock(struct mutex *mutex)
 
 void cond_init(struct cond *cond)
 {
-    int rv = pthread_cond_init(&cond->raw, NULL);
+    pthread_condattr_t attributes;
+    int rv = pthread_condattr_init(&attributes);
+    assert(rv == 0);
+    rv = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    assert(rv == 0);
+    rv = pthread_cond_init(&cond->raw, &attributes);
+    assert(rv == 0);
+    rv = pthread_condattr_destroy(&attributes);
     assert(rv == 0);
 }
 
@@ -46,6 +57,18 @@ void cond_wait(struct cond *cond, struct mutex *mutex)
 {
     int rv = pthread_cond_wait(&cond->raw, &mutex->raw);
     assert(rv == 0);
+}
+
+void cond_wait_for(struct cond *cond, struct mutex *mutex, uint64_t ms)
+{
+    struct timespec until;
+    int rv = clock_gettime(CLOCK_MONOTONIC, &until);
+    assert(rv == 0);
+    uint64_t ns = (uint64_t)until.tv_nsec + ms % MS_PER_S * NS_PER_MS;
+    until.tv_sec += (time_t)(ms / MS_PER_S + ns / NS_PER_S);
+    until.tv_nsec = (long)(ns % NS_PER_S);
+    rv = pthread_cond_timedwait(&cond->raw, &mutex->raw, &until);
+    assert(rv == 0 || rv == ETIMEDOUT);
 }
 
 void cond_signal(struct cond *cond)

@@ -27,6 +27,8 @@ void mutex_unlock(struct mutex *mutex);
 void cond_init(struct cond *cond);
 void cond_deinit(struct cond *cond);
 void cond_wait(struct cond *cond, struct mutex *mutex);
+/* The same, but at most for so long; nobody says which it was. */
+void cond_wait_for(struct cond *cond, struct mutex *mutex, uint64_t ms);
 void cond_signal(struct cond *cond);
 void cond_broadcast(struct cond *cond);
 
