@@ -110,7 +110,18 @@ static enum status ingest_family(struct worker *worker,
     }
     enum status status = STATUS_OK;
     if (count > 0) {
-        status = store_ingest(worker->options.store, family, (const char *const *)paths, count);
+        const struct shard_desc *desc = &manifest->state.desc;
+        struct machine_scope scope = {.shard = desc->id, .start = desc->start, .last = desc->last};
+        struct buf from;
+        struct buf to;
+        buf_init(&from, 64);
+        buf_init(&to, 64);
+        machine_range(scope, family, &from, &to);
+        struct store_range range = {
+            .family = family, .from = buf_slice(&from), .to = buf_slice(&to)};
+        status = store_ingest(worker->options.store, &range, (const char *const *)paths, count);
+        buf_deinit(&from);
+        buf_deinit(&to);
     }
     for (size_t i = 0; i < count; i++) {
         free(paths[i]);

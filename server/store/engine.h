@@ -21,6 +21,11 @@ uint64_t engine_row_cache_size(const struct store *store);
 struct engine_reader *engine_reader_new(struct store *store, bool snapshot);
 void engine_reader_free(struct engine_reader *reader);
 void engine_reader_set_cache_only(struct engine_reader *reader, bool cache_only);
+/* Iterators that are opened now read much, once. */
+void engine_reader_set_bulk(struct engine_reader *reader, bool bulk);
+/* Iterators that are opened now give up, with AGAIN, where they would pass more than so many rows
+ * that are deleted; 0: never. What is in memory only may ignore it. */
+void engine_reader_set_patience(struct engine_reader *reader, uint64_t rows);
 /* Gives back what is kept of the engine's memory and files between reads. */
 void engine_reader_rest(struct engine_reader *reader);
 MUST_USE enum status engine_get(struct engine_reader *reader,
@@ -41,6 +46,10 @@ void engine_batch_delete_range(struct engine_batch *batch,
                                struct slice to);
 /* Writes all of it or, with BUSY, nothing; the batch is empty afterwards. */
 MUST_USE enum status engine_batch_write(struct engine_batch *batch);
+
+/* Waits until no range deletion slows down walks any more, or keeps them off in cache-only mode.
+ * For tests. */
+void engine_drain(struct store *store);
 
 /* Freed before its reader. The bounds are copied; nothing outside of them is looked at. Not
  * positioned until a seek. A move beyond a bound leaves it not valid, until the next seek. */

@@ -151,6 +151,15 @@ void range_set_prune(struct range_set *set, uint64_t stamp)
     set->count = kept;
 }
 
+bool range_set_overlaps(const struct range_set *set, struct slice from, struct slice to)
+{
+    size_t index = first_to(set, from);
+    if (index < set->count && overlay_compare(range_to(&set->ranges[index]), from) == 0) {
+        index++; /* It ends where these begin. */
+    }
+    return index < set->count && overlay_compare(range_from(&set->ranges[index]), to) < 0;
+}
+
 const struct range *range_set_find(const struct range_set *set, struct slice key)
 {
     if (set->count == 0) {

@@ -37,6 +37,8 @@ void range_set_undo(struct range_set *set,
 /* Drops the ranges with a stamp <= stamp. */
 void range_set_prune(struct range_set *set, uint64_t stamp);
 
+/* True if some key from <= key < to is covered. */
+bool range_set_overlaps(const struct range_set *set, struct slice from, struct slice to);
 /* NULL if no range covers the key. */
 const struct range *range_set_find(const struct range_set *set, struct slice key);
 

@@ -5,9 +5,9 @@
 #include "common/base/status.h"
 
 /* An ordered map of bytes to bytes, in two families, with atomic batches and consistent views.
- * The only door to the storage engine: store_rocksdb.c is the one file that includes
- * <rocksdb/c.h>; tests and the simulator link tests/support/store_memory.c instead. Both stand
- * behind engine.h; txn.c and iter.c are above it and the same for both.
+ * The only door to the storage engine: what includes <rocksdb/c.h> is here (rocks.h); tests and the
+ * simulator link tests/support/store_memory.c instead. Both stand behind engine.h; txn.c and iter.c
+ * are above it and the same for both.
  *
  * There is no write-ahead log here: the shared raft log is one. What was committed survives a
  * crash only up to a flush, and then all of a commit or nothing of it, over both families, in
@@ -81,8 +81,9 @@ MUST_USE enum status txn_get(struct txn *txn,
                              struct buf *value);
 void txn_put(struct txn *txn, enum store_family family, struct slice key, struct slice value);
 void txn_delete(struct txn *txn, enum store_family family, struct slice key);
-/* Deletes from <= key < to, the txn's own earlier writes there too. Costs the engine's readers
- * something until it is compacted away: for a handful of rows, delete each. */
+/* Deletes from <= key < to, the txn's own earlier writes there too. Up to some thousand rows are
+ * deleted one by one, for which it looks at them. More of them are a range deletion of the engine,
+ * which is swept in the background: until then walks in the range are AGAIN in cache-only mode. */
 void txn_delete_range(struct txn *txn,
                       enum store_family family,
                       struct slice from,
@@ -159,11 +160,18 @@ struct store_range_files {
 MUST_USE enum status store_export(struct txn *view,
                                   const struct store_range_files *range,
                                   size_t *count);
-/* Replaces the range that the files were exported from by their rows, in one durable step. May be
- * repeated after a crash. The files stay where they are. Uncommitted txn writes in that range must
- * not exist. Blocks. */
+/* Rows from <= key < to of a family. */
+struct store_range {
+    enum store_family family;
+    struct slice from;
+    struct slice to;
+};
+
+/* Replaces the range that the files were exported from by their rows, in one durable step; they are
+ * files of nothing else. May be repeated after a crash. The files stay where they are. Uncommitted
+ * txn writes in that range must not exist. Blocks. */
 MUST_USE enum status store_ingest(struct store *store,
-                                  enum store_family family,
+                                  const struct store_range *range,
                                   const char *const *paths,
                                   size_t count);
 

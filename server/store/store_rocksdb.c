@@ -1,12 +1,12 @@
 #include <rocksdb/c.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/assert.h"
-#include "common/base/disk.h"
 #include "common/base/log.h"
-#include "server/store/engine.h"
+#include "server/store/eraser.h"
+#include "server/store/rocks.h"
 
 /* Both families live in one column family, told apart by the first byte of the key. One memtable
  * then holds whole commits, so whatever a flush makes durable is a prefix of the commits: with two
@@ -24,10 +24,11 @@ enum {
         256 * 1024,         /* What memtables grow by; small enough to come from recycled memory. */
     DELETION_WINDOW = 4096, /* Entries; a file with this many and ... */
     DELETION_TRIGGER = 2048,  /* ... this many tombstones among them is compacted soon. */
+    PART_ROWS_MIN = 512,      /* Of fewer in the memtable any may be hidden. */
+    LEVEL0_FILES_MAX = 18,    /* From 20 on the engine delays writers. */
     LOAD_CHECK_INTERVAL = 64, /* store_overloaded() asks the engine once in so many calls. */
     READ_TIER_ALL = 0,
     READ_TIER_CACHE = 1,
-    PATH_SIZE_MAX = 4096,
     BOUND_SIZE_MAX = 1 << 20, /* Of keys of a range that is measured. */
     IDLE_MAX = 4,             /* Iterators that a reader keeps. */
     BULK_READAHEAD = 1 << 20,
@@ -39,26 +40,13 @@ static const uint8_t family_bytes[STORE_FAMILY_COUNT] = {
     [STORE_LOCAL] = 'L',
 };
 
-struct store {
-    rocksdb_t *db;
-    rocksdb_options_t *options;
-    rocksdb_cache_t *cache;
-    rocksdb_writeoptions_t *write_options;
-    rocksdb_writeoptions_t *range_options; /* For batches that delete ranges. */
-    rocksdb_flushoptions_t *flush_options;
-    uint64_t row_cache_size;
-    atomic_uint_fast64_t generation;
-    atomic_uint_fast64_t changes; /* Batches and ingestions. */
-    atomic_uint load_checks;
-    atomic_bool overloaded;
-};
-
 struct engine_reader {
     struct store *store;
     const rocksdb_snapshot_t *snapshot;
     rocksdb_readoptions_t *options;
     bool cache_only;
-    bool bulk; /* Iterators read much, once. */
+    bool bulk;         /* Iterators read much, once. */
+    uint64_t patience; /* As engine_reader_set_patience() says. */
     struct engine_iter *idle;
     size_t idle_count;
     struct buf key;
@@ -67,9 +55,11 @@ struct engine_reader {
 struct engine_batch {
     struct store *store;
     rocksdb_writebatch_t *batch;
-    bool ranges; /* It deletes ranges. */
+    size_t ranges; /* That it deletes. */
     struct buf key;
     struct buf key_to;
+    struct buf list_key; /* Of the eraser. */
+    struct buf list_value;
 };
 
 /* The engine takes several microseconds to make an iterator, and more if its memtable has deleted
@@ -85,12 +75,13 @@ struct engine_iter {
     enum store_family family;
     bool cache_only;
     bool bulk;
+    bool heeds; /* Range deletions: else there are none within the bounds. */
+    uint64_t patience;
     struct buf bounds; /* Both; the engine reads them while it lives. */
     struct buf key;
 };
 
-/* Takes the engine's malloc'ed message (or NULL) and frees it. */
-static enum status take_error(const char *doing, char *error)
+enum status rocks_take_error(const char *doing, char *error)
 {
     if (error == NULL) {
         return STATUS_OK;
@@ -108,13 +99,7 @@ static bool is_incomplete(const char *error)
     return error != NULL && strncmp(error, "Result incomplete", 17) == 0;
 }
 
-static const char *text(const uint8_t *data)
-{
-    return (const char *)data;
-}
-
-/* The engine's key: family byte, key. */
-static void set_key(struct buf *key, enum store_family family, struct slice bytes)
+void rocks_set_key(struct buf *key, enum store_family family, struct slice bytes)
 {
     buf_clear(key);
     buf_append_u8(key, family_bytes[family]);
@@ -179,7 +164,7 @@ static enum status set_from_text(struct store *store)
                                     &error);
     rocksdb_options_destroy(store->options);
     store->options = with;
-    return take_error("options", error);
+    return rocks_take_error("options", error);
 }
 
 /* Which compressions the library has depends on how it was built. */
@@ -204,7 +189,7 @@ static enum status open_best(struct store *store, const char *path)
             error = NULL;
         }
     }
-    return take_error("open", error);
+    return rocks_take_error("open", error);
 }
 
 static rocksdb_writeoptions_t *make_write_options(bool hints)
@@ -232,11 +217,18 @@ enum status store_open(const char *path, const struct store_options *options, st
      * their own: a batch that has both must go without. */
     self->write_options = make_write_options(true);
     self->range_options = make_write_options(false);
+    self->list_options = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_disable_WAL(self->list_options, 1);
     self->flush_options = rocksdb_flushoptions_create();
     rocksdb_flushoptions_set_wait(self->flush_options, 1);
+    self->part_options = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(self->part_options, 0);
     enum status status = set_from_text(self);
     if (status == STATUS_OK) {
         status = open_best(self, path);
+    }
+    if (status == STATUS_OK) {
+        status = eraser_open(self->db, &self->eraser);
     }
     if (status != STATUS_OK) {
         store_close(self);
@@ -249,12 +241,17 @@ enum status store_open(const char *path, const struct store_options *options, st
 void store_close(struct store *store)
 {
     assert(store != NULL);
+    if (store->eraser != NULL) {
+        eraser_close(store->eraser);
+    }
     if (store->db != NULL) {
         rocksdb_close(store->db);
     }
     rocksdb_flushoptions_destroy(store->flush_options);
+    rocksdb_flushoptions_destroy(store->part_options);
     rocksdb_writeoptions_destroy(store->write_options);
     rocksdb_writeoptions_destroy(store->range_options);
+    rocksdb_writeoptions_destroy(store->list_options);
     rocksdb_options_destroy(store->options);
     rocksdb_cache_destroy(store->cache);
     free(store);
@@ -264,7 +261,7 @@ enum status store_flush(struct store *store)
 {
     char *error = NULL;
     rocksdb_flush(store->db, store->flush_options, &error);
-    return take_error("flush", error);
+    return rocks_take_error("flush", error);
 }
 
 static uint64_t property(struct store *store, const char *name)
@@ -275,6 +272,16 @@ static uint64_t property(struct store *store, const char *name)
     return value;
 }
 
+/* The engine has this one as text only. */
+static uint64_t count_level0(struct store *store)
+{
+    char *value = rocksdb_property_value(store->db, "rocksdb.num-files-at-level0");
+    assert(value != NULL);
+    uint64_t count = strtoull(value, NULL, 10);
+    rocksdb_free(value);
+    return count;
+}
+
 uint64_t store_unflushed(struct store *store)
 {
     /* An empty memtable has room allocated already. */
@@ -283,14 +290,19 @@ uint64_t store_unflushed(struct store *store)
     return rows == 0 ? 0 : property(store, "rocksdb.cur-size-all-mem-tables");
 }
 
+static bool is_overloaded(struct store *store)
+{
+    return property(store, "rocksdb.is-write-stopped") != 0 ||
+           property(store, "rocksdb.actual-delayed-write-rate") != 0 ||
+           property(store, "rocksdb.num-immutable-mem-table") + 1 >= MEMTABLES_MAX;
+}
+
 bool store_overloaded(struct store *store)
 {
     unsigned calls = atomic_fetch_add_explicit(&store->load_checks, 1, memory_order_relaxed);
     bool overloaded = atomic_load_explicit(&store->overloaded, memory_order_relaxed);
     if (calls % LOAD_CHECK_INTERVAL == 0 || overloaded) {
-        overloaded = property(store, "rocksdb.is-write-stopped") != 0 ||
-                     property(store, "rocksdb.actual-delayed-write-rate") != 0 ||
-                     property(store, "rocksdb.num-immutable-mem-table") + 1 >= MEMTABLES_MAX;
+        overloaded = is_overloaded(store);
         atomic_store_explicit(&store->overloaded, overloaded, memory_order_relaxed);
     }
     return overloaded;
@@ -306,15 +318,15 @@ uint64_t store_size(struct store *store,
     struct buf high;
     buf_init(&low, BOUND_SIZE_MAX);
     buf_init(&high, BOUND_SIZE_MAX);
-    set_key(&low, family, from);
-    set_key(&high, family, to);
-    const char *starts[1] = {text(low.data)};
-    const char *limits[1] = {text(high.data)};
+    rocks_set_key(&low, family, from);
+    rocks_set_key(&high, family, to);
+    const char *starts[1] = {rocks_text(low.data)};
+    const char *limits[1] = {rocks_text(high.data)};
     uint64_t size = 0;
     rocksdb_approximate_sizes(store->db, 1, starts, &low.len, limits, &high.len, &size, &error);
     buf_deinit(&low);
     buf_deinit(&high);
-    return take_error("measure", error) == STATUS_OK ? size : 0;
+    return rocks_take_error("measure", error) == STATUS_OK ? size : 0;
 }
 
 uint64_t engine_generation(const struct store *store)
@@ -330,6 +342,11 @@ uint64_t engine_generation_advance(struct store *store)
 uint64_t engine_row_cache_size(const struct store *store)
 {
     return store->row_cache_size;
+}
+
+void engine_drain(struct store *store)
+{
+    eraser_drain(store->eraser);
 }
 
 struct engine_reader *engine_reader_new(struct store *store, bool snapshot)
@@ -393,22 +410,32 @@ void engine_reader_set_cache_only(struct engine_reader *reader, bool cache_only)
                                       cache_only ? READ_TIER_CACHE : READ_TIER_ALL);
 }
 
+void engine_reader_set_bulk(struct engine_reader *reader, bool bulk)
+{
+    reader->bulk = bulk;
+}
+
+void engine_reader_set_patience(struct engine_reader *reader, uint64_t rows)
+{
+    reader->patience = rows;
+}
+
 enum status engine_get(struct engine_reader *reader,
                        enum store_family family,
                        struct slice key,
                        struct buf *value)
 {
     char *error = NULL;
-    set_key(&reader->key, family, key);
+    rocks_set_key(&reader->key, family, key);
     rocksdb_pinnableslice_t *pinned = rocksdb_get_pinned(
-        reader->store->db, reader->options, text(reader->key.data), reader->key.len, &error);
+        reader->store->db, reader->options, rocks_text(reader->key.data), reader->key.len, &error);
     if (error != NULL) {
         assert(pinned == NULL);
         if (reader->cache_only && is_incomplete(error)) {
             rocksdb_free(error);
             return STATUS_AGAIN;
         }
-        return take_error("get", error);
+        return rocks_take_error("get", error);
     }
     if (pinned == NULL) {
         return STATUS_NOT_FOUND;
@@ -428,14 +455,19 @@ struct engine_batch *engine_batch_new(struct store *store)
     batch->batch = rocksdb_writebatch_create();
     buf_init(&batch->key, SIZE_MAX / 2);
     buf_init(&batch->key_to, SIZE_MAX / 2);
+    buf_init(&batch->list_key, SIZE_MAX / 2);
+    buf_init(&batch->list_value, SIZE_MAX / 2);
     return batch;
 }
 
 void engine_batch_free(struct engine_batch *batch)
 {
+    assert(batch->ranges == 0);
     rocksdb_writebatch_destroy(batch->batch);
     buf_deinit(&batch->key);
     buf_deinit(&batch->key_to);
+    buf_deinit(&batch->list_key);
+    buf_deinit(&batch->list_value);
     free(batch);
 }
 
@@ -444,15 +476,15 @@ void engine_batch_put(struct engine_batch *batch,
                       struct slice key,
                       struct slice value)
 {
-    set_key(&batch->key, family, key);
-    rocksdb_writebatch_put(batch->batch, text(batch->key.data), batch->key.len, text(value.data),
-                           value.len);
+    rocks_set_key(&batch->key, family, key);
+    rocksdb_writebatch_put(batch->batch, rocks_text(batch->key.data), batch->key.len,
+                           rocks_text(value.data), value.len);
 }
 
 void engine_batch_delete(struct engine_batch *batch, enum store_family family, struct slice key)
 {
-    set_key(&batch->key, family, key);
-    rocksdb_writebatch_delete(batch->batch, text(batch->key.data), batch->key.len);
+    rocks_set_key(&batch->key, family, key);
+    rocksdb_writebatch_delete(batch->batch, rocks_text(batch->key.data), batch->key.len);
 }
 
 void engine_batch_delete_range(struct engine_batch *batch,
@@ -460,28 +492,69 @@ void engine_batch_delete_range(struct engine_batch *batch,
                                struct slice from,
                                struct slice to)
 {
-    set_key(&batch->key, family, from);
-    set_key(&batch->key_to, family, to);
-    batch->ranges = true;
-    rocksdb_writebatch_delete_range(batch->batch, text(batch->key.data), batch->key.len,
-                                    text(batch->key_to.data), batch->key_to.len);
+    rocks_set_key(&batch->key, family, from);
+    rocks_set_key(&batch->key_to, family, to);
+    buf_clear(&batch->list_key);
+    buf_clear(&batch->list_value);
+    eraser_begin(batch->store->eraser, buf_slice(&batch->key), buf_slice(&batch->key_to),
+                 &batch->list_key, &batch->list_value);
+    batch->ranges++;
+    rocksdb_writebatch_put(batch->batch, rocks_text(batch->list_key.data), batch->list_key.len,
+                           rocks_text(batch->list_value.data), batch->list_value.len);
+    rocksdb_writebatch_delete_range(batch->batch, rocks_text(batch->key.data), batch->key.len,
+                                    rocks_text(batch->key_to.data), batch->key_to.len);
+}
+
+/* A walk that comes upon rows which a deletion in a newer memtable or file hides goes on behind
+ * them at once; those of its own memtable it passes one by one. So that all hidden rows are in
+ * older ones, the deletion goes into a new memtable. Never waits: where the engine would, BUSY. */
+static enum status part_memtables(struct store *store)
+{
+    if (property(store, "rocksdb.num-entries-active-mem-table") < PART_ROWS_MIN) {
+        return STATUS_OK;
+    }
+    if (is_overloaded(store) || count_level0(store) >= LEVEL0_FILES_MAX) {
+        return STATUS_BUSY;
+    }
+    char *error = NULL;
+    rocksdb_flush(store->db, store->part_options, &error);
+    if (error != NULL && strstr(error, "ry again") != NULL) {
+        rocksdb_free(error);
+        return STATUS_BUSY;
+    }
+    return rocks_take_error("part", error);
+}
+
+static enum status write_batch(struct engine_batch *batch)
+{
+    struct store *store = batch->store;
+    enum status status = batch->ranges > 0 ? part_memtables(store) : STATUS_OK;
+    if (status != STATUS_OK) {
+        return status;
+    }
+    char *error = NULL;
+    rocksdb_write(store->db, batch->ranges > 0 ? store->range_options : store->write_options,
+                  batch->batch, &error);
+    atomic_fetch_add_explicit(&store->changes, 1, memory_order_release);
+    if (is_incomplete(error)) {
+        rocksdb_free(error);
+        return STATUS_BUSY;
+    }
+    return rocks_take_error("write", error);
 }
 
 enum status engine_batch_write(struct engine_batch *batch)
 {
-    char *error = NULL;
-    struct store *store = batch->store;
-    rocksdb_write(store->db, batch->ranges ? store->range_options : store->write_options,
-                  batch->batch, &error);
+    enum status status = write_batch(batch);
     rocksdb_writebatch_clear(batch->batch);
-    batch->ranges = false;
-    atomic_fetch_add_explicit(&store->changes, 1, memory_order_release);
-    if (is_incomplete(error)) {
-        rocksdb_free(error);
-        atomic_store_explicit(&store->overloaded, true, memory_order_relaxed);
-        return STATUS_BUSY;
+    if (batch->ranges > 0) {
+        eraser_end(batch->store->eraser, batch->ranges);
+        batch->ranges = 0;
     }
-    return take_error("write", error);
+    if (status == STATUS_BUSY) {
+        atomic_store_explicit(&batch->store->overloaded, true, memory_order_relaxed);
+    }
+    return status;
 }
 
 static struct engine_iter *make_iter(struct engine_reader *reader)
@@ -524,10 +597,26 @@ static void set_bounds(struct engine_iter *iter, struct slice lower, struct slic
     buf_append_slice(&iter->bounds, lower);
     buf_append_u8(&iter->bounds, family_bytes[iter->family]);
     buf_append_slice(&iter->bounds, upper);
-    const char *low = text(iter->bounds.data);
+    const char *low = rocks_text(iter->bounds.data);
     const char *high = low + 1 + lower.len;
     rocksdb_readoptions_set_iterate_lower_bound(iter->options, low, 1 + lower.len);
     rocksdb_readoptions_set_iterate_upper_bound(iter->options, high, 1 + upper.len);
+}
+
+/* Whether what was made before sees and does what one that is made now would. */
+static bool is_current(const struct engine_iter *iter, uint64_t changes, bool heeds)
+{
+    const struct engine_reader *reader = iter->reader;
+    return iter->engine != NULL && iter->changes == changes && iter->heeds == heeds &&
+           iter->cache_only == reader->cache_only && iter->bulk == reader->bulk &&
+           iter->patience == reader->patience;
+}
+
+/* In memory only, where range deletions are to be heeded, a walk may leave out rows in silence: it
+ * is not begun, and its status is AGAIN. See eraser.h. */
+static bool is_refused(const struct engine_iter *iter)
+{
+    return iter->heeds && iter->cache_only;
 }
 
 struct engine_iter *engine_iter_new(struct engine_reader *reader,
@@ -542,19 +631,25 @@ struct engine_iter *engine_iter_new(struct engine_reader *reader,
     /* Read before the iterator is made: it may see more than that, never less. */
     uint64_t changes =
         reader->snapshot != NULL ? 0 : atomic_load_explicit(&store->changes, memory_order_acquire);
-    if (iter->engine != NULL && iter->changes == changes &&
-        iter->cache_only == reader->cache_only && iter->bulk == reader->bulk) {
+    struct slice low = slice_of(iter->bounds.data, 1 + lower.len);
+    struct slice high = slice_of(iter->bounds.data + low.len, 1 + upper.len);
+    bool heeds = eraser_hides(store->eraser, low, high);
+    if (is_current(iter, changes, heeds)) {
         return iter;
     }
     give_back(iter);
     iter->changes = changes;
+    iter->heeds = heeds;
     iter->cache_only = reader->cache_only;
     iter->bulk = reader->bulk;
+    iter->patience = reader->patience;
     rocksdb_readoptions_set_read_tier(iter->options,
                                       iter->cache_only ? READ_TIER_CACHE : READ_TIER_ALL);
+    rocksdb_readoptions_set_ignore_range_deletions(iter->options, !heeds);
+    rocksdb_readoptions_set_max_skippable_internal_keys(iter->options, iter->patience);
     rocksdb_readoptions_set_fill_cache(iter->options, !iter->bulk);
     rocksdb_readoptions_set_readahead_size(iter->options, iter->bulk ? BULK_READAHEAD : 0);
-    iter->engine = rocksdb_create_iterator(store->db, iter->options);
+    iter->engine = is_refused(iter) ? NULL : rocksdb_create_iterator(store->db, iter->options);
     return iter;
 }
 
@@ -572,19 +667,27 @@ void engine_iter_free(struct engine_iter *iter)
 
 void engine_iter_seek(struct engine_iter *iter, struct slice key)
 {
-    set_key(&iter->key, iter->family, key);
-    rocksdb_iter_seek(iter->engine, text(iter->key.data), iter->key.len);
+    if (is_refused(iter)) {
+        return;
+    }
+    rocks_set_key(&iter->key, iter->family, key);
+    rocksdb_iter_seek(iter->engine, rocks_text(iter->key.data), iter->key.len);
 }
 
 void engine_iter_seek_for_prev(struct engine_iter *iter, struct slice key)
 {
-    set_key(&iter->key, iter->family, key);
-    rocksdb_iter_seek_for_prev(iter->engine, text(iter->key.data), iter->key.len);
+    if (is_refused(iter)) {
+        return;
+    }
+    rocks_set_key(&iter->key, iter->family, key);
+    rocksdb_iter_seek_for_prev(iter->engine, rocks_text(iter->key.data), iter->key.len);
 }
 
 void engine_iter_seek_last(struct engine_iter *iter)
 {
-    rocksdb_iter_seek_to_last(iter->engine);
+    if (!is_refused(iter)) {
+        rocksdb_iter_seek_to_last(iter->engine);
+    }
 }
 
 void engine_iter_next(struct engine_iter *iter)
@@ -599,7 +702,7 @@ void engine_iter_prev(struct engine_iter *iter)
 
 bool engine_iter_valid(const struct engine_iter *iter)
 {
-    return rocksdb_iter_valid(iter->engine) != 0;
+    return !is_refused(iter) && rocksdb_iter_valid(iter->engine) != 0;
 }
 
 struct slice engine_iter_key(const struct engine_iter *iter)
@@ -619,125 +722,14 @@ struct slice engine_iter_value(const struct engine_iter *iter)
 
 enum status engine_iter_status(const struct engine_iter *iter)
 {
+    if (is_refused(iter)) {
+        return STATUS_AGAIN;
+    }
     char *error = NULL;
     rocksdb_iter_get_error(iter->engine, &error);
-    if (iter->cache_only && is_incomplete(error)) {
+    if ((iter->cache_only || iter->patience > 0) && is_incomplete(error)) {
         rocksdb_free(error);
         return STATUS_AGAIN;
     }
-    return take_error("iterate", error);
-}
-
-/* A store_export() that is under way. */
-struct export
-{
-    rocksdb_sstfilewriter_t *writer;
-    struct store_iter *iter;
-    enum store_family family;
-    struct buf start; /* Engine's key where the open file begins. */
-    struct buf key;
-    uint64_t file_size;
-};
-
-/* Fills the open file up to about file_size. Its range ends where the next row begins, or at to. */
-static enum status export_rows(struct export *export, struct slice to)
-{
-    char *error = NULL;
-    uint64_t size = 0;
-    while (iter_valid(export->iter) && error == NULL && size < export->file_size) {
-        struct slice value = iter_value(export->iter);
-        set_key(&export->key, export->family, iter_key(export->iter));
-        rocksdb_sstfilewriter_put(export->writer, text(export->key.data), export->key.len,
-                                  text(value.data), value.len, &error);
-        size += export->key.len + value.len;
-        iter_next(export->iter);
-    }
-    if (error != NULL) {
-        return take_error("export", error);
-    }
-    enum status status = iter_status(export->iter);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    struct slice end = iter_valid(export->iter) ? iter_key(export->iter) : to;
-    set_key(&export->key, export->family, end);
-    /* A put is newer than a range delete of the same file, whatever their order in it. */
-    rocksdb_sstfilewriter_delete_range(export->writer, text(export->start.data), export->start.len,
-                                       text(export->key.data), export->key.len, &error);
-    buf_clear(&export->start);
-    buf_append_slice(&export->start, buf_slice(&export->key));
-    return take_error("export", error);
-}
-
-static enum status export_file(struct export *export, const char *path, struct slice to)
-{
-    char *error = NULL;
-    rocksdb_sstfilewriter_open(export->writer, path, &error);
-    enum status status = take_error("export", error);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    status = export_rows(export, to);
-    if (status == STATUS_OK) {
-        rocksdb_sstfilewriter_finish(export->writer, &error);
-        status = take_error("export", error);
-    }
-    return status;
-}
-
-enum status store_export(struct txn *view, const struct store_range_files *range, size_t *count)
-{
-    assert(range->file_size > 0);
-    struct store *store = engine_txn_store(view);
-    rocksdb_envoptions_t *env = rocksdb_envoptions_create();
-    struct export export = {.family = range->family, .file_size = range->file_size};
-    buf_init(&export.start, SIZE_MAX / 2);
-    buf_init(&export.key, SIZE_MAX / 2);
-    set_key(&export.start, range->family, range->from);
-    export.writer = rocksdb_sstfilewriter_create(env, store->options);
-    struct engine_reader *reader = engine_txn_reader(view);
-    reader->bulk = true; /* What is sent away once is not worth its place in the cache. */
-    export.iter = iter_open(view, range->family, range->from, range->to);
-    reader->bulk = false;
-    size_t files = 0;
-    enum status status = STATUS_OK;
-    do {
-        char path[PATH_SIZE_MAX];
-        int len = snprintf(path, sizeof(path), "%s/%s-%zu.sst", range->dir, range->name, files);
-        assert(len > 0 && (size_t)len < sizeof(path));
-        status = export_file(&export, path, range->to);
-        files++;
-    } while (status == STATUS_OK && iter_valid(export.iter));
-    iter_close(export.iter);
-    rocksdb_sstfilewriter_destroy(export.writer);
-    rocksdb_envoptions_destroy(env);
-    buf_deinit(&export.start);
-    buf_deinit(&export.key);
-    if (status == STATUS_OK) {
-        status = disk_sync_folder(range->dir);
-    }
-    *count = files;
-    return status;
-}
-
-enum status store_ingest(struct store *store,
-                         enum store_family family,
-                         const char *const *paths,
-                         size_t count)
-{
-    assert(family < STORE_FAMILY_COUNT);
-    assert(count > 0);
-    /* Ingestion holds up all writers while it flushes a memtable that overlaps: leave it little. */
-    enum status status = store_flush(store);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    char *error = NULL;
-    rocksdb_ingestexternalfileoptions_t *options = rocksdb_ingestexternalfileoptions_create();
-    rocksdb_ingest_external_file(store->db, paths, count, options, &error);
-    rocksdb_ingestexternalfileoptions_destroy(options);
-    status = take_error("ingest", error);
-    atomic_fetch_add_explicit(&store->changes, 1, memory_order_release);
-    (void)engine_generation_advance(store);
-    return status;
+    return rocks_take_error("iterate", error);
 }

@@ -1,12 +1,15 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
+#include "common/base/reader.h"
 #include "server/store/engine.h"
 #include "server/store/overlay.h"
 
 enum {
     ROW_CACHE_SIZE_DEFAULT = 32 << 20,
     SCRATCH_SIZE_KEPT = 1 << 20, /* A larger one is given back at its next use. */
+    SINGLE_COUNT_MAX = 4096,     /* Rows of a range that are deleted one by one, ... */
+    SINGLE_PATIENCE = 4096,      /* ... if not more than that were deleted before between two. */
 };
 
 struct txn {
@@ -184,7 +187,35 @@ void txn_delete(struct txn *txn, enum store_family family, struct slice key)
     overlay_delete(&txn->overlay, family, key);
 }
 
-void txn_delete_range(struct txn *txn, enum store_family family, struct slice from, struct slice to)
+/* Deletes the rows of the range if they are few and can be looked at, else does nothing. */
+static bool delete_each(struct txn *txn,
+                        enum store_family family,
+                        struct slice from,
+                        struct slice to)
+{
+    struct buf keys;
+    buf_init(&keys, SIZE_MAX / 2);
+    size_t count = 0;
+    engine_reader_set_patience(txn->reader, SINGLE_PATIENCE);
+    struct store_iter *iter = iter_open(txn, family, from, to);
+    for (; count <= SINGLE_COUNT_MAX && iter_valid(iter); iter_next(iter), count++) {
+        buf_append_bytes(&keys, iter_key(iter));
+    }
+    bool few = count <= SINGLE_COUNT_MAX && iter_status(iter) == STATUS_OK;
+    iter_close(iter);
+    engine_reader_set_patience(txn->reader, 0);
+    struct reader in = reader_of(buf_slice(&keys));
+    while (few && in.rest.len > 0) {
+        overlay_delete(&txn->overlay, family, reader_bytes(&in, UINT32_MAX));
+    }
+    buf_deinit(&keys);
+    return few;
+}
+
+static void delete_range(struct txn *txn,
+                         enum store_family family,
+                         struct slice from,
+                         struct slice to)
 {
     check_writable(txn);
     assert(family < STORE_FAMILY_COUNT);
@@ -193,9 +224,18 @@ void txn_delete_range(struct txn *txn, enum store_family family, struct slice fr
     }
 }
 
+void txn_delete_range(struct txn *txn, enum store_family family, struct slice from, struct slice to)
+{
+    check_writable(txn);
+    assert(family < STORE_FAMILY_COUNT);
+    if (overlay_compare(from, to) < 0 && !delete_each(txn, family, from, to)) {
+        delete_range(txn, family, from, to);
+    }
+}
+
 void txn_disown_range(struct txn *txn, enum store_family family, struct slice from, struct slice to)
 {
-    txn_delete_range(txn, family, from, to);
+    delete_range(txn, family, from, to);
     txn->overlay.disowned = true;
 }
 

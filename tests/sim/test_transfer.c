@@ -183,7 +183,8 @@ static void check_content(struct pair *pair)
             transfer_path(pair->to.transfer, 5, 8, i, &path);
             const char *name = (const char *)path.data;
             if ((int)pair->from.sent->files[i].family == family) {
-                CHECK_EQ(store_ingest(store, (enum store_family)family, &name, 1), STATUS_OK);
+                struct store_range range = {.family = (enum store_family)family};
+                CHECK_EQ(store_ingest(store, &range, &name, 1), STATUS_OK);
             }
             buf_deinit(&path);
         }

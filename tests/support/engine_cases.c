@@ -456,6 +456,12 @@ static void export_numbers(struct store *store, const char *dir, uint64_t size, 
     }
 }
 
+static const struct store_range exported = {
+    .family = STORE_DATA,
+    .from = {.data = (const uint8_t *)"n", .len = 1},
+    .to = {.data = (const uint8_t *)"o", .len = 1},
+};
+
 void engine_case_exports_and_ingests(const char *folder)
 {
     char path[PATH_SIZE];
@@ -481,14 +487,14 @@ void engine_case_exports_and_ingests(const char *folder)
     put(there, STORE_DATA, "o", "outside");
     CHECK_EQ(txn_commit(there), STATUS_OK);
     check_row(there, STORE_DATA, "m", "outside");
-    CHECK_EQ(store_ingest(to, STORE_DATA, files->paths, files->count), STATUS_OK);
+    CHECK_EQ(store_ingest(to, &exported, files->paths, files->count), STATUS_OK);
     check_numbers(there, 9000, 3, "exported");
     check_row(there, STORE_DATA, "m", "outside");
     check_row(there, STORE_DATA, "o", "outside");
     /* Newer writes win, and a repeat sets them back. */
     put_numbers(there, 0, 9000, 3, "newer");
     check_numbers(there, 9000, 3, "newer");
-    CHECK_EQ(store_ingest(to, STORE_DATA, files->paths, files->count), STATUS_OK);
+    CHECK_EQ(store_ingest(to, &exported, files->paths, files->count), STATUS_OK);
     check_numbers(there, 9000, 3, "exported");
     txn_free(there);
     store_close(to);
@@ -496,7 +502,7 @@ void engine_case_exports_and_ingests(const char *folder)
     to = open_store(path);
     there = txn_new(to);
     check_numbers(there, 9000, 3, "exported");
-    CHECK_EQ(store_ingest(to, STORE_DATA, files->paths, files->count), STATUS_OK);
+    CHECK_EQ(store_ingest(to, &exported, files->paths, files->count), STATUS_OK);
     check_numbers(there, 9000, 3, "exported");
     /* Compactions, which so many flushed files start, change nothing. */
     for (int round = 0; round < 8; round++) {
@@ -511,7 +517,7 @@ void engine_case_exports_and_ingests(const char *folder)
     CHECK_EQ(txn_commit(txn), STATUS_OK);
     export_numbers(from, dir, 20000, files);
     CHECK_EQ(files->count, 1);
-    CHECK_EQ(store_ingest(to, STORE_DATA, files->paths, files->count), STATUS_OK);
+    CHECK_EQ(store_ingest(to, &exported, files->paths, files->count), STATUS_OK);
     check_rows(there, "n", "o", "");
     txn_free(there);
     store_close(to);

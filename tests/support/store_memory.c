@@ -290,6 +290,24 @@ void engine_reader_set_cache_only(struct engine_reader *reader, bool cache_only)
     (void)cache_only;
 }
 
+void engine_reader_set_bulk(struct engine_reader *reader, bool bulk)
+{
+    (void)reader;
+    (void)bulk;
+}
+
+void engine_reader_set_patience(struct engine_reader *reader, uint64_t rows)
+{
+    (void)reader;
+    (void)rows;
+}
+
+/* Nothing is hidden. */
+void engine_drain(struct store *store)
+{
+    (void)store;
+}
+
 /* Nothing is kept. */
 void engine_reader_rest(struct engine_reader *reader)
 {
@@ -692,7 +710,7 @@ static enum status ingest_file(struct image *image, enum store_family family, co
 }
 
 enum status store_ingest(struct store *store,
-                         enum store_family family,
+                         const struct store_range *range,
                          const char *const *paths,
                          size_t count)
 {
@@ -702,7 +720,7 @@ enum status store_ingest(struct store *store,
     }
     enum status status = STATUS_OK;
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
-        status = ingest_file(store->image, family, paths[i]);
+        status = ingest_file(store->image, range->family, paths[i]);
     }
     (void)engine_generation_advance(store);
     return status;

@@ -112,6 +112,23 @@ static void cover(bool *covered, int from, int to)
 }
 
 /* Adds some ranges and takes them back in the opposite order. */
+TEST(range_set_overlaps, knows_where_ranges_end)
+{
+    struct range_set set = {0};
+    CHECK(!range_set_overlaps(&set, one("a"), one("z")));
+    add(&set, "ce", 1);
+    add(&set, "gi", 1);
+    CHECK(!range_set_overlaps(&set, one("a"), one("c")));
+    CHECK(range_set_overlaps(&set, one("a"), one("d")));
+    CHECK(range_set_overlaps(&set, one("d"), one("e")));
+    CHECK(range_set_overlaps(&set, one("d"), one("f")));
+    CHECK(!range_set_overlaps(&set, one("e"), one("g")));
+    CHECK(range_set_overlaps(&set, one("e"), one("h")));
+    CHECK(range_set_overlaps(&set, one("a"), one("z")));
+    CHECK(!range_set_overlaps(&set, one("i"), one("z")));
+    range_set_deinit(&set);
+}
+
 static void add_and_undo(struct range_set *set, struct rand *rand)
 {
     struct range_set replaced = {0};
