@@ -350,6 +350,7 @@ static enum status load(struct eraser *eraser, bool *listed)
 {
     rocksdb_readoptions_t *options = rocksdb_readoptions_create();
     rocksdb_readoptions_set_iterate_upper_bound(options, "F", 1);
+    rocksdb_readoptions_set_fill_cache(options, 0); /* Its neighbours stay as cold as they are. */
     rocksdb_iterator_t *iter = rocksdb_create_iterator(eraser->db, options);
     enum status status = STATUS_OK;
     for (rocksdb_iter_seek(iter, "E", 1); rocksdb_iter_valid(iter) && status == STATUS_OK;
