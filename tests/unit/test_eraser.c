@@ -340,6 +340,8 @@ static void cold_walks(struct store *store, uint64_t seed, int whole[2])
     struct txn *txn = txn_new(store);
     struct rand rand;
     rand_init(&rand, seed);
+    /* A file of other rows, through which each walk has to pass. */
+    (void)walk(txn, FILES * FILE_ROWS + 1, FILES * FILE_ROWS + 2, false);
     for (int i = 0; i < WALKS; i++) {
         int from = (int)rand_below(&rand, FILES * FILE_ROWS - WALK_ROWS_MAX);
         int to = from + 2 + (int)rand_below(&rand, WALK_ROWS_MAX - 2);
