@@ -7,6 +7,7 @@
 #include "common/base/reader.h"
 #include "common/cluster/token.h"
 #include "server/machine/keyspace.h"
+#include "server/machine/recount.h"
 #include "server/machine/scan_args.h"
 
 enum {
@@ -218,7 +219,7 @@ static enum status random_from(struct call *call, uint64_t spot, bool *found)
 enum status cmd_randomkey_read(struct call *call)
 {
     bool found = false;
-    if (call->seen->keys[call->db] == 0) {
+    if (call->seen->keys[call->db] == 0 && !recount_active(call->seen)) {
         resp_write_null(call->reply);
         return STATUS_OK;
     }

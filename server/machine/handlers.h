@@ -38,6 +38,7 @@ struct call {
     struct buf *events; /* NULL: nobody wants them. See event.h. */
     struct buf *ready;  /* NULL: nobody wants it. See struct machine_apply_input. */
     struct buf *frozen; /* See struct machine_read_input. */
+    enum status failed; /* apply only. What a step met that has no other way to say so. */
     bool nothing;       /* Set by a command that waits: it found nothing, and its reply says so. */
     bool nested;        /* apply only. In a transaction: nobody may be made to wait. */
     bool script;        /* read only. A script asks. */
@@ -72,10 +73,12 @@ enum call_scratch {
     SCRATCH_RANK_BOUND, /* and a key behind another. */
     SCRATCH_ZSET_FROM,  /* zset.h: ends of an interval of sub-keys, */
     SCRATCH_ZSET_TO,
-    SCRATCH_ZSET_SUB,  /* a sub-key, */
-    SCRATCH_ZSET_KEYS, /* and those of elements that are removed. */
-    SCRATCH_EFFECT,    /* Arguments of one of several commands, */
-    SCRATCH_ANSWER,    /* and its reply, which nobody gets. */
+    SCRATCH_ZSET_SUB,    /* a sub-key, */
+    SCRATCH_ZSET_KEYS,   /* and those of elements that are removed. */
+    SCRATCH_EFFECT,      /* Arguments of one of several commands, */
+    SCRATCH_ANSWER,      /* and its reply, which nobody gets. */
+    SCRATCH_RECOUNT_KEY, /* recount.h: its row. */
+    SCRATCH_RECOUNT,
 };
 
 #define READ_COMMAND(id, ...) MUST_USE enum status cmd_##id##_read(struct call *call);

@@ -5,16 +5,37 @@
 #include "common/cluster/token.h"
 #include "server/machine/event.h"
 #include "server/machine/garbage.h"
+#include "server/machine/recount.h"
 
 enum { COPY_STEP_SIZE = 1024 * 1024 }; /* Elements that are copied at once, bytes. */
 
-static struct slice expiry_key(struct call *call, uint64_t expire_ms, struct slice row_key)
+static struct slice expiry_key(struct txn *txn,
+                               uint64_t shard,
+                               uint64_t expire_ms,
+                               struct slice row_key)
 {
-    struct buf *key = txn_scratch(call->txn, SCRATCH_INDEX);
-    keyspace_local_key(call->scope.shard, LOCAL_EXPIRY, key);
+    struct buf *key = txn_scratch(txn, SCRATCH_INDEX);
+    keyspace_local_key(shard, LOCAL_EXPIRY, key);
     buf_append_u64_be(key, expire_ms);
     buf_append_slice(key, row_key);
     return buf_slice(key);
+}
+
+void keyspace_index_expiry(struct txn *txn,
+                           uint64_t shard,
+                           uint64_t expire_ms,
+                           struct slice row_key)
+{
+    struct slice nothing = slice_of("", 0);
+    txn_put(txn, STORE_LOCAL, expiry_key(txn, shard, expire_ms, row_key), nothing);
+}
+
+void keyspace_unindex_expiry(struct txn *txn,
+                             uint64_t shard,
+                             uint64_t expire_ms,
+                             struct slice row_key)
+{
+    txn_delete(txn, STORE_LOCAL, expiry_key(txn, shard, expire_ms, row_key));
 }
 
 static void move_expiry(struct call *call, const struct row *row, uint64_t expire_ms)
@@ -26,14 +47,14 @@ static void move_expiry(struct call *call, const struct row *row, uint64_t expir
     uint64_t *expires = &call->state->expires[row->db];
     *expires += expire_ms != 0 ? 1 : 0;
     *expires -= old != 0 && *expires > 0 ? 1 : 0;
+    recount_note(call, row, 0, (expire_ms != 0) - (old != 0));
     if (old != 0) {
-        txn_delete(call->txn, STORE_LOCAL, expiry_key(call, old, row->row_key));
+        keyspace_unindex_expiry(call->txn, call->scope.shard, old, row->row_key);
     }
     if (expire_ms == 0) {
         return;
     }
-    struct slice nothing = slice_of("", 0);
-    txn_put(call->txn, STORE_LOCAL, expiry_key(call, expire_ms, row->row_key), nothing);
+    keyspace_index_expiry(call->txn, call->scope.shard, expire_ms, row->row_key);
     if (call->state->expiry_ms == 0 || expire_ms < call->state->expiry_ms) {
         call->state->expiry_ms = expire_ms;
     }
@@ -166,6 +187,7 @@ static void enter(struct call *call, struct row *row)
     if (!row->found) {
         row->found = true;
         call->state->keys[row->db]++;
+        recount_note(call, row, 1, 0);
         note_row(call, row, EVENT_NEW, "new");
     }
     row->version = call->state->version;
@@ -350,11 +372,13 @@ enum status keyspace_set_expire(struct call *call, struct row *row, uint64_t exp
 void keyspace_delete(struct call *call, struct row *row)
 {
     assert(row->found);
-    assert(call->state->keys[row->db] > 0);
+    uint64_t *keys = &call->state->keys[row->db];
+    assert(*keys > 0 || recount_active(call->state));
     move_expiry(call, row, 0);
     drop_value(call, row);
     txn_delete(call->txn, STORE_DATA, row->row_key);
-    call->state->keys[row->db]--;
+    *keys -= *keys > 0 ? 1 : 0;
+    recount_note(call, row, -1, 0);
     struct slice row_key = row->row_key;
     uint8_t db = row->db;
     *row = (struct row){.row_key = row_key, .db = db};
@@ -556,6 +580,8 @@ void keyspace_flush(struct call *call, uint8_t db, bool all)
     for (uint8_t i = 0; i < MACHINE_DATABASES; i++) {
         others += i == db ? 0 : state->keys[i];
     }
+    /* An estimate of nothing may be wrong. */
+    others += db != 0 && recount_active(state) ? 1 : 0;
     if (all || others == 0) {
         delete_tokens(call, call->scope.start, 0, call->scope.last, UINT8_MAX);
         memset(state->keys, 0, sizeof(state->keys));
@@ -568,6 +594,9 @@ void keyspace_flush(struct call *call, uint8_t db, bool all)
     }
     state->keys[db] = 0;
     state->expires[db] = 0;
+    if (db == 0 || all) {
+        recount_flushed(call, all || others == 0);
+    }
     if (!all && others > 0) {
         return; /* Index rows whose key is gone are dropped when their time comes. */
     }
@@ -610,7 +639,8 @@ static enum status collect_expired(struct call *call, size_t count, struct buf *
     return status != STATUS_OK ? status : walked;
 }
 
-/* The index may name a key that was flushed, or made again since. */
+/* The index may name a key that was flushed, or made again since, or that went to another shard
+ * when this one was split. */
 static enum status remove_expired(struct call *call, uint64_t expire_ms, struct slice row_key)
 {
     uint64_t token = 0;
@@ -618,6 +648,10 @@ static enum status remove_expired(struct call *call, uint64_t expire_ms, struct 
     struct row row = {.row_key = row_key};
     if (!keyspace_parse_row_key(row_key, &token, &row.db, &key) || row.db >= MACHINE_DATABASES) {
         return STATUS_CORRUPT;
+    }
+    if (token < call->scope.start || token > call->scope.last) {
+        keyspace_unindex_expiry(call->txn, call->scope.shard, expire_ms, row_key);
+        return STATUS_OK;
     }
     struct buf *value = txn_scratch(call->txn, SCRATCH_VALUE_A);
     enum status status = txn_get(call->txn, STORE_DATA, row_key, value);
@@ -631,7 +665,7 @@ static enum status remove_expired(struct call *call, uint64_t expire_ms, struct 
         return STATUS_OK;
     }
     if (status == STATUS_OK || status == STATUS_NOT_FOUND) {
-        txn_delete(call->txn, STORE_LOCAL, expiry_key(call, expire_ms, row_key));
+        keyspace_unindex_expiry(call->txn, call->scope.shard, expire_ms, row_key);
         return STATUS_OK;
     }
     return status;

@@ -168,9 +168,20 @@ enum keyspace_local {
     LOCAL_SCRIPT = 'L',  /* SHA-1 (20 bytes) -> source */
     LOCAL_REPLY = 'R',   /* session(8 BE) | seq(8 BE) -> reply */
     LOCAL_SESSION = 'S', /* session(8 BE) -> window */
+    LOCAL_RECOUNT = 'W', /* nothing -> how far a count of the keys has come: recount.h */
 };
 /* Starts such a key; the buffer is cleared before. */
 void keyspace_local_key(uint64_t shard, enum keyspace_local kind, struct buf *key);
+
+/* Writes, or removes, the row of the expiry index of a shard. */
+void keyspace_index_expiry(struct txn *txn,
+                           uint64_t shard,
+                           uint64_t expire_ms,
+                           struct slice row_key);
+void keyspace_unindex_expiry(struct txn *txn,
+                             uint64_t shard,
+                             uint64_t expire_ms,
+                             struct slice row_key);
 
 /* Removes at most count keys that had expired before call->now_ms, and learns when the next do. */
 MUST_USE enum status keyspace_expire(struct call *call, size_t count);

@@ -8,10 +8,12 @@
 #include "server/machine/handlers.h"
 #include "server/machine/keyspace.h"
 #include "server/machine/planned.h"
+#include "server/machine/recount.h"
 #include "server/machine/stage.h"
 
 enum {
-    STATE_FORMAT = 2, /* 1 had no garbage and what follows it. */
+    STATE_FORMAT = 3, /* 1 had no garbage and what follows it, 2 no recount. */
+    STATE_FORMAT_GARBAGE = 2,
     ARGV_SMALL = 16,
     EXPIRE_COUNT = 64,   /* Expired keys that are removed per log entry, */
     GARBAGE_COUNT = 512, /* and elements of removed collections. */
@@ -50,6 +52,7 @@ void machine_state_encode(const struct machine_state *state, struct buf *out)
     for (size_t i = 0; i < MACHINE_DATABASES; i++) {
         buf_append_u64(out, state->expires[i]);
     }
+    buf_append_u64(out, state->recount_ms);
 }
 
 bool machine_state_decode(struct reader *in, struct machine_state *state)
@@ -63,11 +66,12 @@ bool machine_state_decode(struct reader *in, struct machine_state *state)
     state->expiry_ms = reader_u64(in);
     state->sweep_ms = reader_u64(in);
     state->sweep_session = reader_u64(in);
-    state->garbage = format >= STATE_FORMAT ? reader_u64(in) : 0;
-    state->notify = format >= STATE_FORMAT ? reader_u32(in) : 0;
+    state->garbage = format >= STATE_FORMAT_GARBAGE ? reader_u64(in) : 0;
+    state->notify = format >= STATE_FORMAT_GARBAGE ? reader_u32(in) : 0;
     for (size_t i = 0; i < MACHINE_DATABASES; i++) {
-        state->expires[i] = format >= STATE_FORMAT ? reader_u64(in) : 0;
+        state->expires[i] = format >= STATE_FORMAT_GARBAGE ? reader_u64(in) : 0;
     }
+    state->recount_ms = format >= STATE_FORMAT ? reader_u64(in) : 0;
     return !in->failed && format >= 1 && format <= STATE_FORMAT;
 }
 
@@ -150,7 +154,7 @@ enum status call_apply(struct call *call)
         status = STATUS_OK;
     }
     assert(IMPLIES(status == STATUS_OK, call->reply->len > reply_len));
-    return status;
+    return status == STATUS_OK ? call->failed : status;
 }
 
 static enum status apply_once(struct call *call, const struct machine_apply_input *input)
@@ -293,6 +297,7 @@ enum status machine_advance(struct txn *txn,
                         .events = events};
     if (expiry_wanted(state, call.now_ms)) {
         enum status status = keyspace_expire(&call, EXPIRE_COUNT);
+        status = status == STATUS_OK ? call.failed : status;
         if (status != STATUS_OK) {
             return status;
         }
@@ -303,7 +308,13 @@ enum status machine_advance(struct txn *txn,
             return status;
         }
     }
-    return sweep_wanted(state, call.now_ms) ? dedup_sweep(&call) : STATUS_OK;
+    if (sweep_wanted(state, call.now_ms)) {
+        enum status status = dedup_sweep(&call);
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    return recount_step(&call);
 }
 
 bool machine_advance_wanted(struct txn *txn,
@@ -313,7 +324,8 @@ bool machine_advance_wanted(struct txn *txn,
 {
     (void)txn;
     (void)scope;
-    return expiry_wanted(state, now_ms) || sweep_wanted(state, now_ms) || state->garbage > 0;
+    return expiry_wanted(state, now_ms) || sweep_wanted(state, now_ms) || state->garbage > 0 ||
+           recount_active(state);
 }
 
 static enum status check_keys(const struct machine_read_input *input, struct buf *reply)

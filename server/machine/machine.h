@@ -40,6 +40,9 @@ struct machine_state {
     uint64_t garbage;       /* Removed collections whose elements are still there. */
     uint32_t notify;        /* Keyspace events that are published: common/proto/notify.h. */
     uint64_t expires[MACHINE_DATABASES]; /* Of the keys, those with a time to live. */
+    /* When the keys of database 0 are counted on; until then its counters are estimates. 0: they
+     * are exact. See recount.h. */
+    uint64_t recount_ms;
 };
 
 void machine_state_encode(const struct machine_state *state, struct buf *out);

@@ -172,27 +172,45 @@ void stage_drop(struct call *call, const struct row *row, const struct stage *st
     stage_forget(call, stage);
 }
 
-/* Appends keys and values of at most count stages whose last piece came before before_ms. */
-static enum status collect(struct call *call, uint64_t before_ms, size_t count, struct buf *out)
+/* Which stages: those whose last piece came before before_ms, and whose key is in the scope. */
+struct stage_choice {
+    uint64_t before_ms;
+    size_t count; /* At most. */
+    uint64_t start, last;
+};
+
+static bool chosen(const struct stage_choice *choice, uint64_t time_ms, struct slice row_key)
+{
+    struct reader in = reader_of(row_key);
+    uint64_t token = reader_u64_be(&in);
+    return time_ms < choice->before_ms && token >= choice->start && token <= choice->last;
+}
+
+/* Appends keys and values. */
+static enum status collect(struct txn *txn,
+                           uint64_t shard,
+                           const struct stage_choice *choice,
+                           struct buf *out)
 {
     struct buf from;
     struct buf to;
     buf_init(&from, 16);
     buf_init(&to, 16);
-    keyspace_local_key(call->scope.shard, LOCAL_STAGE, &from);
-    keyspace_local_key(call->scope.shard, (enum keyspace_local)(LOCAL_STAGE + 1), &to);
-    struct store_iter *iter = iter_open(call->txn, STORE_LOCAL, buf_slice(&from), buf_slice(&to));
+    keyspace_local_key(shard, LOCAL_STAGE, &from);
+    keyspace_local_key(shard, (enum keyspace_local)(LOCAL_STAGE + 1), &to);
+    struct store_iter *iter = iter_open(txn, STORE_LOCAL, buf_slice(&from), buf_slice(&to));
     enum status status = STATUS_OK;
-    for (; iter_valid(iter) && count > 0 && status == STATUS_OK; iter_next(iter)) {
+    for (size_t n = 0; iter_valid(iter) && n < choice->count && status == STATUS_OK;
+         iter_next(iter)) {
         struct stage stage;
         uint64_t time_ms = 0;
         struct slice row_key;
         if (!parse(iter_value(iter), &stage, &time_ms, &row_key)) {
             status = STATUS_CORRUPT;
-        } else if (time_ms < before_ms) {
+        } else if (chosen(choice, time_ms, row_key)) {
             buf_append_bytes(out, iter_key(iter));
             buf_append_bytes(out, iter_value(iter));
-            count--;
+            n++;
         }
     }
     enum status walked = iter_status(iter);
@@ -202,11 +220,12 @@ static enum status collect(struct call *call, uint64_t before_ms, size_t count, 
     return status != STATUS_OK ? status : walked;
 }
 
-static enum status drop_some(struct call *call, uint64_t before_ms, size_t count)
+static enum status drop_some(struct txn *txn, uint64_t shard, const struct stage_choice *choice)
 {
+    struct call call = {.txn = txn};
     struct buf found;
     buf_init(&found, SIZE_MAX / 2);
-    enum status status = collect(call, before_ms, count, &found);
+    enum status status = collect(txn, shard, choice, &found);
     struct reader in = reader_of(buf_slice(&found));
     while (status == STATUS_OK && in.rest.len > 0) {
         struct slice key = reader_bytes(&in, UINT32_MAX);
@@ -216,8 +235,8 @@ static enum status drop_some(struct call *call, uint64_t before_ms, size_t count
         struct slice row_key;
         bool good = parse(value, &stage, &time_ms, &row_key);
         assert(good && !in.failed);
-        keyspace_drop_chunks(call, row_key, stage.version, stage.have);
-        txn_delete(call->txn, STORE_LOCAL, key);
+        keyspace_drop_chunks(&call, row_key, stage.version, stage.have);
+        txn_delete(txn, STORE_LOCAL, key);
     }
     buf_deinit(&found);
     return status;
@@ -225,11 +244,22 @@ static enum status drop_some(struct call *call, uint64_t before_ms, size_t count
 
 enum status stage_sweep(struct call *call)
 {
-    uint64_t before_ms = call->now_ms > STAGE_IDLE_MS ? call->now_ms - STAGE_IDLE_MS : 0;
-    return drop_some(call, before_ms, STAGE_SWEEP_COUNT);
+    struct stage_choice choice = {
+        .before_ms = call->now_ms > STAGE_IDLE_MS ? call->now_ms - STAGE_IDLE_MS : 0,
+        .count = STAGE_SWEEP_COUNT,
+        .last = UINT64_MAX};
+    return drop_some(call->txn, call->scope.shard, &choice);
 }
 
 enum status stage_drop_all(struct call *call)
 {
-    return drop_some(call, UINT64_MAX, SIZE_MAX);
+    struct stage_choice choice = {.before_ms = UINT64_MAX, .count = SIZE_MAX, .last = UINT64_MAX};
+    return drop_some(call->txn, call->scope.shard, &choice);
+}
+
+enum status stage_drop_scope(struct txn *txn, uint64_t shard, const struct machine_scope *scope)
+{
+    struct stage_choice choice = {
+        .before_ms = UINT64_MAX, .count = SIZE_MAX, .start = scope->start, .last = scope->last};
+    return drop_some(txn, shard, &choice);
 }

@@ -45,5 +45,9 @@ void stage_drop(struct call *call, const struct row *row, const struct stage *st
 /* Drops some of those that are idle; all of them, whatever they are. */
 MUST_USE enum status stage_sweep(struct call *call);
 MUST_USE enum status stage_drop_all(struct call *call);
+/* Those of a shard whose keys are in the scope. */
+MUST_USE enum status stage_drop_scope(struct txn *txn,
+                                      uint64_t shard,
+                                      const struct machine_scope *scope);
 
 #endif

@@ -1,0 +1,40 @@
+#ifndef SERVER_MACHINE_DIVIDE_H
+#define SERVER_MACHINE_DIVIDE_H
+
+#include "server/machine/machine.h"
+
+/* A split, as the machine sees it: the rows of STORE_DATA stay where they are, as they are
+ * addressed by token; the counters and the rows of STORE_LOCAL are divided. A function of the
+ * applied state, like everything here. Pure. Thread: the txn's.
+ *
+ * The child gets: the time and the version, so that times and versions of its keys go on rising;
+ * scripts; which events are published; the removed collections of its range; its expiry index; what
+ * was inherited in a merge for repeated writes. Windows of sessions stay with the parent: a write
+ * whose outcome is unknown is asked for where it was sent to. Values in pieces on their way to a
+ * key of the child are dropped, their sender begins anew.
+ *
+ * The counters are exact at once if the smaller half is small (DIVIDE_ROWS places); else both count
+ * their keys in the background: recount.h. */
+
+enum {
+    DIVIDE_ROWS = 4096,        /* Places that are looked at on either side, */
+    DIVIDE_SIZE = 16 << 20,    /* and bytes. */
+    DIVIDE_GARBAGE_MAX = 1024, /* Rows of removed collections, and values in pieces: with */
+    DIVIDE_STAGED_MAX = 64,    /* more the split waits until they are fewer. */
+};
+
+/* *why is NULL if the state may be divided, else what stands against it for now. IO, CORRUPT. */
+MUST_USE enum status divide_check(struct txn *txn,
+                                  const struct machine_state *state,
+                                  struct machine_scope scope,
+                                  const char **why);
+
+/* scope is what the shard has been until now, of which child becomes the end. *state becomes what
+ * is left, *born what the child begins with. divide_check() has nothing against it. IO, CORRUPT. */
+MUST_USE enum status divide_split(struct txn *txn,
+                                  struct machine_state *state,
+                                  struct machine_scope scope,
+                                  struct machine_scope child,
+                                  struct machine_state *born);
+
+#endif
