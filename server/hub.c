@@ -6,6 +6,7 @@
 #include "common/base/glob.h"
 #include "common/base/hash.h"
 #include "common/base/list.h"
+#include "common/cluster/token.h"
 #include "common/proto/resp.h"
 
 struct hub_listener {
@@ -87,6 +88,21 @@ void hub_drop(struct hub *hub, uint64_t id)
         clear(hub, shard);
         (void)map_remove(&hub->shards, id);
         free(shard);
+    }
+}
+
+void hub_keep(struct hub *hub, uint64_t id, uint64_t start, uint64_t last)
+{
+    struct hub_shard *shard = map_get(&hub->shards, id);
+    struct list *next = NULL;
+    for (struct list *at = shard == NULL ? NULL : shard->topics.next;
+         at != NULL && at != &shard->topics; at = next) {
+        next = at->next;
+        struct hub_topic *topic = list_entry(at, struct hub_topic, in_shard);
+        uint64_t token = token_of_key(topic->name);
+        if (token < start || token > last) {
+            drop_topic(hub, topic);
+        }
     }
 }
 

@@ -52,6 +52,8 @@ MUST_USE enum status hub_join(struct hub *hub,
                               uint32_t count);
 /* The connection is gone. */
 void hub_forget(struct hub *hub, const struct hub_link *link);
+/* The shard has only these tokens any more: names of others are dropped, patterns stay. */
+void hub_keep(struct hub *hub, uint64_t shard, uint64_t start, uint64_t last);
 /* The shard is gone. */
 void hub_drop(struct hub *hub, uint64_t shard);
 

@@ -625,7 +625,7 @@ void node_meta_changed(struct node *node)
     node->env.post(node->env.ctx, 0, &meta->mail);
 }
 
-struct removed_mail {
+struct report_mail {
     struct worker_mail mail;
     struct node *node;
     uint64_t shard;
@@ -635,16 +635,33 @@ struct removed_mail {
 static void run_removed(struct worker *to, struct worker_mail *mail)
 {
     (void)to;
-    struct removed_mail *removed = list_entry(mail, struct removed_mail, mail);
+    struct report_mail *removed = list_entry(mail, struct report_mail, mail);
     agent_replica_removed(removed->node->agent, removed->shard, removed->replica);
     free(removed);
 }
 
+static void run_born(struct worker *to, struct worker_mail *mail)
+{
+    (void)to;
+    struct report_mail *born = list_entry(mail, struct report_mail, mail);
+    agent_replica_born(born->node->agent, born->shard, born->replica);
+    free(born);
+}
+
+void node_born(struct node *node, uint64_t shard, uint64_t replica)
+{
+    struct report_mail *mail = calloc(1, sizeof(*mail));
+    assert(mail != NULL);
+    *mail = (struct report_mail){
+        .mail = {.run = run_born}, .node = node, .shard = shard, .replica = replica};
+    node->env.post(node->env.ctx, 0, &mail->mail);
+}
+
 void node_removed(struct node *node, uint64_t shard, uint64_t replica)
 {
-    struct removed_mail *mail = calloc(1, sizeof(*mail));
+    struct report_mail *mail = calloc(1, sizeof(*mail));
     assert(mail != NULL);
-    *mail = (struct removed_mail){
+    *mail = (struct report_mail){
         .mail = {.run = run_removed}, .node = node, .shard = shard, .replica = replica};
     node->env.post(node->env.ctx, 0, &mail->mail);
 }

@@ -70,6 +70,7 @@ MUST_USE enum status node_frame(struct node *node, const struct frame *frame);
 
 /* What the worker on loop 0 (or, by mail, any other) reports. */
 void node_meta_changed(struct node *node);
+void node_born(struct node *node, uint64_t shard, uint64_t replica);
 void node_removed(struct node *node, uint64_t shard, uint64_t replica);
 
 /* Any thread. */

@@ -113,6 +113,12 @@ static void lane_removed(void *ctx, uint64_t shard, uint64_t replica)
     node_removed(lane->server->node, shard, replica);
 }
 
+static void lane_born(void *ctx, uint64_t shard, uint64_t replica)
+{
+    struct lane *lane = ctx;
+    node_born(lane->server->node, shard, replica);
+}
+
 static bool lane_refuse_writes(void *ctx, bool grows)
 {
     struct lane *lane = ctx;
@@ -239,6 +245,7 @@ static void make_worker(struct server *server, struct lane *lane)
                              .run = lane_run,
                              .again = lane_again,
                              .meta_changed = lane_meta_changed,
+                             .born = lane_born,
                              .removed = lane_removed,
                              .refuse_writes = lane_refuse_writes};
     lane->worker = worker_new(&options, &env);

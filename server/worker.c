@@ -151,7 +151,7 @@ struct worker *worker_new(const struct worker_options *options, const struct wor
                             &worker->births,      &worker->installs,    &worker->removals,
                             &worker->subscribers, &worker->ops_free,    &worker->wanted,
                             &worker->drops,       &worker->slow_queues, &worker->outgoing,
-                            &worker->waiting};
+                            &worker->waiting,     &worker->held,        &worker->counting};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         list_init(lists[i]);
     }
@@ -182,6 +182,8 @@ struct worker *worker_new(const struct worker_options *options, const struct wor
         .waiters = &worker->waiters,
         .waiters_max = options->waiters_max == 0 ? SIZE_MAX : options->waiters_max,
         .refuse_writes = on_refuse_writes,
+        .may_bear = change_may_bear,
+        .divided = change_divided,
         .snapshot_wanted = snapshot_wanted,
         .snapshot_install = snapshot_install,
         .snapshot_ready = snapshot_ready};
@@ -193,6 +195,7 @@ void worker_quit(struct worker *worker)
     assert(!worker_busy(worker));
     slow_close(worker);
     part_close(worker);
+    worker->quit = true;
     size_t at = 0;
     for (struct slot *slot; (slot = map_next(&worker->slots, &at)) != NULL;) {
         replica_drop(worker, slot);
@@ -365,6 +368,7 @@ void worker_turn(struct worker *worker)
     replica_after_sync(worker);
     if (commit_is_due(worker) && commit(worker)) {
         worker->commit_due = false;
+        change_after_commit(worker);
         slow_after_commit(worker);
         snapshot_after_commit(worker);
         replica_after_commit(worker);
@@ -384,6 +388,19 @@ static void tick_waiting(struct worker *worker, uint64_t now_ms)
     }
 }
 
+static void tick_counting(struct worker *worker)
+{
+    struct list *next = NULL;
+    for (struct list *at = worker->counting.next; at != &worker->counting; at = next) {
+        next = at->next;
+        struct slot *slot = list_entry(at, struct slot, counting);
+        shard_count_tick(slot->shard, clock_wall_ms());
+        if (!shard_counting(slot->shard)) {
+            list_remove(&slot->counting);
+        }
+    }
+}
+
 void worker_tick(struct worker *worker)
 {
     uint64_t now_ms = clock_now_ms();
@@ -395,6 +412,7 @@ void worker_tick(struct worker *worker)
         txn_rest(worker->txn);
     }
     tick_waiting(worker, now_ms);
+    tick_counting(worker);
     host_tick(worker->host);
     transfer_tick(worker->transfer);
     slow_tick(worker);

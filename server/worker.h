@@ -54,6 +54,8 @@ struct worker_env {
     void (*again)(void *ctx);
     /* The meta group's replica here applied a change, or was opened. */
     void (*meta_changed)(void *ctx);
+    /* A replica came with a split, and is open. */
+    void (*born)(void *ctx, uint64_t shard, uint64_t replica);
     /* worker_remove() is done. */
     void (*removed)(void *ctx, uint64_t shard, uint64_t replica);
     /* True while too little disk is left: for anything, or for what grows. */

@@ -248,6 +248,12 @@ static void finish(struct worker *worker,
     if (op->link != 0 && op->op.command != NULL && is_refusal(status) && !op->op.wait.told) {
         note_refusal(worker, op, status);
     }
+    struct buf owners;
+    buf_init(&owners, FRAME_BODY_SIZE_MAX);
+    if (status == STATUS_NOT_OWNER && op->op.shard != NULL) {
+        change_write_owners(worker, &op->op, &owners);
+        reply = buf_slice(&owners);
+    }
     if (status == STATUS_NOT_LEADER && op->op.shard != NULL) {
         struct leader_hint hint = shard_leader(op->op.shard);
         struct buf bytes = {
@@ -258,6 +264,7 @@ static void finish(struct worker *worker,
     }
     if (op->origin == worker) {
         op->deliver(op, status, reply);
+        buf_deinit(&owners);
         return;
     }
     if (op->made != NULL && op->made->data != NULL && op->made->data == reply.data) {
@@ -268,6 +275,7 @@ static void finish(struct worker *worker,
         buf_init(&op->reply, reply.len + 1);
         buf_append_slice(&op->reply, reply);
     }
+    buf_deinit(&owners);
     slow_gate_charge(op->gate, op->reply.len);
     op->status = status;
     op->mail.run = run_reply;
@@ -314,6 +322,11 @@ static void submit_node(struct worker *worker, struct worker_op *op, struct shar
     buf_deinit(&reply);
 }
 
+static bool is_change(const struct command *command)
+{
+    return command->id == CMD_shard_split || command->id == CMD_shard_info;
+}
+
 static void submit_here(struct worker *worker, struct worker_op *op)
 {
     op->mail.to = worker;
@@ -335,6 +348,8 @@ static void submit_here(struct worker *worker, struct worker_op *op)
         finish(worker, op, STATUS_NO_SHARD, slice_of(NULL, 0));
     } else if (op->conf) {
         submit_conf(op, slot->shard);
+    } else if (op->op.command != NULL && is_change(op->op.command)) {
+        shard_change_submit(slot->shard, &op->op);
     } else if (op->op.command != NULL && (op->op.command->flags & CMD_NODE) != 0) {
         submit_node(worker, op, slot->shard);
     } else {

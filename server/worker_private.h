@@ -19,6 +19,7 @@ struct slot {
     struct list woken;             /* shard_turn() is due. */
     struct list touched;           /* Its state row is due. */
     struct list waiting;           /* Ops wait at it. */
+    struct list counting;          /* Its keys are being counted. */
     const struct shard_desc *desc; /* In worker->map; NULL: it is not in there. */
     struct leader_hint told;
     struct reconcile_state reconcile;
@@ -42,6 +43,7 @@ struct birth {
     struct list link;
     struct shard_state state;
     bool campaign;
+    bool split; /* It came with a split; its loop may be another. */
 };
 
 struct slow {
@@ -80,6 +82,8 @@ struct worker {
     struct list births;       /* Waiting for the next commit, then for the flush. */
     struct list installs;     /* Waiting for the next commit. */
     struct list wanted;       /* Snapshots to be sent: waiting for the next commit. */
+    struct list held;         /* Replicas to be made once their range is free: struct held. */
+    struct list counting;     /* Shards whose keys are being counted. */
     struct list removals;
     struct list drops; /* Removals whose end in the log is not durable yet. */
     size_t jobs;
@@ -95,6 +99,7 @@ struct worker {
     struct hub hub;
     struct list ops_free;
     size_t ops_free_count;
+    bool quit;       /* There are no replicas here any more. */
     bool leaving;    /* Leadership is being given away. */
     bool commit_due; /* Something has been left in the txn for long enough. */
     uint64_t commit_ms;
@@ -127,6 +132,36 @@ void replica_tick(struct worker *worker, uint64_t now_ms);
 void replica_look_soon(struct slot *slot);
 void replica_drop(struct worker *worker, struct slot *slot);
 void worker_free_waiting(struct worker *worker);
+
+/* Visits the state rows of all replicas in the store, those of other loops as they committed them.
+ */
+MUST_USE enum status replica_each_row(struct worker *worker,
+                                      void (*visit)(void *arg, struct slice value),
+                                      void *arg);
+/* The newest replica of the shard that was tombstoned here; 0: none. */
+uint64_t replica_tombstone(struct worker *worker, uint64_t shard);
+
+/* worker_change.c */
+/* Nothing here holds tokens of the shard's range but the shard itself. */
+bool change_may_fill(struct worker *worker, const struct shard_desc *desc);
+/* False: nothing stands against making the replica. Else it is made once that is so, or never if it
+ * comes with a split. */
+bool change_hold(struct worker *worker, const struct shard_desc *desc, uint64_t replica);
+/* It shall not be made any more. False: it is not held. */
+bool change_drop_held(struct worker *worker, uint64_t shard, uint64_t replica);
+void change_tick(struct worker *worker);
+void change_free(struct worker *worker);
+bool change_may_bear(void *ctx, uint64_t child, uint64_t replica);
+void change_divided(void *ctx, struct shard *shard, const struct shard_state *child);
+void change_after_commit(struct worker *worker);
+/* A child whose first state is durable, on whichever loop. */
+void change_open(struct worker *worker, const struct shard_state *state, bool campaign);
+/* A snapshot has made the shard smaller: the rest's rows, which nobody owns here, go. */
+void change_shrink(struct worker *worker,
+                   const struct shard_state *before,
+                   const struct shard_desc *now);
+/* The body of the reply NOT_OWNER: shards that have, or had, what op asks for. */
+void change_write_owners(struct worker *worker, const struct op *op, struct buf *out);
 
 /* worker_snapshot.c */
 void snapshot_wanted(void *ctx, struct shard *, const struct group_member *to, uint64_t token);

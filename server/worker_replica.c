@@ -40,7 +40,8 @@ static enum status data_plan(const struct machine_plan_input *input,
     return machine_plan(input, planned, reply);
 }
 
-static const struct shard_machine data_machine = {.plan = data_plan,
+static const struct shard_machine data_machine = {.divides = true,
+                                                  .plan = data_plan,
                                                   .apply = machine_apply,
                                                   .advance = machine_advance,
                                                   .advance_wanted = machine_advance_wanted,
@@ -128,6 +129,7 @@ void replica_open(struct worker *worker, const struct shard_state *state, bool c
     list_init(&slot->woken);
     list_init(&slot->touched);
     list_init(&slot->waiting);
+    list_init(&slot->counting);
     struct slot *before = map_put(&worker->slots, id, slot);
     assert(before == NULL);
     const struct shard_machine *machine = id == SHARD_META ? &meta_machine : &data_machine;
@@ -191,8 +193,9 @@ static struct store_iter *iter_all(struct txn *txn, uint64_t from, uint64_t to)
     return iter;
 }
 
-/* Copies all state rows: opening replicas writes to the txn, which an open iterator forbids. */
-static enum status collect_rows(struct worker *worker, struct buf *rows)
+enum status replica_each_row(struct worker *worker,
+                             void (*visit)(void *arg, struct slice value),
+                             void *arg)
 {
     struct store_iter *iter = iter_all(worker->txn, 1, UINT64_MAX);
     struct buf seek;
@@ -202,7 +205,7 @@ static enum status collect_rows(struct worker *worker, struct buf *rows)
         struct reader in = reader_of(key);
         uint64_t shard = reader_u64_be(&in);
         if (key.len == 9 && key.data[8] == 'A') {
-            buf_append_bytes(rows, iter_value(iter));
+            visit(arg, iter_value(iter));
         }
         buf_clear(&seek);
         buf_append_u64_be(&seek, shard + (key.len < 9 || key.data[8] >= 'A'));
@@ -215,6 +218,13 @@ static enum status collect_rows(struct worker *worker, struct buf *rows)
     return status;
 }
 
+/* Copies them: opening replicas writes to the txn, which an open iterator forbids. */
+static void copy_row(void *arg, struct slice value)
+{
+    struct buf *rows = arg;
+    buf_append_bytes(rows, value);
+}
+
 static void tombstone_key(uint64_t shard, struct buf *out)
 {
     buf_append_u64_be(out, 0);
@@ -222,7 +232,7 @@ static void tombstone_key(uint64_t shard, struct buf *out)
     buf_append_u64_be(out, shard);
 }
 
-static bool is_tombstoned(struct worker *worker, uint64_t shard)
+uint64_t replica_tombstone(struct worker *worker, uint64_t shard)
 {
     struct buf key;
     struct buf value;
@@ -230,9 +240,11 @@ static bool is_tombstoned(struct worker *worker, uint64_t shard)
     buf_init(&value, 4096);
     tombstone_key(shard, &key);
     bool found = txn_get(worker->txn, STORE_LOCAL, buf_slice(&key), &value) == STATUS_OK;
+    struct reader in = reader_of(buf_slice(&value));
+    uint64_t replica = found ? reader_u64(&in) : 0;
     buf_deinit(&key);
     buf_deinit(&value);
-    return found;
+    return replica;
 }
 
 /* A group of the log without a replica: a removal that a crash cut short, or the store has lost
@@ -246,7 +258,7 @@ static enum status match_log(struct worker *worker)
             worker_slot(worker, found.id) != NULL) {
             continue;
         }
-        if (!is_tombstoned(worker, found.id)) {
+        if (replica_tombstone(worker, found.id) == 0) {
             log_error("shard.rows_lost", "shard=%llu last_index=%llu", (unsigned long long)found.id,
                       (unsigned long long)found.last_index);
             return STATUS_CORRUPT;
@@ -263,7 +275,7 @@ enum status worker_open(struct worker *worker)
     }
     struct buf rows;
     buf_init(&rows, 1 << 30);
-    enum status status = collect_rows(worker, &rows);
+    enum status status = replica_each_row(worker, copy_row, &rows);
     struct reader in = reader_of(buf_slice(&rows));
     while (status == STATUS_OK && in.rest.len > 0) {
         status = open_row(worker, reader_bytes(&in, 1 << 16));
@@ -304,6 +316,9 @@ void worker_create(struct worker *worker,
 {
     assert(worker_loop_of(worker, desc->id) == worker->options.loop);
     assert(worker_slot(worker, desc->id) == NULL);
+    if (change_hold(worker, desc, replica)) {
+        return;
+    }
     struct birth *fresh = calloc(1, sizeof(*fresh));
     assert(fresh != NULL);
     if (birth) {
@@ -362,6 +377,7 @@ void replica_drop(struct worker *worker, struct slot *slot)
     list_remove(&slot->woken);
     list_remove(&slot->touched);
     list_remove(&slot->waiting);
+    list_remove(&slot->counting);
     (void)map_remove(&worker->slots, id);
     free(slot);
 }
@@ -391,6 +407,10 @@ static bool removable(const struct slot *slot)
 void worker_remove(struct worker *worker, uint64_t shard, uint64_t replica)
 {
     struct slot *slot = worker_slot(worker, shard);
+    if (change_drop_held(worker, shard, replica)) {
+        worker->env.removed(worker->env.ctx, shard, replica);
+        return;
+    }
     if (slot == NULL || shard_state(slot->shard)->replica != replica) {
         return;
     }
@@ -418,7 +438,11 @@ static void on_flushed(struct job *job)
     }
     for (struct list *at; (at = list_pop_front(&durable->births)) != NULL;) {
         struct birth *fresh = list_entry(at, struct birth, link);
-        replica_open(worker, &fresh->state, fresh->campaign);
+        if (fresh->split) {
+            change_open(worker, &fresh->state, fresh->campaign);
+        } else {
+            replica_open(worker, &fresh->state, fresh->campaign);
+        }
         free(fresh);
     }
     for (struct list *at; (at = list_pop_front(&durable->removals)) != NULL;) {
@@ -478,6 +502,7 @@ void worker_free_waiting(struct worker *worker)
     for (struct list *at; (at = list_pop_front(&worker->drops)) != NULL;) {
         free(list_entry(at, struct removal, link));
     }
+    change_free(worker);
     snapshot_free_waiting(worker);
     op_free_waiting(worker);
     while (!list_empty(&worker->subscribers)) {
@@ -631,6 +656,9 @@ void replica_tick(struct worker *worker, uint64_t now_ms)
     if (!all && !again && !worker->look) {
         return;
     }
+    if (second) {
+        change_tick(worker);
+    }
     worker->second_ms = second ? now_ms : worker->second_ms;
     worker->look_ms = again ? now_ms : worker->look_ms;
     worker->look = false;
@@ -647,6 +675,9 @@ void replica_tick(struct worker *worker, uint64_t now_ms)
         }
         if (second) {
             shard_tick(slot->shard, wall_ms);
+        }
+        if (shard_counting(slot->shard) && list_empty(&slot->counting)) {
+            list_push_back(&worker->counting, &slot->counting);
         }
         if (all || slot->look || (again && slot->short_of)) {
             look(worker, slot, now_ms);

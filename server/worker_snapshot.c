@@ -86,7 +86,8 @@ bool snapshot_ready(void *ctx,
     struct manifest *manifest = decode(bytes);
     bool ready = manifest != NULL && manifest->state.desc.id == shard_id(shard) &&
                  manifest->state.group.index == state->index &&
-                 transfer_ready(worker->transfer, manifest);
+                 transfer_ready(worker->transfer, manifest) &&
+                 change_may_fill(worker, &manifest->state.desc);
     free(manifest);
     return ready;
 }
@@ -178,6 +179,7 @@ static void on_installed(struct job *job)
     assert(slot != NULL && slot->installing);
     if (!install->ingested) {
         install->ingested = true;
+        change_shrink(worker, shard_state(slot->shard), &install->state.desc);
         put_row(worker, &install->state);
         list_push_back(&worker->installs, &install->link);
         worker->env.again(worker->env.ctx);
@@ -282,6 +284,9 @@ static enum status repeat(struct worker *worker,
     struct install *install = install_new(worker, state->replica, pending, manifest);
     enum status status = verify(worker, install);
     status = status == STATUS_OK ? ingest(worker, install) : status;
+    if (status == STATUS_OK) {
+        change_shrink(worker, state, &install->state.desc);
+    }
     *state = install->state;
     free(install->manifest);
     free(install);

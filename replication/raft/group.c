@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "replication/raft/core_io.h"
 #include "replication/raft/core_log.h"
+#include "replication/raft/early.h"
 #include "replication/raft/group_apply.h"
 #include "replication/raft/install.h"
 #include "replication/raft/instance.h"
@@ -196,6 +197,7 @@ enum status group_open(struct host *host, const struct group_options *options, s
     instance_mark_dirty(group);
     instance_mark_storing(group);
     *out = group;
+    early_deliver(host, group);
     return STATUS_OK;
 }
 

@@ -49,6 +49,13 @@ struct peer {
     struct lane *lanes[MESSAGE_LOOPS_MAX];
 };
 
+/* See early.h. */
+struct early {
+    struct list messages; /* The oldest first. */
+    size_t count;
+    size_t size;
+};
+
 struct host {
     struct host_options options;
     struct host_env env;
@@ -61,6 +68,7 @@ struct host {
     struct list storing; /* group.storing: have records on their way to the disk. */
     struct list dirty;   /* group.dirty: have something to do at the end of the turn. */
     struct list asking;  /* group.asking: want a confirm round at the end of the turn. */
+    struct early early;
     uint64_t durable;    /* Last looked at wal_port_durable(). */
     uint64_t frozen_ms;  /* Not 0: the library is shown this time, see guard_solo. */
     uint64_t tail_bytes; /* Of all groups: log kept in memory. */

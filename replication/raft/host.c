@@ -4,6 +4,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "replication/raft/early.h"
 #include "replication/raft/group_private.h"
 #include "replication/raft/group_turn.h"
 #include "replication/raft/inbox.h"
@@ -41,6 +42,7 @@ struct host *host_new(const struct host_options *options,
     list_init(&host->storing);
     list_init(&host->dirty);
     list_init(&host->asking);
+    early_init(&host->early);
     buf_init(&host->scratch, HOST_SCRATCH_SIZE_MAX);
     buf_init(&host->chunk, HOST_SCRATCH_SIZE_MAX);
     return host;
@@ -50,6 +52,7 @@ void host_free(struct host *host)
 {
     assert(host->groups.count == 0);
     lane_free_peers(host);
+    early_free(&host->early);
     map_deinit(&host->groups);
     buf_deinit(&host->scratch);
     buf_deinit(&host->chunk);
@@ -155,12 +158,14 @@ enum status host_receive(struct host *host, uint64_t from_node, struct slice bat
     if (!admit(host, lane, &header)) {
         return STATUS_OK;
     }
-    while (message_next(&in, &message)) {
+    for (struct slice at = in.rest; message_next(&in, &message); at = in.rest) {
         struct group *group = map_get(&host->groups, message.group);
-        if (group != NULL) {
-            lane->used = true;
-            inbox_deliver(group, &message, lane);
+        if (group == NULL) {
+            early_keep(host, lane, &message, slice_of(at.data, at.len - in.rest.len));
+            continue;
         }
+        lane->used = true;
+        inbox_deliver(group, &message, lane);
     }
     return reader_done(&in) ? STATUS_OK : STATUS_CORRUPT;
 }
@@ -197,6 +202,7 @@ void host_tick(struct host *host)
         list_push_back(&host->awake, list_pop_front(&later));
     }
     watch_leaders(host, now_ms);
+    early_tick(host, now_ms);
     lane_ping(host, now_ms);
 }
 

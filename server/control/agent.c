@@ -195,6 +195,18 @@ void agent_replica_tombstoned(struct agent *agent, uint64_t shard, uint64_t repl
     agent->dirty = true;
 }
 
+void agent_replica_born(struct agent *agent, uint64_t shard, uint64_t replica)
+{
+    begin(agent);
+    struct agent_local *local = agent_replicas_get(agent, shard);
+    assert(!local->removing && replica > local->tombstone);
+    local->replica = replica;
+    local->leaving = false;
+    local->conf = (struct agent_call){0};
+    agent->dirty = true;
+    end(agent);
+}
+
 void agent_replica_removed(struct agent *agent, uint64_t shard, uint64_t replica)
 {
     begin(agent);

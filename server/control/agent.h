@@ -94,6 +94,9 @@ void agent_free(struct agent *agent);
 void agent_replica_opened(struct agent *agent, uint64_t shard, uint64_t replica);
 /* Replicas of the shard up to this id are never to be made here again. */
 void agent_replica_tombstoned(struct agent *agent, uint64_t shard, uint64_t replica);
+/* A replica came with a split; it may be there instead of one that env->replica_create() asked for.
+ */
+void agent_replica_born(struct agent *agent, uint64_t shard, uint64_t replica);
 /* Answer to env->replica_remove(): it is tombstoned and closed. */
 void agent_replica_removed(struct agent *agent, uint64_t shard, uint64_t replica);
 /* Answer to env->save_identity(). IO: the process should stop. */

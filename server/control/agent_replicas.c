@@ -26,7 +26,8 @@ struct agent_local *agent_replicas_get(struct agent *agent, uint64_t shard)
 /* Makes the replica that the descriptor gives to this node, if it is not there.
  *
  * A group is born from the descriptor's first version only: the members that start it must agree on
- * who they are. Who hears of the shard later waits for a snapshot from those. */
+ * who they are. Who hears of the shard later waits for a snapshot from those. One that was split
+ * off is never born so: it comes with the split, or waits for a snapshot. */
 static void create_wanted(struct agent *agent, const struct shard_desc *desc)
 {
     const struct replica_desc *replica = shard_map_replica_on(desc, agent->identity.node);
@@ -37,7 +38,7 @@ static void create_wanted(struct agent *agent, const struct shard_desc *desc)
     if (local->replica != 0 || replica->id <= local->tombstone) {
         return;
     }
-    bool birth = replica->id <= desc->birth_max && desc->conf_ver == 1;
+    bool birth = replica->id <= desc->birth_max && desc->conf_ver == 1 && desc->parent == 0;
     local->replica = replica->id;
     log_info("agent.replica_create", "shard=%" PRIu64 " replica=%" PRIu64 " birth=%d", desc->id,
              replica->id, birth);

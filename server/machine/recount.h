@@ -14,7 +14,7 @@
  * The row (LOCAL_RECOUNT): u8 format (1) | u64 keys | u64 keys with an expiry | cursor. Pure. */
 
 enum {
-    RECOUNT_ROWS = 256,       /* Places that one step looks at, */
+    RECOUNT_ROWS = 512,       /* Places that one step looks at, */
     RECOUNT_SIZE = 512 << 10, /* and bytes. */
     RECOUNT_PAUSE_MS = 10,    /* Between two steps, at least. */
 };

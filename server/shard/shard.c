@@ -348,6 +348,20 @@ void shard_tick(struct shard *shard, uint64_t now_ms)
     shard_propose_empty(shard);
 }
 
+bool shard_counting(const struct shard *shard)
+{
+    return shard->role == GROUP_LEADER && shard->state.machine.recount_ms != 0;
+}
+
+void shard_count_tick(struct shard *shard, uint64_t now_ms)
+{
+    bool due = shard_counting(shard) && now_ms >= shard->state.machine.recount_ms;
+    if (due && list_empty(&shard->batches) && !shard->env->refuse_writes(shard->env->ctx, false) &&
+        group_can_propose(shard->group)) {
+        shard_propose_empty(shard);
+    }
+}
+
 void shard_store_state(struct shard *shard)
 {
     struct buf key;

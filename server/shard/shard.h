@@ -22,10 +22,12 @@
  * but op->on_done may run inside shard_submit(). */
 
 struct shard;
+struct shard_state;
 struct op;
 
 /* What runs on a shard: the data machine, or the meta group's. */
 struct shard_machine {
+    bool divides; /* Its range may be split and merged: divide.h. */
     enum status (*plan)(const struct machine_plan_input *, struct buf *planned, struct buf *reply);
     enum status (*apply)(struct txn *,
                          struct machine_state *,
@@ -143,6 +145,12 @@ struct shard_env {
     /* Keyspace events (server/machine/event.h) of a shard that is led here: an entry was applied.
      * May be NULL. */
     void (*happened)(void *ctx, struct shard *shard, struct slice events);
+    /* A split is being applied. False: this node may not get that replica of the child, as it had a
+     * younger one. */
+    bool (*may_bear)(void *ctx, uint64_t child, uint64_t replica);
+    /* A split was applied. child: its replica here, whose state is in the txn: it is to be opened
+     * once that is durable. NULL: there is none. */
+    void (*divided)(void *ctx, struct shard *shard, const struct shard_state *child);
     /* Snapshots, see server/shard/transfer.h. */
     void (*snapshot_wanted)(void *ctx,
                             struct shard *shard,
@@ -188,6 +196,23 @@ void shard_submit(struct shard *shard, struct op *op);
 void shard_turn(struct shard *shard);
 /* About once a second, leaders: proposes an empty entry if expired keys wait for one. */
 void shard_tick(struct shard *shard, uint64_t now_ms);
+
+/* A command of command_shard.def: what the control plane asks of the shard's leader. Replies are
+ * errors that begin with RETRY (not now), REFUSED (never) or STALE (the shard's version is
+ * another), else OK once the change is applied here. BAD_ARGUMENT, NOT_LEADER, LEADERSHIP_LOST: the
+ * outcome is unknown, CLOSED. */
+void shard_change_submit(struct shard *shard, struct op *op);
+/* The shard's range and version as its log has them, its members as the map wants them. */
+void shard_describe(const struct shard *shard, struct shard_desc *desc);
+/* Shards that became of tokens that this one had, the latest SHARD_KIN_MAX that this process knows
+ * of, as they were then. Returns how many. */
+enum { SHARD_KIN_MAX = 16 };
+size_t shard_kin(const struct shard *shard, const struct shard_desc **kin);
+/* All keys that the op names are the shard's, as of the applied state. */
+bool shard_owns(const struct shard *shard, const struct op *op);
+/* True while its keys are being counted: shard_count_tick() is wanted at every tick. */
+bool shard_counting(const struct shard *shard);
+void shard_count_tick(struct shard *shard, uint64_t now_ms);
 
 /* An op that may wait is done waiting: answered with nothing, unless it has taken something. Ends
  * it now or soon. */

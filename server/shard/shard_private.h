@@ -41,6 +41,8 @@ struct shard_batch {
     struct list ops;
     struct buf replies;
     size_t kept; /* Bytes of replies of scripts that are not in the entry. */
+    struct op
+        *change; /* Who asked for the change of the range that the entry is; NULL: it is none. */
 };
 
 struct shard {
@@ -83,6 +85,12 @@ struct shard {
     struct buf ready;    /* What an entry wrote that others wait for. */
     struct buf keys;     /* Scratch. */
     size_t confirming;   /* Their time is over; it is being asked whether we still lead. */
+
+    struct shard_desc kin[SHARD_KIN_MAX]; /* A ring. */
+    size_t kin_count;                     /* Ever. */
+    size_t changing;                      /* Changes of the range that are under way. */
+    bool moved;                           /* Tokens went: who waits for them is to be told. */
+    bool spread;                          /* The others are to hear soon what is committed. */
 
     uint64_t stamp_ms; /* The latest time that was used here. */
     uint64_t flush_index;
@@ -152,6 +160,8 @@ void shard_wait_end(struct shard *shard, struct op *op);
 bool shard_wait_try(struct shard *shard, struct op *op);
 /* Gathers, next of all, those that the planned write may be something for. */
 void shard_wait_attach(struct shard *shard, struct slice planned);
+/* Ends those whose keys are not the shard's any more. */
+void shard_wait_moved(struct shard *shard);
 /* It was applied, or read, and found nothing. */
 void shard_wait_return(struct shard *shard, struct op *op);
 /* After an entry: gathers those that shard->ready may be something for. */
@@ -179,6 +189,17 @@ void shard_apply(void *ctx,
                  const struct group_state *state,
                  struct slice entry,
                  struct proposal *mine);
+
+struct shard_batch *shard_batch_new(struct shard *shard);
+
+/* shard_change.c */
+MUST_USE enum status shard_change_apply(struct shard *shard,
+                                        struct slice entry,
+                                        struct shard_batch *batch);
+/* The entry of a change was applied; or was not. */
+void shard_change_done(struct shard *shard, struct shard_batch *batch, enum status status);
+/* In shard_turn(): what changes have left to do. */
+void shard_change_turn(struct shard *shard);
 
 void shard_read_submit(struct shard *shard, struct op *op);
 /* Writes have ended: reads that are behind no other go on. */

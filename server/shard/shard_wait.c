@@ -124,6 +124,10 @@ static bool make_waiter(struct shard *shard, struct op *op)
 
 static void park(struct shard *shard, struct op *op)
 {
+    if (!shard_owns(shard, op)) {
+        shard_finish(op, STATUS_NOT_OWNER, slice_of(NULL, 0));
+        return;
+    }
     if (op->wait.waiter == NULL && !make_waiter(shard, op)) {
         struct buf error;
         buf_init(&error, 256);
@@ -157,7 +161,9 @@ static void gather_again(struct shard *shard, struct op *op)
 /* We lead: so what is applied here is all that there is. */
 static void end_in_vain(struct shard *shard, struct op *op)
 {
-    if (!op->wait.cancelled && ready(shard, op) > 0) {
+    if (!shard_owns(shard, op)) {
+        shard_finish(op, STATUS_NOT_OWNER, slice_of(NULL, 0));
+    } else if (!op->wait.cancelled && ready(shard, op) > 0) {
         gather_again(shard, op);
     } else {
         finish_empty(op);
@@ -407,6 +413,23 @@ void shard_wait_reread(struct shard *shard)
     }
     for (struct list *at; (at = list_pop_front(&due)) != NULL;) {
         shard_read_submit(shard, list_entry(at, struct op, link));
+    }
+}
+
+void shard_wait_moved(struct shard *shard)
+{
+    struct list gone;
+    list_init(&gone);
+    struct list *next = NULL;
+    for (struct list *at = shard->waiting.parked.next; at != &shard->waiting.parked; at = next) {
+        next = at->next;
+        struct waiter *waiter = list_entry(at, struct waiter, link);
+        if (!shard_owns(shard, waiter->op)) {
+            take(shard, waiter, &gone);
+        }
+    }
+    for (struct list *at; (at = list_pop_front(&gone)) != NULL;) {
+        shard_finish(list_entry(at, struct op, link), STATUS_NOT_OWNER, slice_of(NULL, 0));
     }
 }
 

@@ -7,6 +7,7 @@
 #include "common/proto/transaction.h"
 #include "server/machine/planned.h"
 #include "server/shard/entry.h"
+#include "server/shard/range_change.h"
 #include "server/shard/shard_private.h"
 
 static const char disk_full[] =
@@ -195,6 +196,9 @@ static void on_proposed(struct proposal *proposal, enum status status)
         }
         finish_write(shard, op, op->status, reply);
     }
+    if (batch->change != NULL) {
+        shard_change_done(shard, batch, status);
+    }
     batch->finished = true;
     retire(shard);
     shard_read_unblock(shard);
@@ -204,7 +208,7 @@ static void on_proposed(struct proposal *proposal, enum status status)
     }
 }
 
-static struct shard_batch *batch_new(struct shard *shard)
+struct shard_batch *shard_batch_new(struct shard *shard)
 {
     struct shard_batch *batch = calloc(1, sizeof(*batch));
     assert(batch != NULL);
@@ -307,7 +311,7 @@ static void send(struct shard *shard, struct shard_batch *batch)
 
 static void propose(struct shard *shard)
 {
-    struct shard_batch *batch = batch_new(shard);
+    struct shard_batch *batch = shard_batch_new(shard);
     entry_begin(shard->env->entry, shard_now_ms(shard));
     uint64_t now_ms = clock_now_ms();
     for (size_t count = 0; fits(shard, count); count++) {
@@ -410,7 +414,7 @@ static void propose_scripts(struct shard *shard)
     }
     /* What was tried on the pool was tried at its own time. */
     uint64_t stamp_ms = script_holds(shard, head) ? head->tried->stamp_ms : shard_now_ms(shard);
-    struct shard_batch *batch = batch_new(shard);
+    struct shard_batch *batch = shard_batch_new(shard);
     entry_begin(shard->env->entry, stamp_ms);
     if (script_begin(shard, stamp_ms) != STATUS_OK) {
         buf_clear(shard->env->entry);
@@ -456,6 +460,7 @@ static void turn(struct shard *shard)
 void shard_turn(struct shard *shard)
 {
     assert(shard->magic == SHARD_MAGIC);
+    shard_change_turn(shard);
     shard_wait_reread(shard);
     if (!list_empty(&shard->gathered)) {
         uint64_t began_ns = clock_now_ns();
@@ -466,7 +471,7 @@ void shard_turn(struct shard *shard)
 
 void shard_propose_empty(struct shard *shard)
 {
-    struct shard_batch *batch = batch_new(shard);
+    struct shard_batch *batch = shard_batch_new(shard);
     entry_begin(shard->env->entry, shard_now_ms(shard));
     enum status status =
         group_propose(shard->group, buf_slice(shard->env->entry), &batch->proposal);
@@ -581,7 +586,14 @@ void shard_apply(void *ctx,
             mine == NULL ? NULL : list_entry(mine, struct shard_batch, proposal);
         assert(IMPLIES(batch != NULL, batch->magic == BATCH_MAGIC));
         uint64_t began_ns = clock_now_ns();
-        apply_entry(shard, entry, batch);
+        if (range_change_is(entry)) {
+            enum status status = shard_change_apply(shard, entry, batch);
+            if (status != STATUS_OK) {
+                stop_broken(shard, status);
+            }
+        } else {
+            apply_entry(shard, entry, batch);
+        }
         shard_meter_apply(&shard->meter, clock_now_ns() - began_ns);
         shard_wait_wake(shard);
     }

@@ -415,6 +415,17 @@ void overlay_delete_range(struct overlay *overlay,
     sweep(overlay);
 }
 
+void overlay_forget_range(struct overlay *overlay,
+                          enum store_family family,
+                          struct slice from,
+                          struct slice to)
+{
+    assert(!overlay->marked && overlay_compare(from, to) < 0);
+    overlay->stamp++;
+    range_set_add(&overlay->families[family].stale, from, to, overlay->stamp, NULL);
+    sweep(overlay);
+}
+
 void overlay_remember(struct overlay *overlay,
                       enum store_family family,
                       struct slice key,

@@ -103,6 +103,11 @@ void overlay_delete_range(struct overlay *overlay,
                           enum store_family family,
                           struct slice from,
                           struct slice to);
+/* Drops the clean rows of the range, in time: none of them is found any more. */
+void overlay_forget_range(struct overlay *overlay,
+                          enum store_family family,
+                          struct slice from,
+                          struct slice to);
 /* Remembers what the engine said of a key that overlay_find() did not know. value NULL: absent. */
 void overlay_remember(struct overlay *overlay,
                       enum store_family family,

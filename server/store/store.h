@@ -94,6 +94,12 @@ void txn_disown_range(struct txn *txn,
                       enum store_family family,
                       struct slice from,
                       struct slice to);
+/* From now on another txn writes the rows of the range: what is remembered of them is forgotten.
+ * What was written there is committed. */
+void txn_forget_range(struct txn *txn,
+                      enum store_family family,
+                      struct slice from,
+                      struct slice to);
 
 /* From here on what is written can be taken back; one mark at a time, and none at a commit. Costs
  * nothing but for what is written while it is set. */

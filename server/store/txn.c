@@ -239,6 +239,14 @@ void txn_disown_range(struct txn *txn, enum store_family family, struct slice fr
     txn->overlay.disowned = true;
 }
 
+void txn_forget_range(struct txn *txn, enum store_family family, struct slice from, struct slice to)
+{
+    check_writable(txn);
+    if (overlay_compare(from, to) < 0) {
+        overlay_forget_range(&txn->overlay, family, from, to);
+    }
+}
+
 void txn_mark(struct txn *txn)
 {
     check_writable(txn);

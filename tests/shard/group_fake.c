@@ -101,6 +101,20 @@ void group_flushed(struct group *group, uint64_t index)
     CHECK(index <= group->state.index);
 }
 
+void group_info(const struct group *group, struct group_info *info)
+{
+    *info = (struct group_info){.id = group->options.id,
+                                .replica = group->options.replica,
+                                .role = group->role,
+                                .term = group->term,
+                                .applied_index = group->state.index,
+                                .last_index = group->state.index,
+                                .conf = group->state.conf};
+    for (unsigned i = 0; i < info->conf.count; i++) {
+        info->match[i] = info->last_index;
+    }
+}
+
 void group_snapshot_installed(struct group *group)
 {
     (void)group;

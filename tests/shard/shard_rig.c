@@ -40,6 +40,21 @@ static void on_slow(void *ctx, struct shard *shard, struct op *op)
     replica->slow[replica->slow_count++] = op;
 }
 
+static bool may_bear(void *ctx, uint64_t child, uint64_t replica)
+{
+    (void)ctx;
+    (void)child;
+    (void)replica;
+    return true;
+}
+
+static void divided(void *ctx, struct shard *shard, const struct shard_state *child)
+{
+    struct shard_rig_replica *replica = ctx;
+    (void)shard;
+    replica->child = *child;
+}
+
 static bool refuse_writes(void *ctx, bool grows)
 {
     const struct shard_rig_replica *replica = ctx;
@@ -88,6 +103,8 @@ static void open_replica(struct shard_rig *rig, size_t index)
                                    .waiters = &self->waiters,
                                    .waiters_max = rig->waiters_max,
                                    .refuse_writes = refuse_writes,
+                                   .may_bear = may_bear,
+                                   .divided = divided,
                                    .happened = on_happened};
     struct shard_desc desc = {
         .id = SHARD, .last = UINT64_MAX, .ver = 1, .replica_count = 2, .birth_max = 2};

@@ -42,6 +42,7 @@ struct shard_rig_replica {
     struct op *slow[SHARD_RIG_SLOW_MAX];
     size_t slow_count;
     struct slow_read running;
+    struct shard_state child; /* Of the last split. */
 };
 
 struct shard_rig {

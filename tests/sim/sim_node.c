@@ -140,6 +140,12 @@ static void removed(void *ctx, uint64_t shard, uint64_t replica)
     node_removed(node->node, shard, replica);
 }
 
+static void born(void *ctx, uint64_t shard, uint64_t replica)
+{
+    struct sim_node *node = ctx;
+    node_born(node->node, shard, replica);
+}
+
 static bool refuse_writes(void *ctx, bool grows)
 {
     struct sim_node *node = ctx;
@@ -339,6 +345,7 @@ static void start_worker(struct sim_node *node)
                              .run = run_job,
                              .again = again,
                              .meta_changed = meta_changed,
+                             .born = born,
                              .removed = removed,
                              .refuse_writes = refuse_writes};
     node->worker = worker_new(&options, &env);

@@ -1,0 +1,336 @@
+#include <stdlib.h>
+
+#include "common/base/assert.h"
+#include "common/base/log.h"
+#include "common/cluster/token.h"
+#include "server/worker_private.h"
+
+/* Splits as the worker sees them: the child's replica is opened, on the loop that is its own, once
+ * its first state is durable; a replica that is to be made or filled waits until no other here has
+ * tokens of its range; and who asks for tokens that went is told where. docs/elastic.md. */
+
+/* A replica that is not made yet: see worker_create(). */
+struct held {
+    struct list link;
+    struct shard_desc desc;
+    uint64_t replica;
+};
+
+/* ---- who has which tokens ---- */
+
+struct search {
+    struct worker *worker;
+    const struct shard_desc *range;
+    bool exists;   /* A replica of the shard itself, whatever it holds. */
+    bool overlaps; /* One of another shard that holds tokens of the range. */
+};
+
+static void compare(struct search *search, const struct shard_state *state)
+{
+    const struct shard_desc *desc = &state->desc;
+    const struct shard_desc *range = search->range;
+    if (desc->id == range->id) {
+        search->exists = true;
+    } else if (desc->id != SHARD_META && state->group.index > 0) {
+        search->overlaps =
+            search->overlaps || (desc->start <= range->last && range->start <= desc->last);
+    }
+}
+
+static void compare_row(void *arg, struct slice value)
+{
+    struct search *search = arg;
+    struct shard_state state;
+    /* Those of this loop are looked at themselves: their rows may be a commit behind. */
+    if (shard_state_decode(value, &state) == STATUS_OK &&
+        worker_slot(search->worker, state.desc.id) == NULL) {
+        compare(search, &state);
+    }
+}
+
+/* Replicas of other loops as of their last commit. A split becomes visible in one step with its
+ * child, so nothing is missed in between. */
+static void look_around(struct worker *worker, struct search *search)
+{
+    size_t at = 0;
+    for (struct slot *slot; (slot = map_next(&worker->slots, &at)) != NULL;) {
+        compare(search, shard_state(slot->shard));
+    }
+    enum status status = replica_each_row(worker, compare_row, search);
+    if (status != STATUS_OK) {
+        log_error("store.failed", "reason=\"%s\" action=\"this node stops; check its disk\"",
+                  status_text(status));
+        abort();
+    }
+}
+
+bool change_may_fill(struct worker *worker, const struct shard_desc *desc)
+{
+    struct search search = {.worker = worker, .range = desc};
+    if (desc->id != SHARD_META) {
+        look_around(worker, &search);
+    }
+    return !search.overlaps;
+}
+
+/* ---- replicas to be made ---- */
+
+bool change_hold(struct worker *worker, const struct shard_desc *desc, uint64_t replica)
+{
+    struct search search = {.worker = worker, .range = desc};
+    if (desc->id == SHARD_META) {
+        return false;
+    }
+    look_around(worker, &search);
+    if (!search.exists && !search.overlaps) {
+        return false;
+    }
+    struct held *held = calloc(1, sizeof(*held));
+    assert(held != NULL);
+    held->desc = *desc;
+    held->replica = replica;
+    list_push_back(&worker->held, &held->link);
+    return true;
+}
+
+bool change_drop_held(struct worker *worker, uint64_t shard, uint64_t replica)
+{
+    for (struct list *at = worker->held.next; at != &worker->held; at = at->next) {
+        struct held *held = list_entry(at, struct held, link);
+        if (held->desc.id == shard && held->replica == replica) {
+            list_remove(&held->link);
+            free(held);
+            return true;
+        }
+    }
+    return false;
+}
+
+void change_tick(struct worker *worker)
+{
+    struct list due;
+    list_init(&due);
+    for (struct list *at; (at = list_pop_front(&worker->held)) != NULL;) {
+        list_push_back(&due, at);
+    }
+    for (struct list *at; (at = list_pop_front(&due)) != NULL;) {
+        struct held *held = list_entry(at, struct held, link);
+        /* If it is there it came with the split. */
+        if (worker_slot(worker, held->desc.id) == NULL) {
+            worker_create(worker, &held->desc, held->replica, false);
+        }
+        free(held);
+    }
+}
+
+void change_free(struct worker *worker)
+{
+    for (struct list *at; (at = list_pop_front(&worker->held)) != NULL;) {
+        free(list_entry(at, struct held, link));
+    }
+}
+
+/* ---- who asks for tokens that went ---- */
+
+/* As new as this loop knows it, with who leads it. here: this node leads the shard that it came
+ * from. */
+static void add_owner(struct worker *worker,
+                      const struct shard_desc *desc,
+                      bool here,
+                      struct shard_news *news)
+{
+    for (size_t i = 0; i < news->count; i++) {
+        if (news->descs[i].id == desc->id) {
+            return;
+        }
+    }
+    struct shard_desc newest = *desc;
+    const struct slot *slot = worker_slot(worker, desc->id);
+    if (slot != NULL && shard_state(slot->shard)->desc.ver >= desc->ver) {
+        shard_describe(slot->shard, &newest);
+    }
+    struct leader_hint hint;
+    if (!worker_leader(worker, desc->id, &hint) && here) {
+        hint.node = worker->options.node; /* It stands here first. */
+    }
+    shard_news_add(news, &newest, &hint);
+}
+
+/* The shard, and what became of tokens that it had. */
+static void collect_owners(struct worker *worker, const struct shard *shard, struct shard_news *news)
+{
+    struct shard_desc desc;
+    const struct shard_desc *kin = NULL;
+    size_t count = shard_kin(shard, &kin);
+    bool here = shard_leads(shard);
+    shard_describe(shard, &desc);
+    news->count = 0;
+    add_owner(worker, &desc, here, news);
+    for (size_t i = 0; i < count; i++) {
+        add_owner(worker, &kin[i], here, news);
+    }
+}
+
+static bool token_asked(const struct op *op, uint64_t *token)
+{
+    size_t at = op->command == NULL ? 0 : command_key_at(op->command, op->args, 0);
+    if (at != 0) {
+        *token = token_of(op->db, op->args.argv[at]);
+    }
+    return at != 0;
+}
+
+void change_write_owners(struct worker *worker, const struct op *op, struct buf *out)
+{
+    struct shard_news news;
+    const struct shard_desc *own = &shard_state(op->shard)->desc;
+    uint64_t token = 0;
+    collect_owners(worker, op->shard, &news);
+    /* It may have gone before this process began. */
+    if (token_asked(op, &token) && (token < own->start || token > own->last)) {
+        const struct shard_desc *other = shard_map_find(&worker->routes, token);
+        if (other != NULL && other->id != own->id) {
+            add_owner(worker, other, false, &news);
+        }
+    }
+    shard_news_encode(&news, out);
+}
+
+/* ---- children ---- */
+
+bool change_may_bear(void *ctx, uint64_t child, uint64_t replica)
+{
+    struct worker *worker = ctx;
+    struct shard_desc desc = {.id = child};
+    struct search search = {.worker = worker, .range = &desc};
+    look_around(worker, &search);
+    uint64_t dead = replica_tombstone(worker, child);
+    if (search.exists || dead >= replica) {
+        log_warn("shard.child_known", "shard=%llu replica=%llu exists=%d tombstone=%llu",
+                 (unsigned long long)child, (unsigned long long)replica, (int)search.exists,
+                 (unsigned long long)dead);
+    }
+    return !search.exists && dead < replica;
+}
+
+/* Routers join the moved channels again, at the child. */
+static void drop_channels(struct worker *worker, struct shard *shard)
+{
+    const struct shard_desc *desc = &shard_state(shard)->desc;
+    hub_keep(&worker->hub, desc->id, desc->start, desc->last);
+}
+
+void change_divided(void *ctx, struct shard *shard, const struct shard_state *child)
+{
+    struct worker *worker = ctx;
+    struct shard_news news;
+    drop_channels(worker, shard);
+    collect_owners(worker, shard, &news);
+    board_descs(worker, &news);
+    if (child != NULL) {
+        struct birth *fresh = calloc(1, sizeof(*fresh));
+        assert(fresh != NULL);
+        fresh->state = *child;
+        fresh->campaign = shard_leads(shard);
+        fresh->split = true;
+        list_push_back(&worker->births, &fresh->link);
+    }
+    /* Also without a child: a snapshot may wait for the range to be free. */
+    worker->commit_due = true;
+    worker->env.again(worker->env.ctx);
+}
+
+void change_after_commit(struct worker *worker)
+{
+    for (struct list *at = worker->births.next; at != &worker->births; at = at->next) {
+        const struct birth *fresh = list_entry(at, struct birth, link);
+        const struct shard_desc *desc = &fresh->state.desc;
+        if (!fresh->split || worker_loop_of(worker, desc->id) == worker->options.loop) {
+            continue;
+        }
+        /* From now on another loop writes these rows. */
+        struct buf from;
+        struct buf to;
+        buf_init(&from, 64);
+        buf_init(&to, 64);
+        struct machine_scope scope = {.shard = desc->id, .start = desc->start, .last = desc->last};
+        machine_range(scope, STORE_DATA, &from, &to);
+        txn_forget_range(worker->txn, STORE_DATA, buf_slice(&from), buf_slice(&to));
+        buf_clear(&from);
+        buf_clear(&to);
+        buf_append_u64_be(&from, desc->id);
+        buf_append_u64_be(&to, desc->id + 1);
+        txn_forget_range(worker->txn, STORE_LOCAL, buf_slice(&from), buf_slice(&to));
+        buf_deinit(&from);
+        buf_deinit(&to);
+    }
+}
+
+struct open_mail {
+    struct worker_mail mail;
+    struct shard_state state;
+    bool campaign;
+};
+
+static void open_here(struct worker *worker, const struct shard_state *state, bool campaign)
+{
+    replica_open(worker, state, campaign);
+    worker->env.born(worker->env.ctx, state->desc.id, state->replica);
+    worker->env.again(worker->env.ctx);
+}
+
+static void run_open(struct worker *to, struct worker_mail *mail)
+{
+    struct open_mail *open = list_entry(mail, struct open_mail, mail);
+    if (!to->quit) {
+        open_here(to, &open->state, open->campaign);
+    }
+    free(open);
+}
+
+void change_open(struct worker *worker, const struct shard_state *state, bool campaign)
+{
+    unsigned loop = worker_loop_of(worker, state->desc.id);
+    if (loop == worker->options.loop) {
+        open_here(worker, state, campaign);
+        return;
+    }
+    struct open_mail *open = calloc(1, sizeof(*open));
+    assert(open != NULL);
+    open->mail.run = run_open;
+    open->state = *state;
+    open->campaign = campaign;
+    worker->env.post(worker->env.ctx, loop, &open->mail);
+}
+
+/* ---- snapshots ---- */
+
+static void disown(struct worker *worker, uint64_t start, uint64_t last)
+{
+    struct machine_scope scope = {.start = start, .last = last};
+    struct buf from;
+    struct buf to;
+    buf_init(&from, 64);
+    buf_init(&to, 64);
+    machine_range(scope, STORE_DATA, &from, &to);
+    txn_disown_range(worker->txn, STORE_DATA, buf_slice(&from), buf_slice(&to));
+    buf_deinit(&from);
+    buf_deinit(&to);
+}
+
+void change_shrink(struct worker *worker,
+                   const struct shard_state *before,
+                   const struct shard_desc *now)
+{
+    const struct shard_desc *was = &before->desc;
+    if (was->id == SHARD_META || before->group.index == 0) {
+        return;
+    }
+    assert(was->start <= now->last && now->start <= was->last);
+    if (was->start < now->start) {
+        disown(worker, was->start, now->start - 1);
+    }
+    if (was->last > now->last) {
+        disown(worker, now->last + 1, was->last);
+    }
+}
