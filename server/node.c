@@ -9,6 +9,7 @@
 #include "common/base/disk.h"
 #include "common/base/log.h"
 #include "server/control/meta_machine.h"
+#include "server/node_load.h"
 
 enum {
     SECOND_MS = 1000,
@@ -49,6 +50,7 @@ struct node {
     uint64_t flushed_ms;
     uint64_t second_ms;
     atomic_int refusing;
+    struct node_load_desk *loads; /* NULL until node_start(). */
     struct node_stats stats;
 };
 
@@ -382,6 +384,9 @@ void node_free(struct node *node)
 {
     assert(!node_busy(node));
     agent_free(node->agent);
+    if (node->loads != NULL) {
+        node_load_free(node->loads);
+    }
     free(node->workers);
     free(node->dir);
     free(node);
@@ -404,6 +409,10 @@ void node_start(struct node *node, struct worker *const *workers)
     node->workers = calloc(node->options.loops, sizeof(*node->workers));
     assert(node->workers != NULL);
     memcpy(node->workers, workers, node->options.loops * sizeof(*workers));
+    struct node_load_options loads = {.node = agent_identity(node->agent)->node,
+                                      .incarnation = node->options.incarnation,
+                                      .loops = node->options.loops};
+    node->loads = node_load_new(&loads);
     worker_each_tombstone(workers[0], on_tombstone, node);
     for (unsigned loop = 0; loop < node->options.loops; loop++) {
         size_t at = 0;
@@ -545,6 +554,17 @@ static void watch_space(struct node *node)
     node->env.run(node->env.ctx, &node->space.job);
 }
 
+static void tell_load(struct node *node, uint64_t now_ms)
+{
+    struct leader_hint meta;
+    if (node->workers == NULL || !worker_leader(node->workers[0], SHARD_META, &meta)) {
+        return;
+    }
+    bool own = meta.node == agent_identity(node->agent)->node;
+    struct buf *out = own ? NULL : node->env.out_peer(node->env.ctx, meta.node);
+    node_load_tick(node->loads, meta.node, out, node->stats.disk_free_bytes, now_ms);
+}
+
 void node_tick(struct node *node)
 {
     uint64_t now_ms = clock_now_ms();
@@ -553,6 +573,7 @@ void node_tick(struct node *node)
         node->second_ms = now_ms;
         flush_if_due(node, now_ms);
         watch_space(node);
+        tell_load(node, now_ms);
     }
 }
 
@@ -578,6 +599,9 @@ enum status node_frame(struct node *node, const struct frame *frame)
     }
     if (frame->type == FRAME_LEADERS && node->workers != NULL) {
         return worker_hear(node->workers[0], frame->body);
+    }
+    if (frame->type == FRAME_LOAD && node->loads != NULL) {
+        return node_load_receive(node->loads, frame->body);
     }
     if (frame->type == FRAME_REPLY) {
         struct frame_reply reply;
@@ -664,6 +688,26 @@ void node_removed(struct node *node, uint64_t shard, uint64_t replica)
     *mail = (struct report_mail){
         .mail = {.run = run_removed}, .node = node, .shard = shard, .replica = replica};
     node->env.post(node->env.ctx, 0, &mail->mail);
+}
+
+static void run_measured(struct worker *to, struct worker_mail *mail)
+{
+    (void)to;
+    struct worker_load *load = list_entry(mail, struct worker_load, mail);
+    struct node *node = load->to;
+    node_load_measured(node->loads, load);
+}
+
+void node_measured(struct node *node, struct worker_load *load)
+{
+    load->to = node;
+    load->mail.run = run_measured;
+    node->env.post(node->env.ctx, 0, &load->mail);
+}
+
+const struct load_table *node_loads(const struct node *node)
+{
+    return node_load_table(node->loads);
 }
 
 bool node_refuses_writes(const struct node *node, bool grows)

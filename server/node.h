@@ -2,6 +2,7 @@
 #define SERVER_NODE_H
 
 #include "server/control/agent.h"
+#include "server/control/load_table.h"
 #include "server/worker.h"
 
 /* What a node has once, whatever its number of loops, without its sockets: the agent that follows
@@ -65,17 +66,20 @@ MUST_USE enum status node_link_up(struct node *node,
                                   const struct frame_hello *hello);
 void node_link_down(struct node *node, uint64_t peer);
 void node_link_refused(struct node *node, uint64_t peer, enum status status, const char *text);
-/* FRAME_MAP, FRAME_LEADERS, FRAME_REPLY; others are ignored. */
+/* FRAME_MAP, FRAME_LEADERS, FRAME_LOAD, FRAME_REPLY; others are ignored. */
 MUST_USE enum status node_frame(struct node *node, const struct frame *frame);
 
 /* What the worker on loop 0 (or, by mail, any other) reports. */
 void node_meta_changed(struct node *node);
 void node_born(struct node *node, uint64_t shard, uint64_t replica);
 void node_removed(struct node *node, uint64_t shard, uint64_t replica);
+void node_measured(struct node *node, struct worker_load *load);
 
 /* Any thread. */
 bool node_refuses_writes(const struct node *node, bool grows);
 
+/* What all nodes have to do, if this one leads the meta group. */
+const struct load_table *node_loads(const struct node *node);
 const struct shard_map *node_map(const struct node *node);
 /* See agent_address(). */
 const char *node_address(const struct node *node, uint64_t id);

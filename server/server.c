@@ -119,6 +119,12 @@ static void lane_born(void *ctx, uint64_t shard, uint64_t replica)
     node_born(lane->server->node, shard, replica);
 }
 
+static void lane_measured(void *ctx, struct worker_load *load)
+{
+    struct lane *lane = ctx;
+    node_measured(lane->server->node, load);
+}
+
 static bool lane_refuse_writes(void *ctx, bool grows)
 {
     struct lane *lane = ctx;
@@ -247,7 +253,8 @@ static void make_worker(struct server *server, struct lane *lane)
                              .meta_changed = lane_meta_changed,
                              .born = lane_born,
                              .removed = lane_removed,
-                             .refuse_writes = lane_refuse_writes};
+                             .refuse_writes = lane_refuse_writes,
+                             .measured = lane_measured};
     lane->worker = worker_new(&options, &env);
 }
 

@@ -194,36 +194,39 @@ static void on_visitor_up(void *arg, struct link *link, const struct frame_hello
     link_set_arg(link, visitor);
 }
 
-struct map_mail {
+struct node_mail {
     struct mail mail;
     struct lane *lane; /* Of loop 0. */
+    enum frame_type type;
     size_t len;
     uint8_t bytes[];
 };
 
-static void on_map_mail(struct mail *mail)
+static void on_node_mail(struct mail *mail)
 {
-    struct map_mail *map = list_entry(mail, struct map_mail, mail);
-    struct frame frame = {.type = FRAME_MAP, .body = slice_of(map->bytes, map->len)};
-    if (!map->lane->closing && node_frame(map->lane->server->node, &frame) != STATUS_OK) {
-        log_warn("map.malformed", "action=\"it was dropped\"");
+    struct node_mail *told = list_entry(mail, struct node_mail, mail);
+    struct frame frame = {.type = told->type, .body = slice_of(told->bytes, told->len)};
+    if (!told->lane->closing && node_frame(told->lane->server->node, &frame) != STATUS_OK) {
+        log_warn("frame.malformed", "type=%d action=\"it was dropped\"", (int)told->type);
     }
-    free(map);
+    free(told);
 }
 
-/* A node of the meta group tells this one, which may not know where to ask. */
-static enum status take_map(struct lane *lane, const struct frame *frame)
+/* What other nodes tell this one, which lives on loop 0: a node of the meta group its map, as this
+ * one may not know where to ask; every node its load, if this one leads the meta group. */
+static enum status take_for_node(struct lane *lane, const struct frame *frame)
 {
     if (lane->index == 0) {
         return node_frame(lane->server->node, frame);
     }
-    struct map_mail *map = malloc(sizeof(*map) + frame->body.len);
-    assert(map != NULL);
-    map->mail.run = on_map_mail;
-    map->lane = &lane->server->lanes[0];
-    map->len = frame->body.len;
-    memcpy(map->bytes, frame->body.data, frame->body.len);
-    mailbox_post(map->lane->loop, &map->mail);
+    struct node_mail *told = malloc(sizeof(*told) + frame->body.len);
+    assert(told != NULL);
+    told->mail.run = on_node_mail;
+    told->lane = &lane->server->lanes[0];
+    told->type = frame->type;
+    told->len = frame->body.len;
+    memcpy(told->bytes, frame->body.data, frame->body.len);
+    mailbox_post(told->lane->loop, &told->mail);
     return STATUS_OK;
 }
 
@@ -234,8 +237,8 @@ static enum status on_visitor_frame(void *arg, struct link *link, const struct f
     if (worker == NULL || visitor->lane->closing) {
         return STATUS_CLOSED; /* Not part of a cluster yet: whoever asks connects again later. */
     }
-    if (frame->type == FRAME_MAP && visitor->node != 0) {
-        return take_map(visitor->lane, frame);
+    if ((frame->type == FRAME_MAP || frame->type == FRAME_LOAD) && visitor->node != 0) {
+        return take_for_node(visitor->lane, frame);
     }
     /* A reader that does not read: what it asks for waits in its socket. */
     if (link_full(link)) {

@@ -569,6 +569,7 @@ enum status worker_frame(struct worker *worker,
     case FRAME_MAP:
     case FRAME_LEADERS:
     case FRAME_DESCS:
+    case FRAME_LOAD:
     case FRAME_TYPE_COUNT: break;
     }
     return STATUS_PROTOCOL;

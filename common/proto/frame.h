@@ -39,6 +39,7 @@ enum frame_type {
     FRAME_DESCS,  /* node -> subscriber: shards that changed their ranges,
                    * common/cluster/shard_news.h
                    */
+    FRAME_LOAD,   /* node -> node that leads the meta group: see common/cluster/shard_load.h */
     FRAME_TYPE_COUNT,
 };
 

@@ -146,6 +146,12 @@ static void born(void *ctx, uint64_t shard, uint64_t replica)
     node_born(node->node, shard, replica);
 }
 
+static void measured(void *ctx, struct worker_load *load)
+{
+    struct sim_node *node = ctx;
+    node_measured(node->node, load);
+}
+
 static bool refuse_writes(void *ctx, bool grows)
 {
     struct sim_node *node = ctx;
@@ -222,7 +228,8 @@ static void on_visitor_frame(void *arg, struct sim_conn *conn, const struct fram
     }
     assert(map_get(&node->visitors, conn->accepted) == conn);
     uint64_t from = (uint64_t)(uintptr_t)conn->tag;
-    enum status status = frame->type == FRAME_MAP && from != 0
+    bool told = frame->type == FRAME_MAP || frame->type == FRAME_LOAD;
+    enum status status = told && from != 0
                              ? node_frame(node->node, frame)
                              : worker_frame(node->worker, conn->accepted, from, frame);
     if (status != STATUS_OK && from == 0) {
@@ -347,7 +354,8 @@ static void start_worker(struct sim_node *node)
                              .meta_changed = meta_changed,
                              .born = born,
                              .removed = removed,
-                             .refuse_writes = refuse_writes};
+                             .refuse_writes = refuse_writes,
+                             .measured = measured};
     node->worker = worker_new(&options, &env);
     enum status status = worker_open(node->worker);
     if (status != STATUS_OK) {
