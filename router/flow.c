@@ -504,6 +504,10 @@ enum status flow_reply(struct core *core, struct backend *backend, const struct 
     if (reply->body.len == 0) {
         return STATUS_PROTOCOL;
     }
+    bool vain = parking_waits(part->request) && slice_equal(reply->body, slice_str("*-1\r\n"));
+    if (vain && !latest) {
+        return STATUS_OK; /* A later try may take something yet. */
+    }
     answered(core, backend, part, latest, reply->body);
     return STATUS_OK;
 }

@@ -157,7 +157,9 @@ static void add_owner(struct worker *worker,
 }
 
 /* The shard, and what became of tokens that it had. */
-static void collect_owners(struct worker *worker, const struct shard *shard, struct shard_news *news)
+static void collect_owners(struct worker *worker,
+                           const struct shard *shard,
+                           struct shard_news *news)
 {
     struct shard_desc desc;
     const struct shard_desc *kin = NULL;

@@ -177,7 +177,7 @@ static void cancel_all(struct worker *worker, unsigned loop, uint64_t link)
     size_t at = 0;
     for (struct worker_op *op; (op = map_next(&worker->waits, &at)) != NULL;) {
         if (op->link == link && op->origin->options.loop == loop) {
-            shard_cancel(op->op.shard, &op->op);
+            shard_abandon(op->op.shard, &op->op);
         }
     }
 }

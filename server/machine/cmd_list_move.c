@@ -37,7 +37,7 @@ static enum status load_to_take(struct call *call,
                                 struct sequence *list)
 {
     enum status status = sequence_load(call, slot, key, list);
-    if (status == STATUS_WRONG_TYPE && wait == MACHINE_WAIT_AGAIN) {
+    if (status == STATUS_WRONG_TYPE && machine_wait_passes(wait)) {
         list->row.found = false;
         status = STATUS_OK;
     }
@@ -104,7 +104,7 @@ enum status cmd_lmove_apply(struct call *call)
     }
     if (!from.row.found) {
         resp_write_null(call->reply);
-        call->nothing = wait != MACHINE_WAIT_NEVER;
+        call->nothing = machine_wait_goes_on(wait);
         return STATUS_OK;
     }
     if (slice_equal(argv[MOVE_FROM], argv[MOVE_TO])) {
@@ -259,7 +259,7 @@ static enum status pop_first(
         }
     }
     resp_write_null_array(call->reply);
-    call->nothing = wait != MACHINE_WAIT_NEVER;
+    call->nothing = machine_wait_goes_on(wait);
     return STATUS_OK;
 }
 

@@ -330,7 +330,7 @@ enum status cmd_xreadgroup_plan(const struct machine_plan_input *input, struct p
     planned_bytes(plan, read.group);
     planned_bytes(plan, read.consumer);
     planned_u64(plan, (read.no_ack ? READ_NO_ACK : 0U) | (uint64_t)input->wait << READ_WAIT_SHIFT);
-    bool waited = input->wait == MACHINE_WAIT_AGAIN && read.count == 0;
+    bool waited = machine_wait_passes(input->wait) && read.count == 0;
     planned_u64(plan, waited ? READ_COUNT_WAITED : read.count);
     for (size_t i = 0; i < read.keys; i++) {
         struct slice text = args.argv[read.first + read.keys + i];
@@ -386,7 +386,7 @@ static enum status load_reading(struct call *call, size_t nth, struct reading *r
 /* What it waits for is gone; false if not. The error is replied. */
 static bool refuse_gone(struct call *call, const struct reading *reading, enum status status)
 {
-    if (wait_of(call) != MACHINE_WAIT_AGAIN) {
+    if (!machine_wait_passes(wait_of(call))) {
         return false;
     }
     if (status == STATUS_WRONG_TYPE || !reading->stream.row.found) {
@@ -611,7 +611,7 @@ enum status cmd_xreadgroup_apply(struct call *call)
     }
     if (streams == 0) {
         resp_write_null_array(call->reply);
-        call->nothing = wait_of(call) != MACHINE_WAIT_NEVER;
+        call->nothing = machine_wait_goes_on(wait_of(call));
     } else {
         resp_insert_entries(call->reply, start, streams);
     }

@@ -111,7 +111,7 @@ static enum status apply_pop(struct call *call)
     for (size_t i = 0; i < call->key_count; i++) {
         struct zset zset;
         enum status status = zset_load(call, SLOT_A, call->args.argv[i], &zset);
-        if (status == STATUS_WRONG_TYPE && wait == MACHINE_WAIT_AGAIN) {
+        if (status == STATUS_WRONG_TYPE && machine_wait_passes(wait)) {
             continue; /* It waits already. */
         }
         if (status != STATUS_OK) {
@@ -121,7 +121,7 @@ static enum status apply_pop(struct call *call)
             return pop(&zset, call->args.argv[i]);
         }
     }
-    call->nothing = wait != MACHINE_WAIT_NEVER;
+    call->nothing = machine_wait_goes_on(wait);
     if (planned_number(call->args.argv[call->key_count + POP_FORM]) >= POP_KEYED) {
         resp_write_null_array(call->reply);
     } else {

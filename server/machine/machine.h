@@ -64,7 +64,18 @@ enum machine_wait {
     MACHINE_WAIT_NEVER, /* As if its time were over: in transactions and scripts. */
     MACHINE_WAIT_FIRST, /* Nothing is recorded, so that it may be applied again. */
     MACHINE_WAIT_AGAIN, /* It waits already: besides, keys of other types are passed over. */
+    MACHINE_WAIT_LAST,  /* It has waited: as AGAIN, but what comes of it is recorded. */
 };
+/* Keys of other types are passed over. */
+static inline bool machine_wait_passes(uint64_t wait)
+{
+    return wait == MACHINE_WAIT_AGAIN || wait == MACHINE_WAIT_LAST;
+}
+/* If there is nothing for it, nothing is recorded. */
+static inline bool machine_wait_goes_on(uint64_t wait)
+{
+    return wait == MACHINE_WAIT_FIRST || wait == MACHINE_WAIT_AGAIN;
+}
 
 struct machine_plan_input {
     const struct command *command;

@@ -67,7 +67,10 @@ struct op_wait {
     /* The shard's own. */
     bool told;
     bool cancelled;
+    bool gone;     /* Its sender is, too: what it is told nobody hears. */
     bool replaced; /* The same request came again. */
+    bool repeated; /* Other tries of it may be on their way to a log. */
+    bool last; /* That it ends in vain is to be recorded, so that no other try takes anything. */
     bool nothing;
     struct waiter *waiter;
     struct buf frozen; /* Of a read, see struct machine_read_input. */
@@ -217,6 +220,8 @@ void shard_count_tick(struct shard *shard, uint64_t now_ms);
 /* An op that may wait is done waiting: answered with nothing, unless it has taken something. Ends
  * it now or soon. */
 void shard_cancel(struct shard *shard, struct op *op);
+/* Its sender is gone, or will send it again: nothing is decided about it. */
+void shard_abandon(struct shard *shard, struct op *op);
 /* At every tick: those whose time is over. */
 void shard_wait_tick(struct shard *shard, uint64_t now_ms);
 /* How many wait. */

@@ -59,7 +59,10 @@ void shard_wait_begin(struct shard *shard, struct op *op)
     assert(op->command != NULL && shard->machine->ready != NULL);
     op->wait.told = false;
     op->wait.cancelled = false;
+    op->wait.gone = false;
     op->wait.replaced = false;
+    op->wait.repeated = op->wait.retry;
+    op->wait.last = false;
     op->wait.nothing = false;
     op->wait.waiter = NULL;
     buf_init(&op->wait.frozen, SIZE_MAX / 2);
@@ -92,10 +95,29 @@ void shard_wait_end(struct shard *shard, struct op *op)
     }
 }
 
-/* Redis answers so to whoever waited in vain, whatever the command. */
-static void finish_empty(struct op *op)
+static void gather_again(struct shard *shard, struct op *op)
 {
-    shard_finish(op, STATUS_OK, slice_str("*-1\r\n"));
+    if (op->write) {
+        shard_write_regather(shard, op);
+    } else {
+        list_push_back(&shard->rereads, &op->link);
+        shard->env->wake(shard->env->ctx, shard);
+    }
+}
+
+/* It has waited in vain. Redis says the same then, whatever the command. Another try of the same
+ * may stand in a log that nobody knows the end of, and must not take anything afterwards: so it is
+ * recorded first. It is in no list. */
+static void end_empty(struct shard *shard, struct op *op)
+{
+    if (op->wait.gone) {
+        shard_finish(op, STATUS_CLOSED, slice_of(NULL, 0));
+    } else if (op->write && op->wait.repeated) {
+        op->wait.last = true;
+        gather_again(shard, op);
+    } else {
+        shard_finish(op, STATUS_OK, slice_str("*-1\r\n"));
+    }
 }
 
 static bool make_waiter(struct shard *shard, struct op *op)
@@ -148,16 +170,6 @@ static void park(struct shard *shard, struct op *op)
     }
 }
 
-static void gather_again(struct shard *shard, struct op *op)
-{
-    if (op->write) {
-        shard_write_regather(shard, op);
-    } else {
-        list_push_back(&shard->rereads, &op->link);
-        shard->env->wake(shard->env->ctx, shard);
-    }
-}
-
 /* We lead: so what is applied here is all that there is. */
 static void end_in_vain(struct shard *shard, struct op *op)
 {
@@ -166,7 +178,7 @@ static void end_in_vain(struct shard *shard, struct op *op)
     } else if (!op->wait.cancelled && ready(shard, op) > 0) {
         gather_again(shard, op);
     } else {
-        finish_empty(op);
+        end_empty(shard, op);
     }
 }
 
@@ -215,13 +227,13 @@ bool shard_wait_try(struct shard *shard, struct op *op)
         shard_finish(op, STATUS_CLOSED, slice_of(NULL, 0));
         return false;
     }
-    if (again || shard_write_pending(shard, op) || ready(shard, op) > 0) {
+    if (again || op->wait.last || shard_write_pending(shard, op) || ready(shard, op) > 0) {
         return true;
     }
     op->counted = false;
     shard->writes_pending--;
     if (op->wait.cancelled) {
-        finish_empty(op);
+        end_empty(shard, op);
     } else if (op->wait.until_ms <= clock_now_ms()) {
         expire(shard, op);
     } else {
@@ -236,8 +248,10 @@ void shard_wait_return(struct shard *shard, struct op *op)
     op->wait.nothing = false;
     if (op->wait.replaced) {
         shard_finish(op, STATUS_CLOSED, slice_of(NULL, 0));
+    } else if (shard->role != GROUP_LEADER && op->wait.repeated) {
+        shard_finish(op, STATUS_NOT_LEADER, slice_of(NULL, 0));
     } else if (op->wait.cancelled || op->wait.until_ms <= clock_now_ms()) {
-        finish_empty(op); /* That it was applied says that we led. */
+        end_empty(shard, op); /* That it was applied says that we led. */
     } else if (shard->role != GROUP_LEADER) {
         shard_finish(op, STATUS_NOT_LEADER, slice_of(NULL, 0));
     } else if (ready_behind(shard, op)) {
@@ -457,8 +471,15 @@ void shard_cancel(struct shard *shard, struct op *op)
     assert(shard->magic == SHARD_MAGIC && op->wait.wanted);
     op->wait.cancelled = true;
     if (op->wait.waiter != NULL && op->wait.waiter->parked) {
-        finish_empty(op);
+        waiting_leave(&shard->waiting, op->wait.waiter);
+        end_empty(shard, op);
     }
+}
+
+void shard_abandon(struct shard *shard, struct op *op)
+{
+    op->wait.gone = true;
+    shard_cancel(shard, op);
 }
 
 size_t shard_waiting(const struct shard *shard)

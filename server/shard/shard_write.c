@@ -230,6 +230,9 @@ static enum machine_wait wait_of(const struct op *op)
     if (!op->wait.wanted) {
         return MACHINE_WAIT_NEVER;
     }
+    if (op->wait.last) {
+        return MACHINE_WAIT_LAST;
+    }
     return op->wait.parked ? MACHINE_WAIT_AGAIN : MACHINE_WAIT_FIRST;
 }
 

@@ -111,3 +111,43 @@ TEST(shard_wait_attach, wakes_nobody_for_what_came_and_went)
     CHECK(shard_rig_replied(second, "*2\r\n$1\r\nl\r\n$1\r\ny\r\n"));
     shard_rig_free(rig);
 }
+
+/* A try that was thought lost may be applied after another one has ended in vain. */
+TEST(shard_wait_tick, lets_no_late_try_take_anything)
+{
+    struct shard_rig *rig = shard_rig_new();
+    struct shard_rig_op *first = shard_rig_wait(rig, "blpop l 0", 100);
+    shard_rig_settle(rig);
+    struct shard_rig_op *second = shard_rig_retry(rig, first);
+    shard_rig_settle(rig);
+    CHECK_EQ(first->status, STATUS_CLOSED);
+    CHECK_EQ(second->done, 0);
+    shard_rig_advance(rig, 200);
+    shard_rig_settle(rig);
+    CHECK(shard_rig_replied(second, "*-1\r\n"));
+    struct shard_rig_op *push = shard_rig_send(rig, "rpush l x");
+    struct shard_rig_op *late = shard_rig_retry(rig, first);
+    struct shard_rig_op *left = shard_rig_send(rig, "llen l");
+    shard_rig_settle(rig);
+    CHECK(shard_rig_replied(push, ":1\r\n"));
+    CHECK(shard_rig_replied(late, "*-1\r\n"));
+    CHECK(shard_rig_replied(left, ":1\r\n"));
+    shard_rig_free(rig);
+}
+
+TEST(shard_abandon, decides_nothing)
+{
+    struct shard_rig *rig = shard_rig_new();
+    struct shard_rig_op *first = shard_rig_wait(rig, "blpop l 0", 0);
+    shard_rig_settle(rig);
+    struct shard_rig_op *second = shard_rig_retry(rig, first);
+    shard_rig_settle(rig);
+    shard_abandon(second->op.shard, &second->op);
+    CHECK_EQ(second->status, STATUS_CLOSED);
+    struct shard_rig_op *third = shard_rig_retry(rig, first);
+    shard_rig_settle(rig);
+    (void)shard_rig_send(rig, "rpush l x");
+    shard_rig_settle(rig);
+    CHECK(shard_rig_replied(third, "*2\r\n$1\r\nl\r\n$1\r\nx\r\n"));
+    shard_rig_free(rig);
+}

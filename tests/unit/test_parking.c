@@ -133,6 +133,28 @@ TEST(parking, arms_again_under_its_number_when_the_link_is_lost)
     script_close(&script);
 }
 
+/* Who was deposed may apply its own entry late, and find nothing then. */
+TEST(parking, takes_no_nothing_from_an_earlier_try)
+{
+    struct script script;
+    script_open_led(&script, 1);
+    struct script_client client;
+    struct script_request request;
+    struct script_request again;
+    run(&script, &client, "blpop", " 10");
+    script_expect(&script, 1, &request);
+    script_advance(&script, CORE_TRY_MS_DEFAULT + 1); /* Silence. */
+    script_lead(&script, 2, SHARD_FIRST, 6, 2);
+    script_advance(&script, 100);
+    script_expect(&script, 2, &again);
+    script_answer(&script, 1, &request, STATUS_OK, "*-1\r\n");
+    CHECK_EQ(client.done, 0);
+    script_answer(&script, 2, &again, STATUS_OK, "*2\r\n$1\r\nk\r\n$1\r\nx\r\n");
+    CHECK(script_replied(&client, "*2\r\n$1\r\nk\r\n$1\r\nx\r\n"));
+    script_client_free(&client);
+    script_close(&script);
+}
+
 /* "$" is the last id of when the command came, not of when it is sent again. */
 TEST(parking_freeze, tells_the_next_leader_what_the_arguments_meant)
 {
