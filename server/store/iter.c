@@ -15,6 +15,7 @@ struct store_iter {
     enum store_family family;
     bool backward;
     enum { UNPLACED, AT_END, AT_ROW, AT_ENGINE } place;
+    bool twin;                       /* At a row that hides the one at which the engine stands. */
     enum status status;              /* The first failure of the engine. */
     const struct range_set *deleted; /* NULL: only the engine's rows. */
     const struct row_tree *rows;     /* As deleted. */
@@ -95,6 +96,12 @@ static bool resolve(struct store_iter *iter)
         return false;
     }
     int order = engine ? overlay_compare(overlay_row_key(row), engine_iter_key(iter->engine)) : 0;
+    if (engine && order == 0 && row->present) {
+        /* Most walks end here: the engine steps when this one goes on. */
+        iter->twin = true;
+        iter->place = AT_ROW;
+        return false;
+    }
     if (engine && order == 0) {
         step_engine(iter);
         return true;
@@ -113,6 +120,7 @@ static bool resolve(struct store_iter *iter)
 
 static void settle(struct store_iter *iter)
 {
+    iter->twin = false;
     while (resolve(iter)) {
     }
 }
@@ -249,6 +257,9 @@ static void move(struct store_iter *iter, bool backward)
         }
         pass_engine(iter, buf_slice(&iter->key));
     } else if (iter->place == AT_ROW) {
+        if (iter->twin) {
+            step_engine(iter);
+        }
         step_row(iter);
     } else {
         step_engine(iter);
