@@ -4,7 +4,7 @@ come again when the leaders have changed.
 """
 
 import harness
-from cluster import PATIENCE, demand, wait_until
+from cluster import demand, wait_until
 
 # Commands, and what a redis-server 7.0.15 publishes on __keyevent@0__ with KEA.
 SCRIPT = [
@@ -84,7 +84,8 @@ def test(context):
                 if message[3] == b"end":
                     return seen == set(names)
                 seen.add(message[3].decode())
-        wait_until(all_shards_tell, PATIENCE, "events of all shards")
+        # Routers join anew where a leader is new, and may find out late on a busy machine.
+        wait_until(all_shards_tell, 20, "events of all shards")
 
 
 harness.run(test)

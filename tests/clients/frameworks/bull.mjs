@@ -182,12 +182,14 @@ async function limited(parts) {
   await queue.pause();
   await both(parts, 'start', 'limited');
   const jobs = await queue.addBulk(range(16).map((i) => ({ data: { i } })));
+  const resumed = Date.now();
   await queue.resume();
   await finished('limited jobs', jobs);
   const at = (await both(parts, 'began', 'limited')).map((entry) => entry.at).sort((a, b) => a - b);
   equal('all', at.length, 16);
-  const took = at[15] - at[0];
-  holds('no faster than the limit', took >= 3 * 400 - 100, took);
+  // When the first was taken is not known: a worker on a busy machine says late that it began.
+  const took = at[15] - resumed;
+  holds('no faster than the limit', took >= 3 * 400 - 5, took);
 }
 
 async function steps(parts) {

@@ -220,13 +220,15 @@ async function limited(parts) {
   await queue.pause();
   await both(parts, 'start', 'limited');
   const jobs = await queue.addBulk(range(16).map((i) => ({ name: 'l', data: { i } })));
+  const resumed = Date.now();
   await queue.resume();
   await within('limited jobs', Promise.all(jobs.map((job) => job.waitUntilFinished(events))));
   const at = (await both(parts, 'began', 'limited')).map((entry) => entry.at).sort((a, b) => a - b);
   equal('all', at.length, 16);
-  // Windows are counted from their first job: 16 jobs need four of them, whoever works.
-  const took = at[15] - at[0];
-  holds('no faster than the limit', took >= 3 * 400 - 100, took);
+  // Windows are counted from their first job: 16 jobs need four of them, whoever works. When the
+  // first was taken is not known: a worker on a busy machine says late that it began.
+  const took = at[15] - resumed;
+  holds('no faster than the limit', took >= 3 * 400 - 5, took);
 }
 
 async function flows(parts) {
