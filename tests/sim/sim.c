@@ -245,6 +245,9 @@ static void phases(struct sim *sim)
     for (unsigned i = 0; i < SIM_TELLERS; i++) {
         sim_teller_make(sim, i);
     }
+    if (sim->options.splits) {
+        sim_surgeon_make(sim);
+    }
     if (sim->options.faults) {
         sim_fault_begin(sim);
     }
@@ -253,6 +256,7 @@ static void phases(struct sim *sim)
     sim_trace(sim, "healed");
     run_until(sim, sim->now_ns + sim->options.peace_ms * SIM_MS / 2, NULL);
     sim_queue_close(sim);
+    sim_surgeon_stop(sim);
     for (unsigned i = 0; i < sim->options.clients; i++) {
         sim_client_stop(sim->clients[i]);
     }
@@ -303,10 +307,11 @@ void sim_run(const struct sim_options *options)
     }
     printf(
         "seed %llu: ok, %zu commands, %llu events, %llu crashes, %llu cuts, %llu pauses, %llu "
-        "wipes, %llu errors, %llu unknown, %llu transactions, %llu not executed\n",
+        "wipes, %llu errors, %llu unknown, %llu transactions, %llu not executed, %llu splits\n",
         (unsigned long long)options->seed, sim->history.count, (unsigned long long)sim->events,
         (unsigned long long)sim->crashes, (unsigned long long)sim->cuts,
         (unsigned long long)sim->pauses, (unsigned long long)sim->wipes,
         (unsigned long long)sim->errors, (unsigned long long)sim->unknowns,
-        (unsigned long long)done, (unsigned long long)aborted);
+        (unsigned long long)done, (unsigned long long)aborted,
+        (unsigned long long)sim->splits);
 }

@@ -20,6 +20,7 @@
  *   sim_echo.c    reads of what was just written, through other routers
  *   sim_queue.c   clients that push, and clients that wait for elements
  *   sim_teller.c  clients that run transactions
+ *   sim_surgeon.c splits of shards
  *   sim_fault.c   what goes wrong, and when
  *   sim_check.c   what must hold
  */
@@ -93,6 +94,7 @@ struct sim_options {
     uint64_t peace_ms; /* and how long the cluster then has to recover. */
     bool verbose;
     bool faults;
+    bool splits;  /* Shards are divided meanwhile. */
     bool deposes; /* Leaders are deposed, and nothing else happens. */
 };
 
@@ -103,6 +105,7 @@ struct sim_client;
 struct sim_queue;
 struct sim_echo;
 struct sim_teller;
+struct sim_surgeon;
 
 enum { SIM_TELLERS = 4, SIM_BANKS = 2 };
 
@@ -127,6 +130,7 @@ struct sim {
     struct sim_echo *echo;
     struct sim_teller *tellers[SIM_TELLERS];
     struct sim_bank banks[SIM_BANKS];
+    struct sim_surgeon *surgeon; /* NULL: there is none. */
     struct list conns;
     uint64_t conn_next;
     bool cut[SIM_ACTORS_MAX][SIM_ACTORS_MAX]; /* [from][to] */
@@ -135,7 +139,7 @@ struct sim {
     uint64_t delay_max_ns;
     bool faulty; /* Things go wrong now. */
     struct history history;
-    uint64_t events, crashes, cuts, pauses, wipes, errors, unknowns;
+    uint64_t events, crashes, cuts, pauses, wipes, errors, unknowns, splits;
 };
 
 /* sim.c */
@@ -239,6 +243,11 @@ bool sim_teller_idle(const struct sim_teller *teller);
 struct worker;
 struct shard;
 void sim_teller_check(struct sim *sim, struct worker *worker, struct shard *shard);
+
+/* sim_surgeon.c */
+void sim_surgeon_make(struct sim *sim);
+/* Nothing new is begun any more. */
+void sim_surgeon_stop(struct sim *sim);
 
 /* sim_fault.c */
 void sim_fault_begin(struct sim *sim);

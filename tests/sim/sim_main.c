@@ -16,6 +16,8 @@
 
 enum { SEEDS_FAILED_MAX = 5 };
 
+static bool splits;
+
 /* The shape of the run comes from the seed as well. */
 static struct sim_options options_of(uint64_t seed)
 {
@@ -34,6 +36,7 @@ static struct sim_options options_of(uint64_t seed)
     /* What a deposed leader answers is seldom wrong, so it takes many of them. */
     options.deposes = seed % 3 == 0;
     options.fault_ms += options.deposes ? 4000 : 0;
+    options.splits = splits && seed % 3 != 1;
     options.poppers = 6 + (unsigned)rand_below(&rand, 18);
     return options;
 }
@@ -143,6 +146,8 @@ int main(int argc, char **argv)
             to = UINT64_MAX;
         } else if (strcmp(argv[i], "--jobs") == 0 && i + 1 < argc) {
             jobs = (unsigned)strtoul(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--splits") == 0) {
+            splits = true;
         } else if (strcmp(argv[i], "--verbose") == 0) {
             verbose = true;
         } else {
