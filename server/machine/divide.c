@@ -3,22 +3,11 @@
 #include "common/base/assert.h"
 #include "common/base/reader.h"
 #include "common/cluster/token.h"
+#include "server/machine/dedup.h"
 #include "server/machine/recount.h"
 #include "server/machine/stage.h"
 #include "server/machine/survey.h"
 #include "server/machine/transplant.h"
-
-/* Sessions of writes that came with a merge: see common/cluster/session_inherited.h. */
-static const uint64_t inherited_bit = UINT64_C(1) << 63;
-
-static bool is_inherited(const struct transplant *transplant, struct slice rest, struct slice value)
-{
-    (void)transplant;
-    (void)value;
-    struct reader in = reader_of(rest);
-    uint64_t session = reader_u64_be(&in);
-    return !in.failed && (session & inherited_bit) != 0;
-}
 
 /* Of rows whose key goes on with a token. */
 static bool is_within(const struct transplant *transplant, struct slice rest, struct slice value)
@@ -60,27 +49,21 @@ static enum status divide_rows(struct txn *txn,
 {
     struct transplant scripts = {
         .txn = txn, .from = scope.shard, .to = child.shard, .kind = LOCAL_SCRIPT, .copy = true};
-    struct transplant windows = scripts;
-    windows.kind = LOCAL_SESSION;
-    windows.wanted = is_inherited;
-    struct transplant replies = windows;
-    replies.kind = LOCAL_REPLY;
-    struct transplant garbage = scripts;
-    garbage.kind = LOCAL_GARBAGE;
-    garbage.copy = false;
-    garbage.wanted = is_within;
-    garbage.scope = child;
-    struct transplant *all[] = {&scripts, &windows, &replies, &garbage};
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        enum status status = transplant_run(all[i]);
-        if (status != STATUS_OK) {
-            return status;
-        }
+    struct transplant garbage = {.txn = txn,
+                                 .from = scope.shard,
+                                 .to = child.shard,
+                                 .kind = LOCAL_GARBAGE,
+                                 .wanted = is_within,
+                                 .scope = child};
+    enum status status = transplant_run(&scripts);
+    status = status == STATUS_OK ? transplant_run(&garbage) : status;
+    status = status == STATUS_OK ? dedup_hand_on(txn, scope.shard, child.shard, born) : status;
+    if (status != STATUS_OK) {
+        return status;
     }
     /* After a flush the counter may be too high until the sweep has seen that nothing is left. */
     born->garbage = garbage.count;
     state->garbage -= garbage.count < state->garbage ? garbage.count : state->garbage;
-    born->sweep_ms = windows.count > 0 ? state->sweep_ms : 0;
     return stage_drop_scope(txn, scope.shard, &child);
 }
 

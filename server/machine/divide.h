@@ -8,10 +8,10 @@
  * applied state, like everything here. Pure. Thread: the txn's.
  *
  * The child gets: the time and the version, so that times and versions of its keys go on rising;
- * scripts; which events are published; the removed collections of its range; its expiry index; what
- * was inherited in a merge for repeated writes. Windows of sessions stay with the parent: a write
- * whose outcome is unknown is asked for where it was sent to. Values in pieces on their way to a
- * key of the child are dropped, their sender begins anew.
+ * scripts; which events are published; the removed collections of its range; its expiry index; a
+ * copy of what sessions wrote (dedup_hand_on()), since it is asked from now on about writes of its
+ * keys whose outcome is unknown. Values in pieces on their way to a key of the child are dropped,
+ * their sender begins anew.
  *
  * The counters are exact at once if the smaller half is small (DIVIDE_ROWS places); else both count
  * their keys in the background: recount.h. */

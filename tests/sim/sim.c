@@ -312,6 +312,5 @@ void sim_run(const struct sim_options *options)
         (unsigned long long)sim->crashes, (unsigned long long)sim->cuts,
         (unsigned long long)sim->pauses, (unsigned long long)sim->wipes,
         (unsigned long long)sim->errors, (unsigned long long)sim->unknowns,
-        (unsigned long long)done, (unsigned long long)aborted,
-        (unsigned long long)sim->splits);
+        (unsigned long long)done, (unsigned long long)aborted, (unsigned long long)sim->splits);
 }

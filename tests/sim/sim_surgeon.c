@@ -95,8 +95,7 @@ static struct ask *ask_new(struct sim_surgeon *self, const char *name)
 static void add_arg(struct ask *ask, size_t offset)
 {
     assert(ask->op.op.args.argc < ARGS_MAX);
-    ask->argv[ask->op.op.args.argc++] =
-        slice_of(ask->text.data + offset, ask->text.len - offset);
+    ask->argv[ask->op.op.args.argc++] = slice_of(ask->text.data + offset, ask->text.len - offset);
 }
 
 static void add_number(struct ask *ask, uint64_t number)
@@ -217,9 +216,8 @@ static void drive(struct sim_surgeon *self, unsigned meta, const struct cluster_
         struct meta_order step = {.op = META_JOB_STEP, .id = job->id};
         order(self, meta, &step);
     } else if (self->done || self->failed) {
-        struct meta_order end = {.op = META_JOB_END,
-                                 .id = job->id,
-                                 .what = self->done ? JOB_DONE : JOB_FAILED};
+        struct meta_order end = {
+            .op = META_JOB_END, .id = job->id, .what = self->done ? JOB_DONE : JOB_FAILED};
         order(self, meta, &end);
     } else {
         ask_split(self, job);
@@ -239,10 +237,10 @@ static void begin(struct sim_surgeon *self, unsigned meta, const struct shard_ma
     }
     struct buf items;
     buf_init(&items, 4096);
-    struct job_spec spec = {.kind = JOB_SPLIT,
-                            .shard = shard->id,
-                            .token = shard->start + 1 +
-                                     rand_below(&sim->rand, shard->last - shard->start)};
+    struct job_spec spec = {
+        .kind = JOB_SPLIT,
+        .shard = shard->id,
+        .token = shard->start + 1 + rand_below(&sim->rand, shard->last - shard->start)};
     job_spec_encode(&spec, &items);
     struct meta_order add = {.op = META_JOB_ADD, .count = 1, .items = buf_slice(&items)};
     order(self, meta, &add);

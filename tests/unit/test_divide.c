@@ -285,7 +285,7 @@ TEST(divide_split, of_a_large_shard_counts_the_keys_afterwards)
     rand_init(&rand, 1);
     char key[32];
     for (size_t i = 0; i < 4000; i++) {
-        world.now_ms += i % 25 == 0 ? 1 : 0;
+        world.now_ms += i % 100 == 0 ? 1 : 0;
         snprintf(key, sizeof(key), "k%llu", (unsigned long long)rand_below(&rand, 15000));
         switch (rand_below(&rand, 5)) {
         case 0: BOTH(&world, 0, "del", key); break;
