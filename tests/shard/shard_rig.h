@@ -65,6 +65,8 @@ void shard_rig_free(struct shard_rig *rig);
 
 /* Sends a command to the leader, in its own session. */
 struct shard_rig_op *shard_rig_send(struct shard_rig *rig, const char *line);
+/* What the control plane asks of the leader. */
+struct shard_rig_op *shard_rig_change(struct shard_rig *rig, const char *line);
 /* One that may wait so long; 0: for ever. */
 struct shard_rig_op *shard_rig_wait(struct shard_rig *rig, const char *line, uint64_t wait_ms);
 /* MULTI ... EXEC. The last line is NULL. */

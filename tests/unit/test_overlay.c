@@ -79,6 +79,24 @@ TEST(overlay_delete_range, is_forgotten_when_all_rows_are_newer)
     overlay_deinit(&overlay);
 }
 
+TEST(overlay_forget_range, drops_what_was_remembered_and_hides_nothing)
+{
+    struct overlay overlay;
+    overlay_init(&overlay, CACHE_SIZE);
+    for (int n = 0; n < 10; n++) {
+        remember(&overlay, n);
+    }
+    overlay_forget_range(&overlay, STORE_DATA, slice_str("000002"), slice_str("000005"));
+    CHECK(known(&overlay, 1));
+    CHECK(!known(&overlay, 2) && !known(&overlay, 4));
+    CHECK(known(&overlay, 5));
+    CHECK(!overlay_covers(&overlay, STORE_DATA, slice_str("000002"))); /* The engine is asked. */
+    CHECK(overlay_clean(&overlay));
+    remember(&overlay, 3);
+    CHECK(known(&overlay, 3));
+    overlay_deinit(&overlay);
+}
+
 TEST(overlay_forget, keeps_what_is_dirty)
 {
     struct overlay overlay;
