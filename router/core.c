@@ -33,6 +33,29 @@ static void copy_options(struct core *core, const struct core_options *options)
     }
 }
 
+static bool errand_leader(void *ctx, uint64_t shard, struct leader_hint *hint)
+{
+    return core_leader(ctx, shard, hint);
+}
+
+static const struct shard_desc *errand_shard(void *ctx, uint64_t shard)
+{
+    const struct core *core = ctx;
+    return core->map.version == 0 ? NULL : shard_map_shard(&core->map, shard);
+}
+
+static bool errand_send(void *ctx, uint64_t node, const struct frame_request *request)
+{
+    struct core *core = ctx;
+    const struct backend *backend = backend_of(core, node);
+    struct buf *out =
+        backend == NULL || !backend->up ? NULL : core->env.send(core->env.ctx, backend->link);
+    if (out != NULL) {
+        frame_write_request(out, request);
+    }
+    return out != NULL;
+}
+
 struct core *core_new(const struct core_options *options, const struct core_env *env)
 {
     struct core *core = calloc(1, sizeof(*core));
@@ -50,6 +73,9 @@ struct core *core_new(const struct core_options *options, const struct core_env 
     list_init(&core->cancels);
     route_init(&core->route);
     channels_init(&core->channels);
+    struct errands_env errands = {
+        .ctx = core, .leader = errand_leader, .shard = errand_shard, .send = errand_send};
+    errands_init(&core->errands, &errands, options->seed);
     buf_init(&core->merged, FRAME_BODY_SIZE_MAX);
     core->scripts = calloc(SEEK_KNOWN_MAX, sizeof(*core->scripts));
     assert(core->scripts != NULL);
@@ -80,6 +106,7 @@ void core_free(struct core *core)
     while (!list_empty(&core->requests)) {
         gather_forget(core, list_entry(core->requests.next, struct core_request, expiry));
     }
+    errands_deinit(&core->errands);
     channels_deinit(&core->channels);
     parking_free(core);
     backend_free_all(core);
@@ -165,7 +192,9 @@ void core_link_down(struct core *core, unsigned link)
     if (backend == NULL || !backend->up) {
         return; /* It was up, but of no use to us. */
     }
+    uint64_t node = backend->node;
     backend_down(core, backend);
+    errands_lost(&core->errands, node);
     backend_dial_seeds(core);
 }
 
@@ -182,6 +211,10 @@ enum status core_frame(struct core *core, unsigned link, const struct frame *fra
         if (frame_read_reply(frame->body, &reply) != STATUS_OK) {
             return STATUS_PROTOCOL;
         }
+        if (errand_owns(reply.id)) {
+            errands_reply(&core->errands, reply.id, reply.status, reply.body);
+            return STATUS_OK;
+        }
         return flow_reply(core, backend, &reply);
     }
     if (frame->type == FRAME_PARKED) {
@@ -195,6 +228,10 @@ enum status core_frame(struct core *core, unsigned link, const struct frame *fra
     if (frame->type == FRAME_PART) {
         struct frame_part piece;
         enum status status = frame_read_part(frame->body, &piece);
+        if (status == STATUS_OK && errand_owns(piece.id)) {
+            errands_part(&core->errands, &piece);
+            return STATUS_OK;
+        }
         return status == STATUS_OK ? flow_reply_part(core, backend, &piece) : status;
     }
     if (frame->type == FRAME_MAP) {
@@ -213,6 +250,12 @@ enum status core_frame(struct core *core, unsigned link, const struct frame *fra
         return status;
     }
     return STATUS_PROTOCOL;
+}
+
+void core_inquire(struct core *core, const struct errand_order *order)
+{
+    errands_begin(&core->errands, order);
+    core_wake_at(core, core_now(core));
 }
 
 void core_join(struct core *core, const struct core_join *join)
@@ -247,6 +290,10 @@ void core_tick(struct core *core)
     parking_tick(core);
     backend_tick(core);
     channels_tick(core);
+    errands_tick(&core->errands, now_ms);
+    if (core->errands.count > 0) {
+        core_wake_at(core, now_ms + ERRAND_TICK_MS);
+    }
     flow_plan_timer(core);
     if (!list_empty(&core->strays)) {
         core_wake_at(core, core->strays_ms);
@@ -263,6 +310,7 @@ void core_expire_all(struct core *core)
     for (uint64_t count = core->stats.inflight; count > 0 && oldest(core) != NULL; count--) {
         gather_expire(core, oldest(core));
     }
+    errands_expire(&core->errands);
 }
 
 const struct shard_map *core_map(const struct core *core)

@@ -2,6 +2,7 @@
 #define ROUTER_CORE_H
 
 #include "common/base/buf.h"
+#include "common/cluster/errand.h"
 #include "common/cluster/shard_map.h"
 #include "common/proto/command.h"
 #include "common/proto/frame.h"
@@ -116,6 +117,9 @@ struct core_join {
     void *ctx;
 };
 void core_join(struct core *core, const struct core_join *join);
+
+/* A request for the node that leads a shard of the cluster's own, the meta group above all. */
+void core_inquire(struct core *core, const struct errand_order *order);
 
 /* hello: what the other side said; role FRAME_ROLE_NODE. */
 void core_link_up(struct core *core, unsigned link, const struct frame_hello *hello);

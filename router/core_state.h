@@ -3,6 +3,7 @@
 
 #include "common/base/map.h"
 #include "common/base/rand.h"
+#include "common/cluster/errand.h"
 #include "router/channels.h"
 #include "router/core.h"
 #include "router/route.h"
@@ -14,6 +15,8 @@
 enum {
     SLOT_BITS = 24, /* Of an id: slot, then 8 bits of the try, then 32 of the generation. */
     SLOT_NONE = UINT32_MAX,
+    GENERATION_MAX = (1 << 30) - 1, /* So that no id is an errand's. */
+    ERRAND_TICK_MS = 20,
     STRAY_MS = 100, /* After this parts that wait for a newer map are tried again without. */
     SUSPECT_MS = 3000,
     SUBSCRIBE_MS = 20, /* Between two on one link. */
@@ -89,6 +92,7 @@ struct core {
     struct buf merged;
     uint8_t *given; /* Memory of the reply at hand, if it may be taken. Owned. */
     struct channels channels;
+    struct errands errands; /* For the node that leads the meta group. */
     struct core_stats stats;
 };
 

@@ -35,7 +35,7 @@ void flow_attach(struct core *core, struct lane_part *part)
     struct slot *slot = &core->slots[part->slot];
     core->slot_free = slot->free_next;
     slot->part = part;
-    slot->generation++;
+    slot->generation = (slot->generation + 1) & GENERATION_MAX;
 }
 
 void flow_detach(struct core *core, struct lane_part *part)

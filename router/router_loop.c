@@ -377,6 +377,43 @@ void router_loop_databases(struct router_loop *part, struct request *request)
     ask_usage(part, call, true, on_databases);
 }
 
+struct inquiry {
+    struct router_loop *part;
+    struct request *request;
+};
+
+static void on_inquired(const struct errand_order *order, enum status status, struct slice reply)
+{
+    struct inquiry *inquiry = order->ctx;
+    struct buf failure;
+    buf_init(&failure, FRAME_BODY_SIZE_MAX);
+    if (status != STATUS_OK) {
+        errand_write_failure(status, &failure);
+        reply = buf_slice(&failure);
+    }
+    inquiry->part->calls--;
+    request_finish(inquiry->request, reply);
+    buf_deinit(&failure);
+    free(inquiry);
+}
+
+void router_loop_inquire(struct router_loop *part, struct request *request)
+{
+    struct config *config = part->router->config;
+    struct inquiry *inquiry = calloc(1, sizeof(*inquiry));
+    assert(inquiry != NULL);
+    *inquiry = (struct inquiry){.part = part, .request = request};
+    part->calls++;
+    struct errand_order order = {
+        .shard = SHARD_META,
+        .args = request->args,
+        .deadline_ms = (uint32_t)config_number(config, CONFIG_request_deadline_ms),
+        .once = true,
+        .ctx = inquiry,
+        .done = on_inquired};
+    core_inquire(part->core, &order);
+}
+
 /* Turns and timers. */
 
 static void on_timer(void *arg)

@@ -63,6 +63,8 @@ void router_loop_stop(struct router_loop *part);
 /* What the databases have, but for bytes; NULL: not known yet. Asks anew in the background when
  * that is a second old. */
 const struct usage *router_loop_usage(struct router_loop *part);
+/* What only the node that leads the meta group can answer. At most ERRAND_ARGC_MAX arguments. */
+void router_loop_inquire(struct router_loop *part, struct request *request);
 /* SHERD DATABASES. */
 void router_loop_databases(struct router_loop *part, struct request *request);
 

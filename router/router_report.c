@@ -145,10 +145,14 @@ void router_report_sherd(struct router_loop *part, struct request *request)
     struct cluster_view view = router_report_view(part);
     struct buf reply;
     buf_init(&reply, REPLY_SIZE_MAX);
-    if (!cluster_view_answer(&view, &request->args, request->db, &reply)) {
-        resp_write_error(&reply,
-                         "ERR unknown subcommand of SHERD. Try STATUS, NODES, SHARDS, "
-                         "EXPLAIN key [db], MAP, DATABASES.");
+    bool known = cluster_view_answer(&view, &request->args, request->db, &reply);
+    if (!known && request->args.argc >= 2 && request->args.argc <= ERRAND_ARGC_MAX) {
+        router_loop_inquire(part, request);
+        buf_deinit(&reply);
+        return;
+    }
+    if (!known) {
+        resp_write_error(&reply, "ERR wrong number of arguments for 'sherd' command");
     }
     request_finish(request, buf_slice(&reply));
     buf_deinit(&reply);

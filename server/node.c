@@ -1,6 +1,5 @@
 #include "server/node.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,6 +9,7 @@
 #include "common/base/log.h"
 #include "server/control/meta_machine.h"
 #include "server/node_load.h"
+#include "server/node_private.h"
 
 enum {
     SECOND_MS = 1000,
@@ -17,41 +17,6 @@ enum {
     REFUSE_NOTHING = 0,
     REFUSE_GROWTH = 1,
     REFUSE_ALL = 2,
-};
-
-/* A flush of the store under way: every loop marks, the store flushes, every loop is told. */
-struct flushing {
-    struct job job;
-    struct node *node;
-    unsigned marks_left;
-    bool running;
-    enum status status;
-    uint64_t bytes_at_start;
-};
-
-struct space_job {
-    struct job job;
-    struct node *node;
-    bool running;
-    uint64_t bytes;
-    enum status status;
-};
-
-struct node {
-    struct node_env env;
-    struct node_options options;
-    char *dir;
-    struct agent *agent;
-    struct worker **workers; /* NULL until node_start(). */
-    size_t jobs;
-    struct flushing flushing;
-    struct space_job space;
-    uint64_t flushed_bytes; /* Log bytes when the last flush began. */
-    uint64_t flushed_ms;
-    uint64_t second_ms;
-    atomic_int refusing;
-    struct node_load_desk *loads; /* NULL until node_start(). */
-    struct node_stats stats;
 };
 
 struct save_job {
@@ -103,7 +68,11 @@ struct own_op {
 static void deliver_own(struct worker_op *op, enum status status, struct slice reply)
 {
     struct own_op *own = list_entry(op, struct own_op, op);
-    agent_reply(own->node->agent, op->request_id, status, reply);
+    if (errand_owns(op->request_id)) {
+        errands_reply(&own->node->errands, op->request_id, status, reply);
+    } else {
+        agent_reply(own->node->agent, op->request_id, status, reply);
+    }
     buf_deinit(&own->body);
     free(own);
 }
@@ -126,15 +95,36 @@ static void submit_own(struct job *job)
     struct node *node = own->node;
     free(later);
     node->jobs--;
-    if (node->workers == NULL) {
-        deliver_own(&own->op, STATUS_NO_SHARD, slice_of(NULL, 0));
+    const struct worker_op *op = &own->op;
+    bool known = op->shard == SHARD_META || op->ask != GROUP_ASK_NONE || op->op.command != NULL;
+    if (node->workers == NULL || !known) {
+        deliver_own(&own->op, known ? STATUS_NO_SHARD : STATUS_BAD_ARGUMENT, slice_of(NULL, 0));
         return;
     }
     own->op.origin = node->workers[0];
     worker_submit(node->workers[0], &own->op);
 }
 
-static void request_own(struct node *node, const struct frame_request *request)
+/* Which command it is; of the control plane's own few. */
+static void classify_own(struct own_op *own, const struct frame_request *request)
+{
+    struct worker_op *op = &own->op;
+    struct slice name = op->op.args.argv[0];
+    op->ask = group_ask_of(op->op.args, op->numbers);
+    op->op.seq = request->seq;
+    if (op->ask != GROUP_ASK_NONE) {
+        return;
+    }
+    if (request->shard == SHARD_META) {
+        op->op.write = meta_machine_kind(name) == META_WRITE;
+        op->admin = meta_machine_kind(name) == META_ADMIN;
+        return;
+    }
+    op->op.command = command_find(name);
+    op->op.write = op->op.command != NULL && (op->op.command->flags & CMD_WRITE) != 0;
+}
+
+void node_request_own(struct node *node, const struct frame_request *request)
 {
     size_t argc = request->args.argc;
     struct own_op *own = calloc(1, sizeof(*own) + argc * sizeof(struct slice));
@@ -156,8 +146,7 @@ static void request_own(struct node *node, const struct frame_request *request)
     own->op.deliver = deliver_own;
     own->op.op.args = (struct args){.argv = argv, .argc = argc};
     own->op.op.expires_ms = clock_now_ms() + request->deadline_ms;
-    own->op.conf = agent_is_conf_request(own->op.op.args);
-    own->op.op.write = !own->op.conf && meta_machine_kind(argv[0]) == META_WRITE;
+    classify_own(own, request);
     later->own = own;
     later->job = (struct job){.run = run_nothing, .done = submit_own};
     node->jobs++;
@@ -168,7 +157,7 @@ static void on_request(void *ctx, uint64_t peer, const struct frame_request *req
 {
     struct node *node = ctx;
     if (peer == agent_identity(node->agent)->node && peer != 0) {
-        request_own(node, request);
+        node_request_own(node, request);
         return;
     }
     struct buf *out = node->env.out_peer(node->env.ctx, peer);
@@ -377,12 +366,14 @@ struct node *node_new(const struct node_options *options, const struct node_env 
                                   .failed = on_failed};
     node->agent = agent_new(&agent, &agent_env);
     shard_map_deinit(&map);
+    node_steward_init(node);
     return node;
 }
 
 void node_free(struct node *node)
 {
     assert(!node_busy(node));
+    node_steward_deinit(node);
     agent_free(node->agent);
     if (node->loads != NULL) {
         node_load_free(node->loads);
@@ -569,6 +560,7 @@ void node_tick(struct node *node)
 {
     uint64_t now_ms = clock_now_ms();
     agent_tick(node->agent, now_ms);
+    node_steward_tick(node, now_ms);
     if (now_ms - node->second_ms >= SECOND_MS) {
         node->second_ms = now_ms;
         flush_if_due(node, now_ms);
@@ -585,6 +577,7 @@ enum status node_link_up(struct node *node, uint64_t peer, const struct frame_he
 void node_link_down(struct node *node, uint64_t peer)
 {
     agent_link_down(node->agent, peer);
+    errands_lost(&node->errands, peer);
 }
 
 void node_link_refused(struct node *node, uint64_t peer, enum status status, const char *text)
@@ -603,6 +596,14 @@ enum status node_frame(struct node *node, const struct frame *frame)
     if (frame->type == FRAME_LOAD && node->loads != NULL) {
         return node_load_receive(node->loads, frame->body);
     }
+    if (frame->type == FRAME_PART) {
+        struct frame_part piece;
+        enum status status = frame_read_part(frame->body, &piece);
+        if (status == STATUS_OK && errand_owns(piece.id)) {
+            errands_part(&node->errands, &piece);
+        }
+        return status;
+    }
     if (frame->type == FRAME_REPLY) {
         struct frame_reply reply;
         enum status status = frame_read_reply(frame->body, &reply);
@@ -611,6 +612,8 @@ enum status node_frame(struct node *node, const struct frame *frame)
         }
         if (agent_owns_request(reply.id)) {
             agent_reply(node->agent, reply.id, reply.status, reply.body);
+        } else if (errand_owns(reply.id)) {
+            errands_reply(&node->errands, reply.id, reply.status, reply.body);
         }
     }
     return STATUS_OK;
@@ -620,6 +623,8 @@ struct meta_mail {
     struct worker_mail mail;
     struct node *node;
     struct shard_map map;
+    struct job_list jobs;
+    uint8_t mode;
 };
 
 static void run_meta(struct worker *to, struct worker_mail *mail)
@@ -627,7 +632,10 @@ static void run_meta(struct worker *to, struct worker_mail *mail)
     (void)to;
     struct meta_mail *meta = list_entry(mail, struct meta_mail, mail);
     agent_apply_map(meta->node->agent, &meta->map);
+    steward_take(meta->node->steward, &meta->map, &meta->jobs);
+    meta->node->balancer_mode = meta->mode;
     shard_map_deinit(&meta->map);
+    job_list_deinit(&meta->jobs);
     free(meta);
 }
 
@@ -640,9 +648,11 @@ void node_meta_changed(struct node *node)
     meta->node = node;
     meta->mail.run = run_meta;
     shard_map_init(&meta->map);
-    enum status status = meta_machine_load(worker_txn(node->workers[loop]), &meta->map);
+    enum status status = meta_machine_load_all(worker_txn(node->workers[loop]), &meta->map,
+                                               &meta->jobs, &meta->mode);
     if (status != STATUS_OK || meta->map.version == 0) {
         shard_map_deinit(&meta->map);
+        job_list_deinit(&meta->jobs);
         free(meta);
         return;
     }

@@ -46,6 +46,8 @@ struct node_options {
     uint64_t flush_bytes; /* Log written since the last flush that makes another one due. */
     /* Bytes of free disk: under it what grows is refused; under half of it all writes. */
     uint64_t free_space_min;
+    /* A node that is down for so long has its replicas rebuilt elsewhere; 0: never. */
+    uint64_t rebuild_after_ms;
 };
 
 struct node *node_new(const struct node_options *options, const struct node_env *env);
@@ -75,6 +77,23 @@ void node_born(struct node *node, uint64_t shard, uint64_t replica);
 void node_removed(struct node *node, uint64_t shard, uint64_t replica);
 void node_measured(struct node *node, struct worker_load *load);
 
+/* A command for the node that leads the meta group, which this one does: as worker_env.admin. On
+ * the loop of the meta group's replica. */
+void node_admin(struct node *node, struct worker_op *op);
+
+/* A client's `SHERD ...` that the node that leads the meta group is to answer, whichever that is.
+ * From any loop; done comes once, on that loop; the arguments live until then. */
+struct node_inquiry {
+    struct worker_mail mail;
+    struct node *node;
+    unsigned loop;
+    struct args args;
+    uint32_t deadline_ms;
+    struct buf reply; /* One value in the machine's form. */
+    void (*done)(struct node_inquiry *inquiry);
+};
+void node_inquire(struct node *node, struct node_inquiry *inquiry);
+
 /* Any thread. */
 bool node_refuses_writes(const struct node *node, bool grows);
 
@@ -89,6 +108,7 @@ bool node_is_joined(const struct node *node);
 struct node_stats {
     uint64_t flushes, flush_failures, disk_free_bytes;
     uint64_t refusing; /* 0: no, 1: what grows, 2: all writes. */
+    uint64_t jobs_running, jobs_waiting, jobs_done, jobs_failed, jobs_bytes;
 };
 void node_stats(const struct node *node, struct node_stats *stats);
 

@@ -101,6 +101,12 @@ static void lane_again(void *ctx)
     loop_again(lane->loop);
 }
 
+static void lane_admin(void *ctx, struct worker_op *op)
+{
+    struct lane *lane = ctx;
+    node_admin(lane->server->node, op);
+}
+
 static void lane_meta_changed(void *ctx)
 {
     struct lane *lane = ctx;
@@ -252,6 +258,7 @@ static void make_worker(struct server *server, struct lane *lane)
                              .again = lane_again,
                              .meta_changed = lane_meta_changed,
                              .born = lane_born,
+                             .admin = lane_admin,
                              .removed = lane_removed,
                              .refuse_writes = lane_refuse_writes,
                              .measured = lane_measured};
@@ -421,7 +428,8 @@ static void make_node(struct server *server)
         .store = server->store,
         .wal = server->wal,
         .flush_bytes = 2 * segment,
-        .free_space_min = (uint64_t)config_number(server->config, CONFIG_free_space_min)};
+        .free_space_min = (uint64_t)config_number(server->config, CONFIG_free_space_min),
+        .rebuild_after_ms = (uint64_t)config_number(server->config, CONFIG_rebuild_after_ms)};
     struct node_env env = {.ctx = server,
                            .connect = on_connect,
                            .disconnect = on_disconnect,

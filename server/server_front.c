@@ -5,6 +5,7 @@
 #include "common/base/clock.h"
 #include "common/base/reader.h"
 #include "common/cluster/cluster_view.h"
+#include "common/cluster/errand.h"
 #include "common/cluster/token.h"
 #include "common/cluster/transaction_home.h"
 #include "common/proto/resp.h"
@@ -246,6 +247,34 @@ static bool view_up(void *ctx, uint64_t node)
     return node == lane->server->identity.node || server_node_loops(lane, node) > 0;
 }
 
+struct client_inquiry {
+    struct node_inquiry inquiry;
+    struct request *request;
+};
+
+static void on_inquired(struct node_inquiry *inquiry)
+{
+    struct client_inquiry *self = list_entry(inquiry, struct client_inquiry, inquiry);
+    request_finish(self->request, buf_slice(&inquiry->reply));
+    buf_deinit(&inquiry->reply);
+    free(self);
+}
+
+/* What only the node that leads the meta group can answer. */
+static void inquire(struct lane *lane, struct request *request)
+{
+    struct server *server = lane->server;
+    struct client_inquiry *self = calloc(1, sizeof(*self));
+    assert(self != NULL);
+    self->request = request;
+    self->inquiry.loop = lane->index;
+    self->inquiry.args = request->args;
+    self->inquiry.done = on_inquired;
+    self->inquiry.deadline_ms = (uint32_t)config_number(server->config, CONFIG_request_deadline_ms);
+    buf_init(&self->inquiry.reply, 1 << 30);
+    node_inquire(server->node, &self->inquiry);
+}
+
 static void sherd(void *arg, struct request *request)
 {
     struct server *server = arg;
@@ -265,11 +294,16 @@ static void sherd(void *arg, struct request *request)
                                 .ctx = lane};
     struct buf reply;
     buf_init(&reply, 1 << 30);
-    if (!cluster_view_answer(&view, &request->args, request->db, &reply)) {
-        resp_write_error(
-            &reply, "ERR unknown SHERD subcommand. Try STATUS, NODES, SHARDS, EXPLAIN key, MAP");
+    bool known = cluster_view_answer(&view, &request->args, request->db, &reply);
+    if (!known && request->args.argc >= 2 && request->args.argc <= ERRAND_ARGC_MAX &&
+        !lane->closing) {
+        inquire(lane, request);
+    } else {
+        if (!known) {
+            resp_write_error(&reply, "ERR wrong number of arguments for 'sherd' command");
+        }
+        request_finish(request, buf_slice(&reply));
     }
-    request_finish(request, buf_slice(&reply));
     buf_deinit(&reply);
 }
 

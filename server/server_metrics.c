@@ -65,6 +65,11 @@ static void sample_process(struct server *server, struct metrics_part *part)
     metrics_set(part, METRIC_disk_free_bytes, (int64_t)node.disk_free_bytes);
     metrics_set(part, METRIC_writes_refused, (int64_t)node.refusing);
     metrics_set(part, METRIC_store_unflushed_bytes, (int64_t)store_unflushed(server->store));
+    metrics_set(part, METRIC_jobs_running, (int64_t)node.jobs_running);
+    metrics_set(part, METRIC_jobs_waiting, (int64_t)node.jobs_waiting);
+    metrics_set(part, METRIC_jobs_done_total, (int64_t)node.jobs_done);
+    metrics_set(part, METRIC_jobs_failed_total, (int64_t)node.jobs_failed);
+    metrics_set(part, METRIC_jobs_moved_bytes_total, (int64_t)node.jobs_bytes);
     metrics_set(part, METRIC_map_version, (int64_t)node_map(server->node)->version);
     metrics_set(part, METRIC_node_joined, node_is_joined(server->node));
 }

@@ -4,6 +4,7 @@
 #include "common/base/map.h"
 #include "common/net/mailbox.h"
 #include "common/proto/frame.h"
+#include "server/control/group_ask.h"
 #include "server/shard/job.h"
 #include "server/shard/shard.h"
 #include "server/shard/transfer.h"
@@ -16,6 +17,7 @@
  * Thread: its loop. Other loops' workers are reached by env->post() alone. */
 
 struct worker;
+struct worker_op;
 
 /* From one worker to another, embedded in what is sent. */
 struct worker_mail {
@@ -56,6 +58,9 @@ struct worker_env {
     void (*meta_changed)(void *ctx);
     /* A replica came with a split, and is open. */
     void (*born)(void *ctx, uint64_t shard, uint64_t replica);
+    /* An op for the node that leads the meta group, which this one does: worker_answer() comes
+     * once. */
+    void (*admin)(void *ctx, struct worker_op *op);
     /* worker_remove() is done. */
     void (*removed)(void *ctx, uint64_t shard, uint64_t replica);
     /* True while too little disk is left: for anything, or for what grows. */
@@ -96,7 +101,9 @@ struct worker_op {
     uint64_t link;       /* Of a frame: where to answer. */
     uint64_t request_id; /* Of a frame, or of a client's own that may wait: not 0, unique. */
     struct gate *gate;   /* Of a frame: bounds what its connection is owed. */
-    bool conf;           /* GROUP.CONF. */
+    enum group_ask ask;  /* Of the group itself, not of its machine, */
+    uint64_t numbers[2]; /* with these arguments. */
+    bool admin;          /* For the node that leads the meta group, not for its machine. */
     bool first;          /* REQUEST_FIRST. */
     enum status status;
     struct buf reply; /* Only between loops. */
@@ -136,6 +143,12 @@ MUST_USE enum status worker_frame(struct worker *worker,
  * it. */
 void worker_submit(struct worker *worker, struct worker_op *op);
 
+/* The answer to env->admin(), on any loop: posts it to where the op came from. reply is copied. */
+void worker_answer(struct worker *worker,
+                   struct worker_op *op,
+                   enum status status,
+                   struct slice reply);
+
 /* An op of this loop that may wait, submitted with link 0, waits no longer; it may be done already.
  */
 void worker_cancel(struct worker *worker, uint64_t shard, uint64_t request_id);
@@ -152,6 +165,8 @@ MUST_USE enum status worker_hear(struct worker *worker, struct slice body);
 /* Who leads the shard, as far as this loop knows: what this node leads, what the leaders of its
  * replicas are, what other nodes say. False: unknown. */
 bool worker_leader(const struct worker *worker, uint64_t shard, struct leader_hint *hint);
+/* True if this node leads it, on whichever loop. */
+bool worker_leads(const struct worker *worker, uint64_t shard, struct leader_hint *hint);
 
 /* The replica must fall to this loop. */
 void worker_create(struct worker *worker,

@@ -347,6 +347,15 @@ bool worker_leader(const struct worker *worker, uint64_t shard, struct leader_hi
     return hint->node != 0;
 }
 
+bool worker_leads(const struct worker *worker, uint64_t shard, struct leader_hint *hint)
+{
+    const struct leader_hint *own = map_get(&worker->leaders, shard);
+    if (own != NULL) {
+        *hint = *own;
+    }
+    return own != NULL;
+}
+
 static void free_hints(struct map *hints)
 {
     size_t at = 0;

@@ -288,28 +288,72 @@ static void on_done(struct op *op, enum status status, struct slice reply)
     finish(self->mail.to, self, status, reply);
 }
 
-static void on_conf_readable(struct group_read *read, enum status status)
+static void on_group_readable(struct group_read *read, enum status status)
 {
     struct worker_op *op = list_entry(read, struct worker_op, op.read);
     struct worker *worker = op->mail.to;
     struct buf reply;
     buf_init(&reply, 1 << 16);
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK && op->ask == GROUP_ASK_CONF) {
         agent_write_conf(&shard_state(op->op.shard)->group.conf, &reply);
+    } else if (status == STATUS_OK) {
+        replica_report(worker, op->op.shard, &reply);
     }
     finish(worker, op, status, buf_slice(&reply));
     buf_deinit(&reply);
 }
 
-static void submit_conf(struct worker_op *op, struct shard *shard)
+/* An older leader of the meta group may still believe that it is one. */
+static bool is_outdated(struct worker *worker, const struct worker_op *op)
+{
+    bool asked = op->op.session == 0 && op->op.seq != 0;
+    if (asked && op->op.seq > worker->meta_term) {
+        worker->meta_term = op->op.seq;
+    }
+    return asked && op->op.seq < worker->meta_term;
+}
+
+static void submit_group(struct worker *worker, struct worker_op *op, struct slot *slot)
+{
+    op->op.shard = slot->shard;
+    if (!shard_leads(slot->shard)) {
+        finish(worker, op, STATUS_NOT_LEADER, slice_of(NULL, 0));
+        return;
+    }
+    if (op->ask == GROUP_ASK_LEAD || op->ask == GROUP_ASK_PACE) {
+        enum status status = replica_obey(worker, slot, op);
+        finish(worker, op, status,
+               slice_str(status == STATUS_OK ? "+OK\r\n" : status_text(status)));
+        return;
+    }
+    op->op.read.on_readable = on_group_readable;
+    enum status status = group_read(shard_group(slot->shard), &op->op.read);
+    if (status != STATUS_AGAIN) {
+        on_group_readable(&op->op.read, status);
+    }
+}
+
+static void submit_admin(struct worker *worker, struct worker_op *op, struct shard *shard)
 {
     op->op.shard = shard;
-    op->op.read.on_readable = on_conf_readable;
-    enum status status =
-        shard_leads(shard) ? group_read(shard_group(shard), &op->op.read) : STATUS_NOT_LEADER;
-    if (status != STATUS_AGAIN) {
-        on_conf_readable(&op->op.read, status);
+    if (shard_leads(shard) && worker->env.admin != NULL) {
+        worker->env.admin(worker->env.ctx, op);
+    } else {
+        finish(worker, op, STATUS_NOT_LEADER, slice_of(NULL, 0));
     }
+}
+
+void worker_answer(struct worker *worker,
+                   struct worker_op *op,
+                   enum status status,
+                   struct slice reply)
+{
+    buf_init(&op->reply, reply.len + 1);
+    buf_append_slice(&op->reply, reply);
+    slow_gate_charge(op->gate, op->reply.len);
+    op->status = status;
+    op->mail.run = run_reply;
+    worker->env.post(worker->env.ctx, op->origin->options.loop, &op->mail);
 }
 
 static void submit_node(struct worker *worker, struct worker_op *op, struct shard *shard)
@@ -346,8 +390,13 @@ static void submit_here(struct worker *worker, struct worker_op *op)
     if (slot == NULL || slot->removing) {
         op->op.shard = NULL;
         finish(worker, op, STATUS_NO_SHARD, slice_of(NULL, 0));
-    } else if (op->conf) {
-        submit_conf(op, slot->shard);
+    } else if (is_outdated(worker, op)) {
+        op->op.shard = slot->shard;
+        finish(worker, op, STATUS_CONFLICT, slice_str("a newer leader of the meta group is known"));
+    } else if (op->ask != GROUP_ASK_NONE) {
+        submit_group(worker, op, slot);
+    } else if (op->admin) {
+        submit_admin(worker, op, slot->shard);
     } else if (op->op.command != NULL && is_change(op->op.command)) {
         shard_change_submit(slot->shard, &op->op);
     } else if (op->op.command != NULL && (op->op.command->flags & CMD_NODE) != 0) {
@@ -386,16 +435,17 @@ static void refuse(struct worker_op *op, enum status status, const char *text)
 static enum status classify(struct worker_op *op)
 {
     struct slice name = op->op.args.argv[0];
-    op->conf = agent_is_conf_request(op->op.args);
-    if (op->conf || op->shard == SHARD_META) {
+    op->ask = group_ask_of(op->op.args, op->numbers);
+    if (op->ask != GROUP_ASK_NONE || op->shard == SHARD_META) {
         op->op.wait.wanted = false;
     }
-    if (op->conf) {
+    if (op->ask != GROUP_ASK_NONE) {
         return STATUS_OK;
     }
     if (op->shard == SHARD_META) {
         enum meta_kind kind = meta_machine_kind(name);
         op->op.write = kind == META_WRITE;
+        op->admin = kind == META_ADMIN;
         return kind == META_UNKNOWN ? STATUS_BAD_ARGUMENT : STATUS_OK;
     }
     const struct command *command = command_find(name);

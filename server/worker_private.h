@@ -93,6 +93,7 @@ struct worker {
     struct map leaders;     /* shard id -> struct leader_hint *: what this node leads, all loops. */
     struct shard_news news; /* The last that were told, the oldest first. */
     struct map heard;   /* shard id -> struct leader_hint *: what other nodes say that they lead. */
+    uint64_t meta_term; /* The highest of a leader of the meta group that asked something here. */
     struct map leavers; /* Ids of nodes that are about to stop; all values are this worker. */
     struct list subscribers;
     struct map refusals; /* struct refusal: see worker_op.c. */
@@ -131,6 +132,12 @@ void replica_tick(struct worker *worker, uint64_t now_ms);
 /* The members of a group that is led here are to be looked at soon. */
 void replica_look_soon(struct slot *slot);
 void replica_drop(struct worker *worker, struct slot *slot);
+/* GROUP.INFO of a group that is led here. */
+void replica_report(struct worker *worker, struct shard *shard, struct buf *reply);
+/* GROUP.LEAD, GROUP.PACE. BUSY: a step of its membership is under way. BAD_ARGUMENT. */
+MUST_USE enum status replica_obey(struct worker *worker,
+                                  struct slot *slot,
+                                  const struct worker_op *op);
 void worker_free_waiting(struct worker *worker);
 
 /* Visits the state rows of all replicas in the store, those of other loops as they committed them.

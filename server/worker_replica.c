@@ -526,6 +526,37 @@ static unsigned connected_bits(struct worker *worker, const struct group_info *i
     return bits;
 }
 
+void replica_report(struct worker *worker, struct shard *shard, struct buf *reply)
+{
+    struct group_info info;
+    group_info(shard_group(shard), &info);
+    unsigned connected = connected_bits(worker, &info);
+    struct group_report report = {.term = info.term, .commit_index = info.commit_index};
+    report.count = info.conf.count;
+    for (unsigned i = 0; i < info.conf.count; i++) {
+        const struct group_member *member = &info.conf.members[i];
+        report.members[i].replica = member->replica;
+        report.members[i].node = member->node;
+        report.members[i].role = (uint64_t)member->role;
+        report.members[i].match = member->replica == info.replica ? info.last_index : info.match[i];
+        report.members[i].connected = (connected >> i & 1) != 0;
+    }
+    group_ask_write_report(&report, reply);
+}
+
+enum status replica_obey(struct worker *worker, struct slot *slot, const struct worker_op *op)
+{
+    if (op->ask != GROUP_ASK_LEAD) {
+        return STATUS_BAD_ARGUMENT;
+    }
+    if (slot->stepping || worker->leaving) {
+        return STATUS_BUSY;
+    }
+    enum status status = group_transfer(shard_group(slot->shard), op->numbers[0], &slot->step);
+    slot->stepping = status == STATUS_OK;
+    return status;
+}
+
 static enum status begin_step(struct slot *slot, const struct reconcile_step *step)
 {
     struct group *group = shard_group(slot->shard);

@@ -452,11 +452,6 @@ bool agent_is_joined(const struct agent *agent)
     return agent->confirmed;
 }
 
-bool agent_is_conf_request(struct args args)
-{
-    return args.argc == 1 && command_word(args.argv[0], "GROUP.CONF");
-}
-
 void agent_write_conf(const struct group_conf *conf, struct buf *reply)
 {
     assert(conf->count <= GROUP_MEMBERS_MAX);

@@ -134,10 +134,9 @@ const struct identity *agent_identity(const struct agent *agent);
 /* True once the meta group has confirmed this start of the node (address and incarnation). */
 bool agent_is_joined(const struct agent *agent);
 
-/* GROUP.CONF: a request to a shard's leader (args: the name alone) that asks for its committed
+/* GROUP.CONF (group_ask.h): a request to a shard's leader that asks for its committed
  * configuration. The worker answers it for every shard, the meta group too: after group_read() says
  * that it is still leader, with the configuration of its applied state (group_state.conf). */
-bool agent_is_conf_request(struct args args);
 void agent_write_conf(const struct group_conf *conf, struct buf *reply);
 
 #endif

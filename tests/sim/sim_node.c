@@ -134,6 +134,12 @@ static void meta_changed(void *ctx)
     node_meta_changed(node->node);
 }
 
+static void admin(void *ctx, struct worker_op *op)
+{
+    struct sim_node *node = ctx;
+    node_admin(node->node, op);
+}
+
 static void removed(void *ctx, uint64_t shard, uint64_t replica)
 {
     struct sim_node *node = ctx;
@@ -353,6 +359,7 @@ static void start_worker(struct sim_node *node)
                              .again = again,
                              .meta_changed = meta_changed,
                              .born = born,
+                             .admin = admin,
                              .removed = removed,
                              .refuse_writes = refuse_writes,
                              .measured = measured};

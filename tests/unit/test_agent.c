@@ -432,14 +432,6 @@ TEST(agent_identity_saved, a_disk_that_fails_ends_it)
     scene_deinit(&scene);
 }
 
-TEST(agent_is_conf_request, knows_its_own)
-{
-    struct slice argv[] = {slice_str("group.conf"), slice_str("x")};
-    CHECK(agent_is_conf_request((struct args){.argv = argv, .argc = 1}));
-    CHECK(!agent_is_conf_request((struct args){.argv = argv, .argc = 2}));
-    CHECK(!agent_is_conf_request((struct args){.argv = argv + 1, .argc = 1}));
-}
-
 TEST(agent_link_down, what_was_asked_there_is_asked_elsewhere_at_once)
 {
     struct scene scene;
