@@ -66,6 +66,7 @@ struct core *core_new(const struct core_options *options, const struct core_env 
     shard_map_init(&core->map);
     map_init(&core->by_shard);
     map_init(&core->by_node);
+    map_init(&core->held_tokens);
     list_init(&core->active);
     list_init(&core->requests);
     list_init(&core->unrouted);
@@ -124,6 +125,7 @@ void core_free(struct core *core)
     free(core->argv);
     map_deinit(&core->by_shard);
     map_deinit(&core->by_node);
+    map_deinit(&core->held_tokens);
     shard_map_deinit(&core->map);
     route_deinit(&core->route);
     buf_deinit(&core->merged);
@@ -137,7 +139,7 @@ void core_execute(struct core *core, struct core_request *request)
     core->stats.requests++;
     core->stats.inflight++;
     core->order++;
-    request->part.order = core->order;
+    request->part = (struct lane_part){.order = core->order};
     request->seek = NULL;
     if (request->command->id == CMD_script_flush) {
         seek_forget(core);
@@ -240,6 +242,9 @@ enum status core_frame(struct core *core, unsigned link, const struct frame *fra
     }
     if (frame->type == FRAME_LEADERS) {
         return map_watch_leaders(core, frame->body) ? STATUS_OK : STATUS_PROTOCOL;
+    }
+    if (frame->type == FRAME_DESCS) {
+        return map_watch_descs(core, frame->body) ? STATUS_OK : STATUS_PROTOCOL;
     }
     if (frame->type == FRAME_MESSAGE) {
         struct frame_message message;

@@ -151,7 +151,10 @@ struct core_stats {
     uint64_t late;        /* Answers of an earlier try that were still good. */
     uint64_t strange;     /* Answers to nothing that waits: duplicates, and those too late. */
     uint64_t moved;       /* Parts that a new map gave to another shard. */
+    uint64_t disowned;    /* Answers NOT_OWNER. */
+    uint64_t hops_max;    /* Most of them for one part until its shard was found. */
     uint64_t maps;        /* Adopted. */
+    uint64_t patches;     /* Changes of the map by news of single shards. */
     uint64_t unknown;     /* Ended with UNKNOWN. */
     uint64_t timeouts;    /* Ended with TIMEOUT. */
     uint64_t clusterdown; /* Ended with CLUSTERDOWN. */

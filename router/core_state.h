@@ -4,6 +4,7 @@
 #include "common/base/map.h"
 #include "common/base/rand.h"
 #include "common/cluster/errand.h"
+#include "common/cluster/shard_news.h"
 #include "router/channels.h"
 #include "router/core.h"
 #include "router/route.h"
@@ -17,7 +18,6 @@ enum {
     SLOT_NONE = UINT32_MAX,
     GENERATION_MAX = (1 << 30) - 1, /* So that no id is an errand's. */
     ERRAND_TICK_MS = 20,
-    STRAY_MS = 100, /* After this parts that wait for a newer map are tried again without. */
     SUSPECT_MS = 3000,
     SUBSCRIBE_MS = 20, /* Between two on one link. */
 };
@@ -65,7 +65,6 @@ struct core {
     size_t nodes_up;
 
     size_t urgent; /* Parts in lanes that overtake others. */
-    size_t left;   /* Parts that are left behind in lanes which lost their tokens. */
 
     uint64_t *scripts; /* Which were known where, of late: see seek.h. */
 
@@ -79,6 +78,7 @@ struct core {
     size_t wait_free_count, wait_free_size;
     struct list strays; /* Parts that wait for a newer map, by order. */
     uint64_t strays_ms;
+    struct map held_tokens; /* Of strays; what needs one of them waits behind. May have more. */
     uint64_t order;
     uint64_t timer_ms;
 
@@ -86,6 +86,7 @@ struct core {
     uint32_t slot_size;
     uint32_t slot_free;
     struct lane_part *parts_free; /* By sibling. */
+    struct shard_news news;       /* Being read. */
     struct route route;
     struct slice *argv; /* Arguments of a share while it is written. */
     size_t argv_size;

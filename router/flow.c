@@ -8,6 +8,7 @@
 #include "common/base/reader.h"
 #include "router/backend.h"
 #include "router/gather.h"
+#include "router/map_watch.h"
 #include "router/parking.h"
 #include "router/retry.h"
 #include "router/seek.h"
@@ -148,14 +149,16 @@ static bool send_part(struct core *core, struct lane *lane, struct lane_part *pa
                            (first ? REQUEST_FIRST : 0)),
         .db = request->db,
         .args = share_args(core, part),
+        .ver = part->ver,
     };
+    frame.flags |= part->ver != 0 ? REQUEST_EXACT : 0;
     uint8_t wait[WAIT_REF_SIZE];
     if (parking_waits(request)) {
         frame.flags |= REQUEST_WAIT;
         frame.args = wait_args(core, request, wait);
     }
     if (part->seq != 0) {
-        frame.session = part->alone ? parking_session(core, request) : core->session;
+        frame.session = gather_session(core, part);
         frame.seq = part->seq;
         frame.first_unacked = lane_first_unacked(lane, part);
     }
@@ -170,6 +173,11 @@ static void pour(struct core *core, struct lane *lane)
     assert(lane->state == LANE_OPEN);
     while (lane->next != NULL) {
         struct lane_part *part = lane->next;
+        if (part->run != lane->run && gather_held(core, part)) {
+            flow_remove(core, part);
+            gather_stray(core, part);
+            continue;
+        }
         if (part->run != lane->run && !send_part(core, lane, part, false)) {
             lane->wake_ms = core_now(core) + STALL_MS;
             core_wake_at(core, lane->wake_ms);
@@ -223,6 +231,11 @@ static void send_urgent(struct core *core, struct lane *lane)
 static void probe(struct core *core, struct lane *lane, struct backend *target)
 {
     struct lane_part *part = lane_probe(lane, target);
+    while (part != NULL && gather_held(core, part)) {
+        flow_remove(core, part);
+        gather_stray(core, part);
+        part = lane->count > 0 ? lane_probe(lane, NULL) : NULL;
+    }
     if (part == NULL) {
         return;
     }
@@ -246,12 +259,6 @@ static void open_lane(struct core *core, struct lane *lane)
     if (lane->count == 0) {
         return;
     }
-    if (lane->held && core->left > 0) {
-        lane_shut(lane, core_now(core) + STALL_MS);
-        core_wake_at(core, lane->wake_ms);
-        return;
-    }
-    lane->held = false;
     if (lane->target != NULL) {
         probe(core, lane, NULL);
         return;
@@ -292,8 +299,6 @@ void flow_remove(struct core *core, struct lane_part *part)
     }
     lane_remove(lane, part);
     core->urgent -= is_urgent(part);
-    core->left -= part->left;
-    part->left = false;
     core->stats.queued--;
     core->stats.queued_size -= part->size;
     if (lane->count == 0) {
@@ -309,10 +314,21 @@ static bool read_hint(struct slice body, struct leader_hint *hint)
     return leader_hint_decode(&in, hint) && reader_done(&in);
 }
 
+/* That try was sent to the shard that the part is at now. */
+static bool is_here(const struct lane_part *part, uint32_t try)
+{
+    return ((part->tries - try) & 0xff) < part->tries - part->moved;
+}
+
 /* The node serves the part as the leader: it leaves its lane, which goes on. */
-static void release(struct core *core, struct backend *backend, struct lane_part *part, bool latest)
+static void release(struct core *core,
+                    struct backend *backend,
+                    struct lane_part *part,
+                    uint32_t try)
 {
     struct lane *lane = part->lane;
+    bool latest = (part->tries & 0xff) == try;
+    bool here = is_here(part, try);
     bool current = latest && lane->target == backend && part->run == lane->run;
     core->stats.late += !current;
     if (current) {
@@ -320,7 +336,7 @@ static void release(struct core *core, struct backend *backend, struct lane_part
         lane->leader = lane->leader == 0 ? backend->node : lane->leader;
     }
     flow_remove(core, part);
-    bool free = lane->state == LANE_SHUT && lane->target == NULL && !lane->held;
+    bool free = here && lane->state == LANE_SHUT && lane->target == NULL;
     if (!current && free && lane->count > 0) {
         probe(core, lane, backend); /* Slow rather than dead. */
     } else if (lane->state == LANE_OPEN && lane->next != NULL) {
@@ -331,11 +347,11 @@ static void release(struct core *core, struct backend *backend, struct lane_part
 static void answered(struct core *core,
                      struct backend *backend,
                      struct lane_part *part,
-                     bool latest,
+                     uint32_t try,
                      struct slice body)
 {
     if (part->lane != NULL) {
-        release(core, backend, part, latest);
+        release(core, backend, part, try);
     }
     parking_leave(core, part);
     gather_answer(core, part, body);
@@ -384,51 +400,15 @@ static struct backend *take_hint(struct core *core,
     return backend_usable(core, hinted) && hinted != from ? hinted : NULL;
 }
 
-/* One that waited there is given back. */
-static void evicted(struct core *core,
-                    struct backend *backend,
-                    struct lane_part *part,
-                    const struct frame_reply *reply)
+/* What an answer other than OK says about the part. */
+static struct retry_plan judge(struct core *core,
+                               const struct lane *lane,
+                               struct lane_part *part,
+                               enum status status,
+                               bool hint)
 {
-    struct lane *lane = map_get(&core->by_shard, part->shard);
-    struct backend *hinted = take_hint(core, backend, lane, reply);
-    struct retry_case input = {.status = reply->status, .hint = hinted != NULL};
-    input.random = rand_u64(&core->rand);
-    struct retry_plan plan = retry_decide(&input);
-    bool leads = plan.verdict != RETRY_FOLLOW && plan.verdict != RETRY_ELSEWHERE;
-    if (!leads && lane != NULL && lane->target == backend && lane->state != LANE_SHUT) {
-        uint64_t wake_ms = core_now(core) + (hinted != NULL ? 0 : plan.wait_ms);
-        lane_shut(lane, wake_ms);
-        core_wake_at(core, wake_ms);
-    }
-    part->unsure = part->unsure || !plan.refused;
-    if (plan.none_applied) {
-        part->unsure = false;
-        part->unanswered = 0;
-    }
-    if (plan.refresh) {
-        backend_subscribe(core, backend);
-    }
-    if (plan.verdict != RETRY_REMAP) {
-        parking_return(core, part);
-        return;
-    }
-    parking_leave(core, part);
-    part->request->deadline_ms = core_now(core) + core->deadline_ms;
-    gather_schedule(core, part->request);
-    gather_remap(core, part);
-}
-
-static void refused(struct core *core,
-                    struct backend *backend,
-                    struct lane_part *part,
-                    bool latest,
-                    const struct frame_reply *reply)
-{
-    struct lane *lane = part->lane;
-    struct backend *hinted = take_hint(core, backend, lane, reply);
-    struct retry_case input = {.status = reply->status,
-                               .hint = hinted != NULL,
+    struct retry_case input = {.status = status,
+                               .hint = hint,
                                .redirects = lane == NULL ? 0 : lane->redirects,
                                .failures = lane == NULL ? 0 : lane->failures};
     input.random = rand_u64(&core->rand);
@@ -438,28 +418,66 @@ static void refused(struct core *core,
         part->unsure = false;
         part->unanswered = 0;
     }
-    if (plan.refresh) {
-        backend_subscribe(core, backend);
+    return plan;
+}
+
+/* One that waited there is given back. True: as refused(). */
+static bool evicted(struct core *core,
+                    struct backend *backend,
+                    struct lane_part *part,
+                    const struct frame_reply *reply)
+{
+    struct lane *lane = map_get(&core->by_shard, part->shard);
+    struct backend *hinted = take_hint(core, backend, lane, reply);
+    struct retry_plan plan = judge(core, NULL, part, reply->status, hinted != NULL);
+    bool leads = plan.verdict != RETRY_FOLLOW && plan.verdict != RETRY_ELSEWHERE;
+    if (!leads && lane != NULL && lane->target == backend && lane->state != LANE_SHUT) {
+        uint64_t wake_ms = core_now(core) + (hinted != NULL ? 0 : plan.wait_ms);
+        lane_shut(lane, wake_ms);
+        core_wake_at(core, wake_ms);
     }
-    if (!latest || lane == NULL) {
-        return; /* A later try is under way, or a newer map is waited for. */
+    if (plan.verdict != RETRY_REMAP) {
+        parking_return(core, part);
+        return false;
+    }
+    parking_leave(core, part);
+    part->request->deadline_ms = core_now(core) + core->deadline_ms;
+    gather_schedule(core, part->request);
+    gather_disown(core, part);
+    return true;
+}
+
+/* True: it is not this shard's, and is among the strays. */
+static bool refused(struct core *core,
+                    struct backend *backend,
+                    struct lane_part *part,
+                    bool latest,
+                    const struct frame_reply *reply)
+{
+    struct lane *lane = part->lane;
+    struct backend *hinted = take_hint(core, backend, lane, reply);
+    struct retry_plan plan = judge(core, lane, part, reply->status, hinted != NULL);
+    bool late = !latest && plan.verdict != RETRY_REMAP;
+    if (late || lane == NULL) {
+        return false; /* A later try is under way, or a newer map is waited for. */
     }
     bool current = lane->target == backend && part->run == lane->run;
     part->run = 0;
-    if (plan.verdict == RETRY_FAIL || plan.verdict == RETRY_REMAP) {
+    if (plan.verdict == RETRY_REMAP) {
+        flow_remove(core, part);
+        gather_disown(core, part);
+        return true;
+    }
+    if (plan.verdict == RETRY_FAIL) {
         bool probing = lane->probe == part;
         uint64_t shard = lane->shard;
         flow_remove(core, part);
         if (probing && lane->count > 0) {
             open_lane(core, lane);
         }
-        if (plan.verdict == RETRY_REMAP) {
-            gather_remap(core, part);
-            return;
-        }
         if (reply->status == STATUS_NO_SCRIPT) {
             seek_begin(core, part);
-            return;
+            return false;
         }
         struct buf text;
         buf_init(&text, FRAME_BODY_SIZE_MAX);
@@ -473,6 +491,58 @@ static void refused(struct core *core,
             move_lane(core, lane, &plan, hinted);
         }
     }
+    return false;
+}
+
+/* A shard is another one, or gone; perhaps the node says what has become of it. stray: the part
+ * that it was said of, NULL: none. */
+static enum status take_news(struct core *core,
+                             struct backend *backend,
+                             uint64_t shard,
+                             struct lane_part *stray,
+                             struct slice body)
+{
+    bool changed = false;
+    if (!map_watch_told(core, body, &changed)) {
+        return STATUS_PROTOCOL;
+    }
+    bool helped = changed || (stray != NULL && gather_settle(core, stray));
+    if (!helped) {
+        backend_subscribe(core, backend);
+    }
+    if (!helped && stray != NULL) {
+        gather_hold(core, stray);
+    }
+    struct lane *lane = map_get(&core->by_shard, shard);
+    bool due = lane != NULL && lane->state == LANE_SHUT && lane->wake_ms <= core_now(core);
+    if (due && lane->target != NULL && lane->count > 0) {
+        open_lane(core, lane); /* What was sent to try it out went elsewhere. */
+    }
+    return STATUS_OK;
+}
+
+/* An answer other than OK. */
+static enum status take_refusal(struct core *core,
+                                struct backend *backend,
+                                struct lane_part *part,
+                                uint32_t try,
+                                const struct frame_reply *reply)
+{
+    bool latest = (part->tries & 0xff) == try;
+    uint64_t shard = part->shard;
+    bool disowned = false;
+    if (!is_here(part, try)) {
+        struct retry_case input = {.status = reply->status};
+        part->unsure = part->unsure || !retry_decide(&input).refused;
+    } else if (part->parked_at == NULL) {
+        disowned = refused(core, backend, part, latest, reply);
+    } else if (latest) {
+        disowned = evicted(core, backend, part, reply);
+    }
+    if (reply->status != STATUS_NOT_OWNER && reply->status != STATUS_NO_SHARD) {
+        return STATUS_OK;
+    }
+    return take_news(core, backend, shard, disowned ? part : NULL, reply->body);
 }
 
 enum status flow_reply(struct core *core, struct backend *backend, const struct frame_reply *reply)
@@ -487,28 +557,20 @@ enum status flow_reply(struct core *core, struct backend *backend, const struct 
         return STATUS_OK;
     }
     struct lane_part *part = slot->part;
-    if (part->unanswered > 0) {
+    if (part->unanswered > 0 && is_here(part, try)) {
         part->unanswered--;
     }
-    bool latest = (part->tries & 0xff) == try;
-    if (reply->status != STATUS_OK && part->parked_at != NULL) {
-        if (latest) {
-            evicted(core, backend, part, reply);
-        }
-        return STATUS_OK;
-    }
     if (reply->status != STATUS_OK) {
-        refused(core, backend, part, latest, reply);
-        return STATUS_OK;
+        return take_refusal(core, backend, part, try, reply);
     }
     if (reply->body.len == 0) {
         return STATUS_PROTOCOL;
     }
     bool vain = parking_waits(part->request) && slice_equal(reply->body, slice_str("*-1\r\n"));
-    if (vain && !latest) {
+    if (vain && (part->tries & 0xff) != try) {
         return STATUS_OK; /* A later try may take something yet. */
     }
-    answered(core, backend, part, latest, reply->body);
+    answered(core, backend, part, try, reply->body);
     return STATUS_OK;
 }
 
@@ -525,7 +587,7 @@ void flow_parked(struct core *core, struct backend *backend, const struct frame_
     if (lane == NULL || (part->tries & 0xff) != try || !parking_waits(part->request)) {
         return; /* A later try, or a newer map, counts. */
     }
-    release(core, backend, part, true);
+    release(core, backend, part, try);
     parking_freeze(part, ref->frozen);
     parking_take(core, lane, part, backend);
 }

@@ -4,11 +4,13 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
+#include "common/cluster/session_number.h"
 #include "common/cluster/token.h"
 #include "common/proto/resp.h"
 #include "router/fanout.h"
 #include "router/flow.h"
 #include "router/parking.h"
+#include "router/part_tokens.h"
 #include "router/retry.h"
 #include "router/seek.h"
 
@@ -27,6 +29,14 @@ static bool may_be_applied(const struct lane_part *part)
 bool gather_bound(const struct lane_part *part)
 {
     return may_be_applied(part);
+}
+
+uint64_t gather_session(const struct core *core, const struct lane_part *part)
+{
+    if (part->session != 0) {
+        return part->session;
+    }
+    return part->alone ? parking_session(core, part->request) : core->session;
 }
 
 static void drop_part(struct core *core, struct lane_part *part)
@@ -80,7 +90,7 @@ static struct lane_part *new_share(struct core *core, struct core_request *reque
     *share = (struct lane_part){.request = request, .order = order};
     list_init(&share->queue);
     list_init(&share->writes);
-    share->seq = is_write(request) ? order : 0;
+    share->seq = is_write(request) ? core_number(core) : 0; /* Two may meet on one shard. */
     share->sibling = request->gather->shares;
     request->gather->shares = share;
     request->gather->pending++;
@@ -102,18 +112,23 @@ static void close_share(struct core *core, struct lane_part *share, struct slice
     share->request->gather->pending--;
 }
 
+static void free_share(struct core *core, struct lane_part *share)
+{
+    if (!share->done) {
+        drop_part(core, share);
+    }
+    free(share->reply);
+    share->sibling = core->parts_free;
+    core->parts_free = share;
+}
+
 static void free_gather(struct core *core, struct core_request *request)
 {
     struct core_gather *gather = request->gather;
     while (gather->shares != NULL) {
         struct lane_part *share = gather->shares;
         gather->shares = share->sibling;
-        if (!share->done) {
-            drop_part(core, share);
-        }
-        free(share->reply);
-        share->sibling = core->parts_free;
-        core->parts_free = share;
+        free_share(core, share);
     }
     free(gather->keys);
     free(gather);
@@ -139,12 +154,15 @@ static size_t list_replies(const struct core_gather *gather, struct fanout_part 
 {
     size_t count = 0;
     for (struct lane_part *share = gather->shares; share != NULL; share = share->sibling) {
-        count++;
+        count += !share->stale;
     }
     *parts = calloc(count + 1, sizeof(**parts));
     assert(*parts != NULL);
     size_t at = count;
     for (struct lane_part *share = gather->shares; share != NULL; share = share->sibling) {
+        if (share->stale) {
+            continue;
+        }
         at--;
         (*parts)[at] = (struct fanout_part){.reply = slice_of(share->reply, share->reply_size),
                                             .keys = share->keys,
@@ -177,14 +195,110 @@ static bool write_partial(const struct fanout_part *parts, size_t count, struct 
     return true;
 }
 
+/* Shares of a command that is about the whole ring. */
+
+static void mark_range(struct lane_part *share, const struct shard_desc *shard)
+{
+    share->ver = shard->ver;
+    share->start = shard->start;
+    share->last = shard->last;
+}
+
+static struct lane_part *add_whole(struct core *core, struct core_request *request, size_t position)
+{
+    struct lane_part *share = new_share(core, request, request->part.order);
+    const struct shard_desc *shard = &core->map.shards[position];
+    share->shard = shard->id;
+    share->start = shard->start;
+    share->last = shard->last;
+    if (route_exact(request->command, request->db)) {
+        mark_range(share, shard);
+    }
+    return share;
+}
+
+/* Today's shards lie within what it is about, or beside it. */
+static bool is_aligned(const struct core *core, const struct lane_part *share)
+{
+    return shard_map_find(&core->map, share->start)->start == share->start &&
+           shard_map_find(&core->map, share->last)->last == share->last;
+}
+
+static int compare_starts(const void *a, const void *b)
+{
+    uint64_t left = *(const uint64_t *)a;
+    uint64_t right = *(const uint64_t *)b;
+    return left < right ? -1 : left > right;
+}
+
+/* Keeps the answers that are still about whole shards. Returns their ranges, first and last token
+ * of each, by token. */
+static uint64_t *keep_answers(struct core *core, struct core_gather *gather, size_t *count)
+{
+    struct lane_part *share = gather->shares;
+    size_t kept = 0;
+    gather->shares = NULL;
+    while (share != NULL) {
+        struct lane_part *next = share->sibling;
+        if (share->stale || !is_aligned(core, share)) {
+            free_share(core, share);
+        } else {
+            share->sibling = gather->shares;
+            gather->shares = share;
+            kept++;
+        }
+        share = next;
+    }
+    uint64_t *ranges = calloc(kept + 1, 2 * sizeof(*ranges));
+    assert(ranges != NULL);
+    size_t at = 0;
+    for (share = gather->shares; share != NULL; share = share->sibling) {
+        ranges[at++] = share->start;
+        ranges[at++] = share->last;
+    }
+    qsort(ranges, kept, 2 * sizeof(*ranges), compare_starts);
+    *count = kept;
+    return ranges;
+}
+
+/* Shards have changed meanwhile: those that no answer is about are asked as well. Ends nothing. */
+static void ask_rest(struct core *core, struct core_request *request)
+{
+    struct core_gather *gather = request->gather;
+    size_t kept = 0;
+    uint64_t *ranges = keep_answers(core, gather, &kept);
+    struct lane_part *before = gather->shares;
+    size_t at = 0;
+    for (size_t i = 0; i < core->map.shard_count; i++) {
+        while (at < kept && ranges[2 * at + 1] < core->map.shards[i].start) {
+            at++;
+        }
+        if (at == kept || core->map.shards[i].start < ranges[2 * at]) {
+            struct lane_part *share = add_whole(core, request, i);
+            share->size = flow_frame_size(request, share);
+        }
+    }
+    free(ranges);
+    assert(gather->pending > 0);
+    for (struct lane_part *share = gather->shares; share != before; share = share->sibling) {
+        flow_insert(core, map_get(&core->by_shard, share->shard), share);
+    }
+}
+
+static bool is_incomplete(const struct core_gather *gather)
+{
+    const struct lane_part *share = gather->failed ? NULL : gather->shares;
+    while (share != NULL && !share->stale) {
+        share = share->sibling;
+    }
+    return share != NULL;
+}
+
 static void conclude(struct core *core, struct core_request *request)
 {
     struct core_gather *gather = request->gather;
-    if (gather->layout != 0 && gather->layout != core->layout && !gather->failed) {
-        free_gather(core, request);
-        core->order++;
-        request->part.order = core->order; /* A write of its own: the old one is answered. */
-        gather_begin(core, request);
+    if (gather->every && is_incomplete(gather)) {
+        ask_rest(core, request);
         return;
     }
     struct fanout_part *parts = NULL;
@@ -204,18 +318,28 @@ static void conclude(struct core *core, struct core_request *request)
     }
 }
 
+/* What it is about is no shard any more. */
+static void close_stale(struct core *core, struct lane_part *share)
+{
+    struct core_request *request = share->request;
+    list_remove(&share->queue);
+    flow_detach(core, share);
+    share->done = true;
+    share->stale = true;
+    request->gather->pending--;
+    if (request->gather->pending == 0) {
+        conclude(core, request);
+    }
+}
+
 /* Answers. */
 
-static void finish_scan(struct core *core, struct core_request *request, struct slice reply)
+static void finish_scan(struct core *core, struct lane_part *part, struct slice reply)
 {
-    uint64_t cursor = 0;
-    const struct shard_desc *shard = NULL;
-    if (request->db == 0 && route_cursor(request->args.argv[1], &cursor)) {
-        shard = shard_map_find(&core->map, cursor);
-    }
+    struct core_request *request = part->request;
     struct buf out;
     buf_init(&out, FRAME_BODY_SIZE_MAX);
-    fanout_scan(reply, shard == NULL ? UINT64_MAX : shard->last, &out);
+    fanout_scan(reply, part->ver == 0 ? UINT64_MAX : part->last, &out);
     finish(core, request, buf_slice(&out));
     buf_deinit(&out);
 }
@@ -228,7 +352,7 @@ void gather_answer(struct core *core, struct lane_part *part, struct slice reply
         flow_detach(core, part);
         seek_note(core, request, part->shard);
         if (request->command->merge == MERGE_SCAN) {
-            finish_scan(core, request, reply);
+            finish_scan(core, part, reply);
         } else {
             finish(core, request, reply);
         }
@@ -338,6 +462,51 @@ void gather_expire(struct core *core, struct core_request *request)
     }
 }
 
+/* Strays. */
+
+void gather_stray(struct core *core, struct lane_part *part)
+{
+    uint64_t now_ms = core_now(core);
+    /* Only a newer map helps, which is on its way: half as long as the longest backoff at first. */
+    uint64_t due_ms = now_ms + retry_backoff_ms(part->hops + 4, rand_u64(&core->rand));
+    if (list_empty(&core->strays) || due_ms < core->strays_ms) {
+        core->strays_ms = due_ms;
+    }
+    struct list *at = core->strays.prev;
+    while (at != &core->strays && list_entry(at, struct lane_part, queue)->order > part->order) {
+        at = at->prev;
+    }
+    list_push_back(at->next, &part->queue);
+    core_wake_at(core, core->strays_ms);
+}
+
+void gather_hold(struct core *core, const struct lane_part *part)
+{
+    uint64_t token = 0;
+    if (part_tokens_first(part, &token)) {
+        (void)map_put(&core->held_tokens, token, core);
+    }
+}
+
+bool gather_held(const struct core *core, const struct lane_part *part)
+{
+    if (core->held_tokens.count == 0 || list_empty(&core->strays) || may_be_applied(part)) {
+        return false;
+    }
+    return part_tokens_any(part, &core->held_tokens);
+}
+
+/* To its lane, or behind what must not be overtaken. */
+static void insert(struct core *core, struct lane *lane, struct lane_part *part)
+{
+    if (gather_held(core, part)) {
+        part->shard = lane->shard;
+        gather_stray(core, part);
+    } else {
+        flow_insert(core, lane, part);
+    }
+}
+
 /* Requests. */
 
 static bool has_room(struct core *core, const struct lane *lane, size_t size)
@@ -362,7 +531,8 @@ static void refuse_overload(struct core *core,
     buf_deinit(&text);
 }
 
-static void begin_one(struct core *core, struct core_request *request)
+/* again: it was taken before, and is not refused now. */
+static void begin_one(struct core *core, struct core_request *request, bool again)
 {
     struct lane *lane = core->lanes[core->route.shard];
     struct lane_part *part = &request->part;
@@ -371,17 +541,20 @@ static void begin_one(struct core *core, struct core_request *request)
         finish_with_error(core, request, slice_str("ERR the command is too large"));
         return;
     }
-    if (!has_room(core, lane, part->size)) {
+    if (!again && !has_room(core, lane, part->size)) {
         refuse_overload(core, request, lane);
         return;
     }
     part->request = request;
-    part->seq = is_write(request) ? part->order : 0;
+    part->seq = is_write(request) && part->seq == 0 ? part->order : part->seq;
+    if (route_exact(request->command, request->db)) {
+        mark_range(part, &core->map.shards[core->route.shard]);
+    }
     part->alone = parking_waits(request);
     seek_prepare(core, request, lane->shard);
     flow_attach(core, part);
     core->stats.parts++;
-    flow_insert(core, lane, part);
+    insert(core, lane, part);
 }
 
 static void spread_keys(struct core *core, struct core_request *request)
@@ -405,14 +578,13 @@ static void spread_keys(struct core *core, struct core_request *request)
 
 static void spread_all(struct core *core, struct core_request *request)
 {
-    request->gather->layout = core->layout;
+    request->gather->every = true;
     for (size_t i = 0; i < core->lane_count; i++) {
-        struct lane_part *share = new_share(core, request, request->part.order);
-        share->shard = core->lanes[i]->shard;
+        (void)add_whole(core, request, i);
     }
 }
 
-static void begin_several(struct core *core, struct core_request *request)
+static void begin_several(struct core *core, struct core_request *request, bool again)
 {
     request->gather = calloc(1, sizeof(*request->gather));
     assert(request->gather != NULL);
@@ -430,21 +602,22 @@ static void begin_several(struct core *core, struct core_request *request)
     for (; share != NULL; share = share->sibling) {
         struct lane *lane = map_get(&core->by_shard, share->shard);
         share->size = flow_frame_size(request, share);
-        if (!has_room(core, lane, share->size)) {
+        if (!again && !has_room(core, lane, share->size)) {
             free_gather(core, request);
             refuse_overload(core, request, lane);
             return;
         }
     }
     for (share = request->gather->shares; share != NULL; share = share->sibling) {
-        flow_insert(core, map_get(&core->by_shard, share->shard), share);
+        insert(core, map_get(&core->by_shard, share->shard), share);
     }
 }
 
-void gather_begin(struct core *core, struct core_request *request)
+static void begin(struct core *core, struct core_request *request, bool again)
 {
-    uint64_t order = request->part.order;
-    request->part = (struct lane_part){.order = order};
+    const struct lane_part *before = &request->part;
+    request->part =
+        (struct lane_part){.order = before->order, .seq = before->seq, .hops = before->hops};
     request->gather = NULL;
     list_init(&request->part.queue);
     list_init(&request->part.writes);
@@ -460,24 +633,26 @@ void gather_begin(struct core *core, struct core_request *request)
         core->stats.crossslots += status == STATUS_CONFLICT;
         finish_with_error(core, request, buf_slice(&error));
     } else if (core->route.shape == ROUTE_ONE) {
-        begin_one(core, request);
+        begin_one(core, request, again);
     } else {
-        begin_several(core, request);
+        begin_several(core, request, again);
     }
     buf_deinit(&error);
 }
 
+void gather_begin(struct core *core, struct core_request *request)
+{
+    begin(core, request, false);
+}
+
 /* Parts that have to go elsewhere. */
 
-void gather_stray(struct core *core, struct lane_part *part)
+void gather_disown(struct core *core, struct lane_part *part)
 {
-    struct list *at = core->strays.prev;
-    while (at != &core->strays && list_entry(at, struct lane_part, queue)->order > part->order) {
-        at = at->prev;
-    }
-    list_push_back(at->next, &part->queue);
-    core->strays_ms = core_now(core) + STRAY_MS;
-    core_wake_at(core, core->strays_ms);
+    part->hops++;
+    core->stats.disowned++;
+    core->stats.hops_max = part->hops > core->stats.hops_max ? part->hops : core->stats.hops_max;
+    gather_stray(core, part);
 }
 
 static void split_share(struct core *core, struct lane_part *share)
@@ -487,10 +662,6 @@ static void split_share(struct core *core, struct lane_part *share)
     struct core_gather *gather = request->gather;
     uint32_t *keys = gather->keys + (share->keys - gather->keys);
     route_regroup(route, &request->args, request->db, &core->map, keys, share->key_count);
-    if (route->share_count > 1 && may_be_applied(share)) {
-        fail_end(core, share, RETRY_END_UNKNOWN, 0);
-        return;
-    }
     share->key_count = route->shares[0].key_count;
     share->size = flow_frame_size(request, share);
     flow_insert(core, core->lanes[route->shares[0].shard], share);
@@ -503,61 +674,72 @@ static void split_share(struct core *core, struct lane_part *share)
     }
 }
 
-static void place_single(struct core *core, struct lane_part *part)
+/* It may be applied: whoever owns its first key now knows. Where that is another shard than was
+ * asked, it knows of it as inherited. */
+static void place_bound(struct core *core, struct lane_part *part, uint64_t token)
 {
-    struct core_request *request = part->request;
-    if (!may_be_applied(part)) {
-        flow_detach(core, part);
-        gather_begin(core, request);
-        return;
+    const struct shard_desc *shard = shard_map_find(&core->map, token);
+    if (shard->id != part->shard) {
+        part->session = session_number_inherited(gather_session(core, part), part->shard);
     }
-    struct buf error;
-    buf_init(&error, FRAME_BODY_SIZE_MAX);
-    enum status status =
-        route_plan(&core->route, request->command, &request->args, request->db, &core->map, &error);
-    buf_deinit(&error);
-    if (status == STATUS_OK && core->route.shape == ROUTE_ONE) {
-        flow_insert(core, core->lanes[core->route.shard], part);
+    flow_insert(core, map_get(&core->by_shard, shard->id), part);
+}
+
+/* A share of a command that is about all shards. */
+static void place_whole(struct core *core, struct lane_part *share)
+{
+    struct lane *lane = map_get(&core->by_shard, share->shard);
+    uint64_t ver = lane == NULL ? 0 : core->map.shards[lane->position].ver;
+    if (lane != NULL && (share->ver == 0 || share->ver == ver)) {
+        flow_insert(core, lane, share);
     } else {
-        fail_end(core, part, RETRY_END_UNKNOWN, 0);
+        close_stale(core, share);
     }
 }
 
 static void place(struct core *core, struct lane_part *part)
 {
-    struct lane *home = map_get(&core->by_shard, part->shard);
+    struct core_request *request = part->request;
+    uint64_t token = 0;
     core->stats.moved++;
-    if (part->request->gather == NULL) {
-        place_single(core, part);
+    if (may_be_applied(part) && part_tokens_first(part, &token)) {
+        place_bound(core, part, token);
+        return;
+    }
+    part->session = 0;
+    part->moved =
+        part->tries; /* Another write: what was answered to the old one is not about it. */
+    if (part->seq != 0) {
+        part->seq = core_number(core); /* The shard to come may have acknowledged later ones. */
+    }
+    if (request->gather == NULL) {
+        flow_detach(core, part);
+        begin(core, request, true);
     } else if (part->keys != NULL) {
         split_share(core, part);
-    } else if (home != NULL) {
-        flow_insert(core, home, part);
-    } else if (part->request->gather->layout == 0) {
-        flow_insert(core, core->lanes[0], part);
+    } else if (request->gather->every) {
+        place_whole(core, part);
     } else {
-        /* The shard is gone, and so the whole command begins again when the others are done. */
-        gather_answer(core, part, slice_str("+OK\r\n"));
+        flow_insert(core, core->lanes[rand_below(&core->rand, core->lane_count)], part);
     }
 }
 
-void gather_remap(struct core *core, struct lane_part *part)
+bool gather_settle(struct core *core, struct lane_part *part)
 {
-    const struct core_request *request = part->request;
-    size_t index =
-        part->keys != NULL ? part->keys[0] : command_key_at(request->command, request->args, 0);
-    gather_stray(core, part);
-    bool database = index == 0 && request->db != 0 && !command_has_keys(request->command);
-    if ((index == 0 && !database) || core->lane_count == 0) {
-        return;
+    uint64_t token = 0;
+    const struct lane *lane = map_get(&core->by_shard, part->shard);
+    bool elsewhere = lane == NULL;
+    if (lane != NULL && part->ver != 0) {
+        elsewhere = core->map.shards[lane->position].ver != part->ver;
+    } else if (lane != NULL && part_tokens_first(part, &token)) {
+        elsewhere = !part_tokens_within(part, &core->map.shards[lane->position]);
     }
-    struct slice key = database ? slice_of(NULL, 0) : request->args.argv[index];
-    uint64_t token = token_of(request->db, key);
-    const struct shard_desc *shard = shard_map_find(&core->map, token);
-    if (shard != NULL && shard->id != part->shard) {
-        list_remove(&part->queue);
-        place(core, part);
+    if (!elsewhere || core->lane_count == 0) {
+        return false;
     }
+    list_remove(&part->queue);
+    place(core, part);
+    return true;
 }
 
 void gather_reroute(struct core *core)
@@ -569,6 +751,8 @@ void gather_reroute(struct core *core)
     struct list requests;
     list_init(&parts);
     list_init(&requests);
+    map_deinit(&core->held_tokens);
+    map_init(&core->held_tokens);
     struct list *node = NULL;
     while ((node = list_pop_front(&core->strays)) != NULL) {
         list_push_back(&parts, node);

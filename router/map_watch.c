@@ -6,11 +6,12 @@
 #include "common/base/assert.h"
 #include "common/base/log.h"
 #include "common/base/reader.h"
-#include "common/cluster/token.h"
+#include "common/cluster/shard_map_take.h"
 #include "router/backend.h"
 #include "router/flow.h"
 #include "router/gather.h"
 #include "router/parking.h"
+#include "router/part_tokens.h"
 
 _Static_assert((int)LANE_REPLICAS_MAX == (int)SHARD_REPLICAS_MAX, "lanes hold all replicas");
 
@@ -37,6 +38,9 @@ static struct lane *lane_for(struct core *core, const struct shard_desc *shard)
         /* The first to be asked is the preferred leader, replicas[0]. */
         lane->turn = shard->replica_count == 0 ? 0 : shard->replica_count - 1;
         (void)map_put(&core->by_shard, shard->id, lane);
+        /* A child is led first where its parent is. */
+        const struct lane *parent = map_get(&core->by_shard, shard->parent);
+        lane->leader = parent == NULL ? 0 : parent->leader;
     }
     lane->replica_count = shard->replica_count;
     for (unsigned i = 0; i < shard->replica_count; i++) {
@@ -45,64 +49,30 @@ static struct lane *lane_for(struct core *core, const struct shard_desc *shard)
     return lane;
 }
 
-/* All keys of the part still belong to that shard. */
-static bool still_owns(const struct shard_desc *shard, const struct lane_part *part)
+/* About all of a range that is another one by now, and nobody was asked yet. */
+static bool is_outdated(const struct shard_desc *shard, const struct lane_part *part)
 {
-    const struct core_request *request = part->request;
-    for (size_t nth = 0;; nth++) {
-        size_t index = part->keys != NULL ? (nth < part->key_count ? part->keys[nth] : 0)
-                                          : command_key_at(request->command, request->args, nth);
-        if (index == 0) {
-            return true;
-        }
-        uint64_t token = token_of(request->db, request->args.argv[index]);
-        if (token < shard->start || token > shard->last) {
-            return false;
-        }
-    }
+    return part->ver != 0 && part->ver != shard->ver && part->unanswered == 0 && !part->unsure;
 }
 
-/* Takes out what has to go to another shard. A write that may have been applied stays, to be
- * answered by this shard, and so does what came behind it. */
+/* Takes out what has to go to another shard; shard: what the lane's has become, NULL: it is gone.
+ * The order in which parts wait goes with them. */
 static void unsettle(struct core *core, struct lane *lane, const struct shard_desc *shard)
 {
-    bool bound = false;
     struct lane_part *next = NULL;
     for (struct lane_part *part = lane_head(lane); part != NULL; part = next) {
         next = lane_after(lane, part);
-        if (shard != NULL && still_owns(shard, part)) {
-            continue;
-        }
-        bound = bound || (shard != NULL && gather_bound(part));
-        if (bound) {
-            core->left += !part->left;
-            part->left = true;
-        } else {
+        bool stays = shard != NULL && part_tokens_within(part, shard) && !is_outdated(shard, part);
+        if (!stays) {
             flow_remove(core, part);
             gather_stray(core, part);
         }
     }
+    parking_disown(core, lane, shard);
     if (shard == NULL) {
         assert(lane->count == 0);
-        parking_clear(core, lane);
         (void)map_remove(&core->by_shard, lane->shard);
         free(lane);
-    }
-}
-
-/* Lanes that got tokens of others wait for what those have left. */
-static void hold_gainers(struct core *core, const struct shard_map *before)
-{
-    for (size_t i = 0; core->left > 0 && i < core->lane_count; i++) {
-        struct lane *lane = core->lanes[i];
-        const struct shard_desc *now = &core->map.shards[i];
-        const struct shard_desc *then = shard_map_find(before, now->start);
-        bool same = then != NULL && then->id == now->id && then->last >= now->last;
-        if (!same) {
-            lane->held = true;
-            lane_shut(lane, 0);
-            core_wake_at(core, core_now(core));
-        }
     }
 }
 
@@ -131,10 +101,18 @@ static void rebuild_lanes(struct core *core, const struct shard_map *before)
             unsettle(core, old[i], now);
         }
     }
-    if (ring) {
-        hold_gainers(core, before);
-    }
     free(old);
+}
+
+/* core->map is the new one. What waits is among the strays then. */
+static void adopt(struct core *core, struct shard_map *before)
+{
+    backend_follow_map(core);
+    rebuild_lanes(core, before);
+    backend_drop_unwanted(core);
+    shard_map_deinit(before);
+    core->channels.look_ms = 0; /* Those who listen do so at the new homes. */
+    core_wake_at(core, core_now(core));
 }
 
 enum status map_watch_take(struct core *core, struct slice bytes, bool save)
@@ -156,20 +134,73 @@ enum status map_watch_take(struct core *core, struct slice bytes, bool save)
         shard_map_deinit(&fresh);
         return STATUS_OK;
     }
+    (void)shard_map_take(&fresh, core->map.shards, core->map.shard_count);
     struct shard_map before = core->map;
     core->map = fresh;
     core->stats.maps++;
     log_info("router.map", "version=%" PRIu64 " nodes=%zu shards=%zu", fresh.version,
              fresh.node_count, fresh.shard_count);
-    backend_follow_map(core);
-    rebuild_lanes(core, &before);
-    backend_drop_unwanted(core);
-    shard_map_deinit(&before);
+    adopt(core, &before);
     if (save && core->env.save_map != NULL) {
         core->env.save_map(core->env.ctx, bytes);
     }
     gather_reroute(core);
     return STATUS_OK;
+}
+
+/* Most news has come before, by way of another node or with another refusal. */
+static bool is_news(const struct core *core, const struct shard_desc *desc)
+{
+    const struct shard_desc *known = shard_map_find(&core->map, desc->start);
+    return known != NULL && (desc->ver > known->ver || desc->conf_ver > known->conf_ver);
+}
+
+static void take_descs(struct core *core, const struct shard_news *news)
+{
+    bool any = false;
+    for (size_t i = 0; i < news->count; i++) {
+        any = any || is_news(core, &news->descs[i]);
+    }
+    if (!any) {
+        return;
+    }
+    struct shard_map before;
+    shard_map_init(&before);
+    shard_map_copy(&before, &core->map);
+    if (!shard_map_take(&core->map, news->descs, news->count)) {
+        shard_map_deinit(&before);
+        return;
+    }
+    core->stats.patches++;
+    log_info("router.map_patched", "shard=%" PRIu64 " ver=%" PRIu64 " shards=%zu",
+             news->descs[0].id, news->descs[0].ver, core->map.shard_count);
+    adopt(core, &before);
+}
+
+bool map_watch_told(struct core *core, struct slice body, bool *changed)
+{
+    struct shard_news *news = &core->news;
+    uint64_t patches = core->stats.patches;
+    if (!shard_news_decode(body, news)) {
+        return false;
+    }
+    if (news->count > 0) {
+        take_descs(core, news);
+    }
+    for (size_t i = 0; i < news->count; i++) {
+        flow_learn(core, &news->hints[i]);
+    }
+    *changed = core->stats.patches != patches;
+    if (*changed) {
+        gather_reroute(core);
+    }
+    return true;
+}
+
+bool map_watch_descs(struct core *core, struct slice body)
+{
+    bool changed = false;
+    return map_watch_told(core, body, &changed);
 }
 
 bool map_watch_leaders(struct core *core, struct slice body)

@@ -8,6 +8,7 @@
 #include "router/backend.h"
 #include "router/flow.h"
 #include "router/gather.h"
+#include "router/part_tokens.h"
 
 enum { LOOK_MS = 1000, CANCEL_MS = 2 };
 
@@ -275,12 +276,17 @@ void parking_follow(struct core *core, struct lane *lane)
     }
 }
 
-void parking_clear(struct core *core, struct lane *lane)
+void parking_disown(struct core *core, struct lane *lane, const struct shard_desc *shard)
 {
-    for (struct list *at; (at = list_pop_front(&lane->parked)) != NULL;) {
+    struct list *next = NULL;
+    for (struct list *at = lane->parked.next; at != &lane->parked; at = next) {
+        next = at->next;
         struct lane_part *part = list_entry(at, struct lane_part, queue);
+        if (shard != NULL && part_tokens_within(part, shard)) {
+            continue;
+        }
         parking_leave(core, part);
-        part->unsure = true;
+        part->unsure = true; /* It may have taken something before. */
         part->request->deadline_ms = core_now(core) + core->deadline_ms;
         gather_schedule(core, part->request);
         gather_stray(core, part);

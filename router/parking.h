@@ -39,8 +39,8 @@ void parking_return(struct core *core, struct lane_part *part);
 /* All that wait at the node, and all of a lane that wait elsewhere than at its new leader. */
 void parking_lost(struct core *core, const struct backend *backend);
 void parking_follow(struct core *core, struct lane *lane);
-/* The lane's shard is gone. */
-void parking_clear(struct core *core, struct lane *lane);
+/* Those whose keys the lane's shard does not own any more go elsewhere; shard NULL: it is gone. */
+void parking_disown(struct core *core, struct lane *lane, const struct shard_desc *shard);
 /* Gives up those that should long have been answered; cancels that could not be sent. */
 void parking_tick(struct core *core);
 void parking_free(struct core *core);

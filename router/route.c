@@ -87,20 +87,54 @@ static enum status refuse_apart(const struct shard_map *map,
     return STATUS_CONFLICT;
 }
 
-/* A command without keys: in its database, if that is whole somewhere; else a script goes where its
- * SHA-1 says, so that different ones are spread, and each is where it was before. */
-static size_t keyless_shard(const struct command *command,
-                            const struct args *args,
-                            uint8_t db,
-                            const struct shard_map *map)
+/* Whole on one shard in a co-located database, though not for what is in no database. */
+static bool is_colocated(const struct command *command, uint8_t db)
 {
-    if (db != 0) {
-        return position_of(map, token_of(db, (struct slice){0}));
+    bool whole = command->id == CMD_flushall || command->id == CMD_usage ||
+                 (command->flags & CMD_INTERNAL) != 0;
+    return db != 0 && !whole;
+}
+
+static bool is_spread(const struct command *command)
+{
+    switch (command->merge) {
+    case MERGE_ALL_SUM:
+    case MERGE_ALL_OK:
+    case MERGE_ALL_SAME:
+    case MERGE_ALL_ONE:
+    case MERGE_ALL_CONCAT:
+    case MERGE_ALL_FOUND:
+    case MERGE_ANY: return true;
+    case MERGE_NONE:
+    case MERGE_ORDER:
+    case MERGE_SUM:
+    case MERGE_OK:
+    case MERGE_SCAN: return false;
     }
+    return false;
+}
+
+bool route_exact(const struct command *command, uint8_t db)
+{
+    bool node = (command->flags & CMD_NODE) != 0; /* Knows of no keys. */
+    if (node || command->merge == MERGE_ANY || command->merge == MERGE_ALL_ONE ||
+        command->merge == MERGE_ALL_FOUND) {
+        return false;
+    }
+    if (command->merge == MERGE_SCAN) {
+        return db == 0;
+    }
+    return is_spread(command) && !is_colocated(command, db);
+}
+
+/* A script goes where its SHA-1 says, so that different ones are spread, and each is where it was
+ * before; what is no script, to the first shard. */
+static uint64_t script_token(const struct command *command, const struct args *args)
+{
     uint8_t sum[SHA1_SIZE];
     bool text = command->id == CMD_eval || command->id == CMD_eval_ro;
     bool sha = command->id == CMD_evalsha || command->id == CMD_evalsha_ro;
-    if (!text && !sha) {
+    if ((!text && !sha) || args->argc < 2) {
         return 0;
     }
     if (text) {
@@ -108,7 +142,29 @@ static size_t keyless_shard(const struct command *command,
     } else if (!sha1_parse(args->argv[1], sum)) {
         return 0;
     }
-    return position_of(map, token_of_key(slice_of(sum, sizeof(sum))));
+    return token_of_key(slice_of(sum, sizeof(sum)));
+}
+
+/* In its database, if that is whole somewhere. */
+bool route_keyless(const struct command *command,
+                   const struct args *args,
+                   uint8_t db,
+                   uint64_t *token)
+{
+    bool all = is_spread(command);
+    if (all ? is_colocated(command, db) : db != 0) {
+        *token = token_of(db, slice_of(NULL, 0));
+        return true;
+    }
+    if (all) {
+        return false;
+    }
+    if (command->merge == MERGE_SCAN) {
+        *token = 0;
+        return args->argc > 1 && route_cursor(args->argv[1], token);
+    }
+    *token = script_token(command, args);
+    return true;
 }
 
 /* OK if all keys lie on one shard, found[0] by position; else CONFLICT, and found[1] is the
@@ -120,8 +176,13 @@ static enum status one_shard(const struct command *command,
                              size_t found[2])
 {
     size_t index = command_key_at(command, *args, 0);
-    found[0] = index == 0 ? keyless_shard(command, args, db, map)
-                          : position_of(map, token_at(command, args, db, 0, index));
+    uint64_t first = 0;
+    if (index != 0) {
+        first = token_at(command, args, db, 0, index);
+    } else {
+        (void)route_keyless(command, args, db, &first);
+    }
+    found[0] = position_of(map, first);
     const struct shard_desc *shard = &map->shards[found[0]];
     for (size_t nth = 1; index != 0; nth++) {
         index = command_key_at(command, *args, nth);
@@ -299,10 +360,7 @@ enum status route_plan(struct route *route,
         route->shape = ROUTE_ONE;
         return transaction_home(*args, map, &route->shard, error);
     }
-    /* A co-located database is whole on one shard, but some things are in none. */
-    bool whole = command->id == CMD_flushall || command->id == CMD_usage ||
-                 (command->flags & CMD_INTERNAL) != 0;
-    bool one = db != 0 && !whole;
+    bool one = is_colocated(command, db);
     switch (command->merge) {
     case MERGE_NONE:
     case MERGE_ORDER:

@@ -35,7 +35,7 @@ void lane_insert(struct lane *lane, struct lane_part *part)
     }
     list_push_back(at->next, &part->queue); /* Before what follows it. */
     list_init(&part->writes);
-    if (part->seq != 0 && !part->alone) {
+    if (part->seq != 0 && !part->alone && part->session == 0) {
         at = lane->writes.prev;
         while (at != &lane->writes && list_entry(at, struct lane_part, writes)->seq > part->seq) {
             at = at->prev;
@@ -43,6 +43,7 @@ void lane_insert(struct lane *lane, struct lane_part *part)
         list_push_back(at->next, &part->writes);
     }
     part->lane = lane;
+    part->moved = part->shard == lane->shard ? part->moved : part->tries;
     part->shard = lane->shard;
     part->run = 0;
     lane->count++;
@@ -73,6 +74,9 @@ void lane_remove(struct lane *lane, struct lane_part *part)
 uint64_t lane_first_unacked(const struct lane *lane, const struct lane_part *part)
 {
     assert(part->lane == lane && part->seq != 0);
+    if (part->session != 0) {
+        return 1; /* Nothing is ever forgotten for its sake. */
+    }
     if (part->alone) {
         return part->seq;
     }

@@ -32,20 +32,26 @@ struct lane_part {
     uint64_t shard;    /* Of the lane that it is or was in last. */
     uint64_t order;    /* Of arrival, over all lanes of the core; also the seq of a write. */
     uint64_t seq;      /* 0: a read. */
+    uint64_t session;  /* Inherited from the shard that may have applied it; 0: the sender's own. */
+    uint64_t ver;      /* If it is about all of a range: that, */
+    uint64_t start;    /* first token */
+    uint64_t last;     /* and last. 0: it is not. */
     uint64_t sent_ms;
     size_t size;    /* Of its frame, about. */
     uint32_t run;   /* The lane's when it was sent last; 0: not since it came or was refused. */
     uint32_t slot;  /* Index in the core's table; ids of frames are made of it. */
-    uint32_t tries; /* How often it was sent. */
+    uint32_t tries; /* How often it was sent, */
+    uint32_t moved; /* and how often before it came to this shard, or got its seq. */
+    uint32_t hops;  /* Shards that said that it was not theirs. */
     uint32_t unanswered;       /* Tries that no answer has come to. */
     bool unsure;               /* A try may have been applied, and no answer will come to it. */
     struct backend *parked_at; /* Where it waits; it is in lane->parked then. NULL: nowhere. */
     bool alone;                /* A write in a session of its own. */
-    bool left; /* Its keys belong to another shard now, but this one must answer first. */
     /* A share of a request: argument indexes of its keys, rising. Not owned. */
     const uint32_t *keys;
     uint32_t key_count;
     bool done;
+    bool stale;     /* Done without a reply: what it was about is no shard any more. */
     uint8_t *reply; /* Of a share: kept until all are there. Owned. */
     size_t reply_size;
     struct lane_part *sibling; /* Next share of the same request. */
@@ -69,8 +75,7 @@ struct lane {
     size_t size;             /* Bytes of all parts. */
     struct lane_part *next;  /* OPEN: all before it are sent in this run; NULL: all are. */
     struct lane_part *probe; /* PROBE. */
-    bool held; /* Has tokens that were another's: waits until no part is left behind there. */
-    struct backend *target; /* PROBE, OPEN; SHUT: whose run will go on, or NULL. */
+    struct backend *target;  /* PROBE, OPEN; SHUT: whose run will go on, or NULL. */
     uint32_t run;
     uint64_t wake_ms;   /* SHUT: when to try again; OPEN with next: when to go on. 0: no time. */
     unsigned failures;  /* Refusals, silences and lost links since the last answer. */

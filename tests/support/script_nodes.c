@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/base/reader.h"
+#include "common/cluster/shard_news.h"
 #include "common/cluster/token.h"
 #include "tests/support/test.h"
 
@@ -272,6 +273,15 @@ void script_answer(struct script *script,
     answer_bytes(script, node, request->frame.id, status, slice_str(body));
 }
 
+void script_answer_bytes(struct script *script,
+                         uint64_t node,
+                         const struct script_request *request,
+                         enum status status,
+                         struct slice body)
+{
+    answer_bytes(script, node, request->frame.id, status, body);
+}
+
 void script_park(struct script *script, uint64_t node, const struct script_request *request)
 {
     script_park_as(script, node, request, slice_of(NULL, 0));
@@ -365,7 +375,57 @@ void script_split(struct script *script, size_t position, uint64_t id)
     low[1].start = middle + 1;
     low[1].ver = low[0].ver;
     low[1].id = id;
+    low[1].parent = low[0].id;
     CHECK_EQ(shard_map_check(map), STATUS_OK);
+}
+
+void script_merge(struct script *script, size_t position, uint64_t id)
+{
+    struct shard_map *map = &script->map;
+    CHECK(position + 1 < map->shard_count);
+    struct shard_desc *low = &map->shards[position];
+    struct shard_desc all = low[0].id == id ? low[0] : low[1];
+    CHECK_EQ(all.id, id);
+    all.start = low[0].start;
+    all.last = low[1].last;
+    all.ver = (low[0].ver > low[1].ver ? low[0].ver : low[1].ver) + 1;
+    *low = all;
+    memmove(low + 1, low + 2, (map->shard_count - position - 2) * sizeof(*low));
+    map->shard_count--;
+    map->version++;
+    CHECK_EQ(shard_map_check(map), STATUS_OK);
+}
+
+static void write_news(const struct script *script, size_t from, size_t to, struct buf *body)
+{
+    struct shard_news news = {0};
+    CHECK(from <= to && to < script->map.shard_count);
+    for (size_t i = from; i <= to; i++) {
+        shard_news_add(&news, &script->map.shards[i], NULL);
+    }
+    shard_news_encode(&news, body);
+}
+
+void script_disown(struct script *script,
+                   uint64_t node,
+                   const struct script_request *request,
+                   enum status status,
+                   const size_t positions[2])
+{
+    struct buf body;
+    buf_init(&body, 1 << 16);
+    write_news(script, positions[0], positions[1], &body);
+    answer_bytes(script, node, request->frame.id, status, buf_slice(&body));
+    buf_deinit(&body);
+}
+
+void script_send_descs(struct script *script, uint64_t via, size_t from, size_t to)
+{
+    struct buf body;
+    buf_init(&body, 1 << 16);
+    write_news(script, from, to, &body);
+    deliver(script, via, FRAME_DESCS, buf_slice(&body));
+    buf_deinit(&body);
 }
 
 static void on_done(struct core_request *request, struct slice reply)

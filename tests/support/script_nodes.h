@@ -67,6 +67,11 @@ void script_answer(struct script *script,
                    const struct script_request *request,
                    enum status status,
                    const char *body);
+void script_answer_bytes(struct script *script,
+                         uint64_t node,
+                         const struct script_request *request,
+                         enum status status,
+                         struct slice body);
 /* PARKED: it waits there. */
 void script_park(struct script *script, uint64_t node, const struct script_request *request);
 /* The same, and says what its arguments meant when it came. */
@@ -93,6 +98,16 @@ void script_lead_with(struct script *script,
 void script_send_map(struct script *script, uint64_t via);
 /* Cuts the shard at that position in the middle; the upper half gets the id. */
 void script_split(struct script *script, size_t position, uint64_t id);
+/* The shard at that position and the next become one, which has the id of one of them. */
+void script_merge(struct script *script, size_t position, uint64_t id);
+/* NOT_OWNER or NO_SHARD, with what is on the ring from one position of today's map to another. */
+void script_disown(struct script *script,
+                   uint64_t node,
+                   const struct script_request *request,
+                   enum status status,
+                   const size_t positions[2]);
+/* FRAME_DESCS, likewise. */
+void script_send_descs(struct script *script, uint64_t via, size_t from, size_t to);
 
 /* A client's command. Words are copied. */
 struct script_client {

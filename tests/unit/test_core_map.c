@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "common/cluster/session_number.h"
 #include "router/core.h"
 #include "tests/support/script_nodes.h"
 #include "tests/support/test.h"
@@ -334,7 +335,7 @@ TEST(core_frame, sends_on_what_a_split_took_away)
     }
     CHECK(found);
     CHECK_EQ(request.frame.shard, 50);
-    CHECK_EQ(request.frame.seq, seq);
+    CHECK(request.frame.seq > seq); /* Another write, for this shard. */
     script_answer(&script, 2, &request, STATUS_OK, ":7\r\n");
     CHECK(script_replied(&clients[0], ":7\r\n"));
     script_client_free(&clients[0]);
@@ -342,35 +343,305 @@ TEST(core_frame, sends_on_what_a_split_took_away)
     script_close(&script);
 }
 
-TEST(core_frame, asks_the_old_shard_about_a_write_that_may_be_in)
+/* A write on the upper half of shard SHARD_FIRST, which was split since; taken by node 1. */
+static void begin_upper(struct script *script,
+                        struct script_client *client,
+                        struct script_request *request)
+{
+    char low[SCRIPT_TEXT_SIZE];
+    char up[SCRIPT_TEXT_SIZE];
+    char line[LINE_SIZE];
+    halves(script, low, up);
+    (void)snprintf(line, sizeof(line), "incr %s", up);
+    script_run(script, client, line);
+    script_expect(script, 1, request);
+    CHECK_EQ(request->frame.shard, SHARD_FIRST);
+}
+
+TEST(core_frame, asks_the_new_shard_about_a_write_that_may_be_in)
 {
     struct script script;
     script_open_led(&script, 1);
     struct script_client client;
     struct script_request request;
     script_split(&script, 0, 50);
-    char low[SCRIPT_TEXT_SIZE];
-    char up[SCRIPT_TEXT_SIZE];
-    halves(&script, low, up);
-    char line[LINE_SIZE];
-    (void)snprintf(line, sizeof(line), "incr %s", up);
-    script_run(&script, &client, line);
-    script_expect(&script, 1, &request);
+    begin_upper(&script, &client, &request);
+    struct frame_request first = request.frame;
     script_down(&script, 1);
     script_send_map(&script, 2);
-    script_lead(&script, 2, SHARD_FIRST, 6, 2);
     script_lead(&script, 3, 50, 6, 3);
-    struct script_request none;
-    CHECK(!script_take(&script, 3, &none));
-    script_expect(&script, 2, &request);
-    CHECK_EQ(request.frame.shard, SHARD_FIRST);
-    CHECK(request.frame.flags & REQUEST_RETRY);
-    script_answer(&script, 2, &request, STATUS_NOT_OWNER, ""); /* So it was not applied. */
+    while (script_take(&script, 2, &request)) {
+        CHECK_EQ(request.frame.shard, 50); /* Until it was known who leads. */
+    }
     script_expect(&script, 3, &request);
     CHECK_EQ(request.frame.shard, 50);
-    CHECK((request.frame.flags & REQUEST_RETRY) == 0);
+    CHECK(request.frame.flags & REQUEST_RETRY);
+    CHECK_EQ(request.frame.seq, first.seq);
+    CHECK_EQ(request.frame.session, session_number_inherited(first.session, SHARD_FIRST));
+    CHECK_EQ(request.frame.first_unacked, 1);
     script_answer(&script, 3, &request, STATUS_OK, ":1\r\n");
     CHECK(script_replied(&client, ":1\r\n"));
+    script_client_free(&client);
+    script_close(&script);
+}
+
+static const size_t first_two[2] = {0, 1};
+
+/* From now on what comes for the shard at that position is sent at once. */
+static void open_lane(struct script *script, size_t position)
+{
+    char key[SCRIPT_TEXT_SIZE];
+    char line[LINE_SIZE];
+    struct script_client client;
+    struct script_request request;
+    script_key(script, position, 0, key);
+    (void)snprintf(line, sizeof(line), "get %s", key);
+    script_run(script, &client, line);
+    script_expect(script, 1, &request);
+    script_answer(script, 1, &request, STATUS_OK, "_\r\n");
+    CHECK(script_replied(&client, "_\r\n"));
+    script_client_free(&client);
+}
+
+TEST(core_frame, goes_at_once_where_the_refusal_says)
+{
+    struct script script;
+    script_open_led(&script, 1);
+    struct script_client clients[2];
+    struct script_request requests[2];
+    open_lane(&script, 0);
+    script_split(&script, 0, 50);
+    begin_upper(&script, &clients[0], &requests[0]);
+    begin_upper(&script, &clients[1], &requests[1]);
+    uint64_t session = requests[0].frame.session;
+    uint64_t seq = requests[1].frame.seq;
+    script_disown(&script, 1, &requests[0], STATUS_NOT_OWNER, first_two);
+    CHECK_EQ(core_map(script.core)->shard_count, 2);
+    CHECK(!script_subscribed(&script, 1));
+    /* Where the parent was led; the other one waits behind it. */
+    script_expect(&script, 1, &requests[0]);
+    CHECK_EQ(requests[0].frame.shard, 50);
+    CHECK_EQ(requests[0].frame.session, session); /* It is certainly not applied. */
+    CHECK((requests[0].frame.flags & REQUEST_RETRY) == 0);
+    struct script_request none;
+    CHECK(!script_take(&script, 1, &none));
+    script_answer(&script, 1, &requests[0], STATUS_OK, ":1\r\n");
+    CHECK(script_replied(&clients[0], ":1\r\n"));
+    script_disown(&script, 1, &requests[1], STATUS_NOT_OWNER, first_two); /* Of its first try. */
+    script_expect(&script, 1, &requests[1]);
+    CHECK_EQ(requests[1].frame.shard, 50);
+    CHECK_EQ(requests[1].frame.seq, seq);
+    CHECK_EQ(requests[1].frame.session, session_number_inherited(session, SHARD_FIRST));
+    script_answer(&script, 1, &requests[1], STATUS_OK, ":2\r\n");
+    CHECK(script_replied(&clients[1], ":2\r\n"));
+    CHECK(!script_take(&script, 1, &none));
+    CHECK_EQ(stats_of(&script).patches, 1);
+    CHECK_EQ(stats_of(&script).disowned, 1);
+    script_client_free(&clients[0]);
+    script_client_free(&clients[1]);
+    script_close(&script);
+}
+
+TEST(core_frame, a_late_answer_of_the_old_shard_counts)
+{
+    struct script script;
+    script_open_led(&script, 1);
+    struct script_client client;
+    struct script_request request;
+    struct script_request again;
+    script_split(&script, 0, 50);
+    begin_upper(&script, &client, &request);
+    script_send_descs(&script, 2, 0, 1);
+    script_expect(&script, 1, &again);
+    CHECK_EQ(again.frame.shard, 50);
+    script_answer(&script, 1, &request, STATUS_OK, ":1\r\n"); /* From before the split. */
+    CHECK(script_replied(&client, ":1\r\n"));
+    script_answer(&script, 1, &again, STATUS_OK, ":1\r\n");
+    CHECK_EQ(stats_of(&script).strange, 1);
+    script_client_free(&client);
+    script_close(&script);
+}
+
+TEST(core_frame, follows_a_merge_when_the_shard_is_gone)
+{
+    struct script script;
+    script_open_led(&script, 2);
+    struct script_client clients[2];
+    struct script_request requests[2];
+    char key[SCRIPT_TEXT_SIZE];
+    char line[LINE_SIZE];
+    open_lane(&script, 0);
+    open_lane(&script, 1);
+    script_key(&script, 1, 0, key);
+    (void)snprintf(line, sizeof(line), "incr %s", key);
+    for (int i = 0; i < 2; i++) {
+        script_run(&script, &clients[i], line);
+        script_expect(&script, 1, &requests[i]);
+    }
+    uint64_t session = requests[0].frame.session;
+    script_merge(&script, 0, SHARD_FIRST);
+    const size_t whole[2] = {0, 0};
+    script_answer(&script, 1, &requests[0], STATUS_LEADERSHIP_LOST, "");
+    script_disown(&script, 1, &requests[1], STATUS_NO_SHARD, whole);
+    CHECK_EQ(core_map(script.core)->shard_count, 1);
+    for (int i = 0; i < 2; i++) {
+        script_expect(&script, 1, &requests[i]);
+        CHECK_EQ(requests[i].frame.shard, SHARD_FIRST);
+    }
+    CHECK_EQ(requests[0].frame.session, session_number_inherited(session, SHARD_FIRST + 1));
+    CHECK_EQ(requests[1].frame.session, session); /* Refused: it is in nowhere. */
+    script_answer(&script, 1, &requests[0], STATUS_OK, ":1\r\n");
+    script_answer(&script, 1, &requests[1], STATUS_OK, ":2\r\n");
+    CHECK(script_replied(&clients[0], ":1\r\n"));
+    CHECK(script_replied(&clients[1], ":2\r\n"));
+    script_client_free(&clients[0]);
+    script_client_free(&clients[1]);
+    script_close(&script);
+}
+
+TEST(core_frame, keeps_what_it_learned_over_a_map_that_has_not_heard_of_it)
+{
+    struct script script;
+    script_open_led(&script, 2);
+    struct shard_map before;
+    shard_map_init(&before);
+    shard_map_copy(&before, &script.map);
+    script_split(&script, 0, 50);
+    script_send_descs(&script, 3, 0, 1);
+    CHECK_EQ(core_map(script.core)->shard_count, 3);
+    CHECK_EQ(core_map(script.core)->version, 10);
+    before.version = 12; /* Something else changed. */
+    struct shard_map split = script.map;
+    script.map = before;
+    script_send_map(&script, 2);
+    script.map = split;
+    CHECK_EQ(core_map(script.core)->version, 12);
+    CHECK_EQ(core_map(script.core)->shard_count, 3);
+    CHECK_EQ(core_map(script.core)->shards[1].id, 50);
+    shard_map_deinit(&before);
+    script_close(&script);
+}
+
+TEST(core_frame, sends_a_share_whole_while_it_may_be_in)
+{
+    struct script script;
+    script_open_led(&script, 2);
+    script_split(&script, 0, 50);
+    char low[SCRIPT_TEXT_SIZE];
+    char up[SCRIPT_TEXT_SIZE];
+    char other[SCRIPT_TEXT_SIZE];
+    char line[LINE_SIZE];
+    halves(&script, low, up);
+    script_key(&script, 2, 0, other);
+    struct script_client client;
+    struct script_request request;
+    (void)snprintf(line, sizeof(line), "del %s %s %s", up, low, other);
+    script_run(&script, &client, line);
+    for (int i = 0; i < 2; i++) {
+        script_expect(&script, 1, &request);
+        if (request.frame.shard != SHARD_FIRST) {
+            script_answer(&script, 1, &request, STATUS_OK, ":1\r\n");
+        } else {
+            CHECK_EQ(request.frame.args.argc, 3);
+        }
+    }
+    script_send_descs(&script, 2, 0, 1);
+    script_expect(&script, 1, &request);
+    CHECK_EQ(request.frame.shard, 50); /* Which owns the first key, and knows of both. */
+    CHECK_EQ(request.frame.args.argc, 3);
+    CHECK((request.frame.session & SESSION_NUMBER_INHERITED) != 0);
+    script_answer(&script, 1, &request, STATUS_NOT_OWNER, ""); /* Not in, so apart now. */
+    for (int i = 0; i < 2; i++) {
+        script_expect(&script, 1, &request);
+        CHECK_EQ(request.frame.args.argc, 2);
+        CHECK((request.frame.session & SESSION_NUMBER_INHERITED) == 0);
+        script_answer(&script, 1, &request, STATUS_OK, ":1\r\n");
+    }
+    CHECK(script_replied(&client, ":3\r\n"));
+    script_client_free(&client);
+    script_close(&script);
+}
+
+TEST(core_execute, asks_a_child_as_well_what_is_about_all_keys)
+{
+    struct script script;
+    script_open_led(&script, 2);
+    script_split(&script, 1, 50); /* Not known here. */
+    struct script_client client;
+    struct script_request request;
+    script_run(&script, &client, "dbsize");
+    const size_t children[2] = {1, 2};
+    for (int i = 0; i < 2; i++) {
+        script_expect(&script, 1, &request);
+        CHECK(request.frame.flags & REQUEST_EXACT);
+        CHECK_EQ(request.frame.ver, 1);
+        if (request.frame.shard == SHARD_FIRST) {
+            script_answer(&script, 1, &request, STATUS_OK, ":5\r\n");
+        } else {
+            script_disown(&script, 1, &request, STATUS_NOT_OWNER, children);
+        }
+    }
+    CHECK_EQ(client.done, 0);
+    for (int i = 0; i < 2; i++) {
+        script_expect(&script, 1, &request);
+        CHECK_EQ(request.frame.ver, 2);
+        CHECK(request.frame.shard == 50 || request.frame.shard == SHARD_FIRST + 1);
+        script_answer(&script, 1, &request, STATUS_OK, ":10\r\n");
+    }
+    CHECK(script_replied(&client, ":25\r\n"));
+    script_client_free(&client);
+    script_close(&script);
+}
+
+TEST(core_execute, counts_nothing_twice_when_shards_become_one)
+{
+    struct script script;
+    script_open_led(&script, 3);
+    struct script_client client;
+    struct script_request requests[3];
+    script_run(&script, &client, "dbsize");
+    for (int i = 0; i < 3; i++) {
+        script_expect(&script, 1, &requests[i]);
+    }
+    for (int i = 0; i < 3; i++) {
+        if (requests[i].frame.shard != SHARD_FIRST + 1) {
+            script_answer(&script, 1, &requests[i], STATUS_OK, ":5\r\n");
+        }
+    }
+    script_merge(&script, 0, SHARD_FIRST);
+    script_send_descs(&script, 2, 0, 0);
+    CHECK_EQ(client.done, 0);
+    script_expect(&script, 1, &requests[0]); /* The answer of its smaller self does not count. */
+    CHECK_EQ(requests[0].frame.shard, SHARD_FIRST);
+    CHECK_EQ(requests[0].frame.ver, 2);
+    script_answer(&script, 1, &requests[0], STATUS_OK, ":11\r\n");
+    CHECK(script_replied(&client, ":16\r\n"));
+    script_client_free(&client);
+    script_close(&script);
+}
+
+TEST(core_execute, a_cursor_does_not_pass_over_a_child)
+{
+    struct script script;
+    script_open_led(&script, 1);
+    script_split(&script, 0, 50);
+    struct script_client client;
+    struct script_request request;
+    char want[LINE_SIZE];
+    script_run(&script, &client, "scan 0");
+    script_expect(&script, 1, &request);
+    CHECK(request.frame.flags & REQUEST_EXACT);
+    script_disown(&script, 1, &request, STATUS_NOT_OWNER, first_two);
+    script_expect(&script, 1, &request);
+    CHECK_EQ(request.frame.shard, SHARD_FIRST);
+    CHECK_EQ(request.frame.ver, 2);
+    script_send_descs(&script, 1, 0, 1);
+    /* What the map becomes while it is asked changes nothing on what it said. */
+    script_merge(&script, 0, SHARD_FIRST);
+    script_answer(&script, 1, &request, STATUS_OK, "*2\r\n$1\r\n0\r\n*0\r\n");
+    uint64_t half = UINT64_C(1) << 63;
+    (void)snprintf(want, sizeof(want), "*2\r\n$19\r\n%llu\r\n*0\r\n", (unsigned long long)half);
+    CHECK(script_replied(&client, want));
     script_client_free(&client);
     script_close(&script);
 }
@@ -410,7 +681,7 @@ TEST(core_frame, divides_a_share_whose_shard_was_split)
     script_close(&script);
 }
 
-TEST(core_frame, begins_anew_what_covers_the_ring_when_that_changes)
+TEST(core_frame, an_answer_about_a_parent_is_one_about_its_child)
 {
     struct script script;
     script_open_led(&script, 2);
@@ -418,17 +689,44 @@ TEST(core_frame, begins_anew_what_covers_the_ring_when_that_changes)
     struct script_request request;
     script_run(&script, &client, "flushall");
     script_expect(&script, 1, &request);
-    uint64_t seq = request.frame.seq;
     script_answer(&script, 1, &request, STATUS_OK, "+OK\r\n");
     script_split(&script, 1, 50);
     script_send_map(&script, 1);
     script_lead(&script, 1, 50, 5, 1);
     script_expect(&script, 1, &request);
-    script_answer(&script, 1, &request, STATUS_OK, "+OK\r\n");
     CHECK_EQ(client.done, 0);
-    for (int i = 0; i < 3; i++) {
+    /* It was applied to all that the parent had: the node looked at the version. */
+    script_answer(&script, 1, &request, STATUS_OK, "+OK\r\n");
+    CHECK(script_replied(&client, "+OK\r\n"));
+    script_client_free(&client);
+    script_close(&script);
+}
+
+TEST(core_frame, flushes_a_child_that_was_born_before)
+{
+    struct script script;
+    script_open_led(&script, 2);
+    script_split(&script, 1, 50);
+    struct script_client client;
+    struct script_request request;
+    uint64_t seqs[2];
+    const size_t children[2] = {1, 2};
+    script_run(&script, &client, "flushall");
+    for (int i = 0; i < 2; i++) {
         script_expect(&script, 1, &request);
-        CHECK(request.frame.seq > seq);
+        seqs[i] = request.frame.seq;
+        if (request.frame.shard == SHARD_FIRST) {
+            script_answer(&script, 1, &request, STATUS_OK, "+OK\r\n");
+        } else {
+            script_disown(&script, 1, &request, STATUS_NOT_OWNER, children);
+        }
+    }
+    CHECK(seqs[0] != seqs[1]);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(client.done, 0);
+        script_expect(&script, 1, &request);
+        CHECK(request.frame.shard != SHARD_FIRST); /* That one is done. */
+        CHECK(request.frame.seq > seqs[0] && request.frame.seq > seqs[1]);
         script_answer(&script, 1, &request, STATUS_OK, "+OK\r\n");
     }
     CHECK(script_replied(&client, "+OK\r\n"));

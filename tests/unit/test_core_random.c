@@ -4,116 +4,68 @@
 #include <stdlib.h>
 
 #include "common/base/log.h"
-#include "common/base/rand.h"
 #include "common/cluster/token.h"
 #include "router/core.h"
-#include "tests/support/script_nodes.h"
+#include "tests/support/elastic_nodes.h"
 #include "tests/support/test.h"
 
-/* A core against nodes that lose leaders, links and time at random, with clients that pipeline
- * appends and reads of a key of their own. Whatever happens: an append is applied at most once, an
- * acknowledged one exactly once, a refused one never, and in the order of its client; a read sees
- * all that came before it (when it had to be sent again, it may see what came after it too). Prints
- * its seed when it fails. */
+/* A core against nodes that lose leaders, links and time at random and whose shards split and
+ * merge, with clients that pipeline appends and reads of a key of their own, deletions that are
+ * spread over shards, and commands about all keys. Whatever happens: a write is applied at most
+ * once, an acknowledged one exactly once, a refused one never, and those of one key in the order of
+ * its client; a read sees all that came before it (when it had to be sent again, it may see what
+ * came after it too). What is about all keys is about each of them, once. Prints its seed when it
+ * fails. */
 
 enum {
-    NODES = 3,
-    SHARDS_MAX = 8,
     CLIENTS = 6,
     STEPS = 400, /* Commands of each client. */
     WINDOW = 8,  /* Under way at a time. */
-    ANSWERS_MAX = 4096,
-    SEQ_MAX = 1 << 15,
+    SPREAD = 3,  /* Keys of a deletion. */
+    FIXED = 256, /* Keys that are always there, evenly on the ring. */
+    PAGE = 10,   /* Of a SCAN. */
     QUIET_MS = 12 * 1000,
-    SEEDS = 30,
+    SEEDS = 40,
 };
 
-struct shard_model {
-    uint64_t leader;
-    uint64_t term;
-    uint64_t first_unacked;
-    uint32_t replies[SEQ_MAX]; /* By seq: what was answered + 1; 0: not applied here. */
-};
-
-struct answer {
-    uint64_t at_ms;
-    uint64_t node;
-    unsigned connection;
-    enum status status;
-    uint64_t hint_term, hint_node;
-    char body[32];
-    struct script_request request;
-    struct answer *next;
-};
+enum step_kind { STEP_APPEND, STEP_LENGTH, STEP_DELETE, STEP_COUNT, STEP_FLUSH };
 
 struct step {
     struct script_client client;
-    bool begun;
-    bool read;
+    enum step_kind kind;
     unsigned number;
-    unsigned seen; /* A read: how many appends it saw. */
+    uint64_t begun_ms;
+    unsigned deleted[SPREAD]; /* How often. */
+};
+
+/* A client that walks over all keys, again and again. */
+struct walker {
+    struct script_client client;
+    bool busy;
+    char cursor[24];
+    unsigned seen[FIXED];
+    unsigned walks;
 };
 
 struct world {
-    struct script script;
-    struct rand rand;
-    struct shard_model shards[SHARDS_MAX];
-    bool paused[NODES + 1];
-    unsigned connections[NODES + 1];
-    bool latched[NODES + 1][SHARDS_MAX];
-    struct answer *answers; /* By time. */
-    uint64_t map_due_ms;    /* When the router hears of the newest map; 0: it has. */
+    struct elastic elastic;
     char keys[CLIENTS][SCRIPT_TEXT_SIZE];
     struct step steps[CLIENTS][STEPS];
     unsigned begun[CLIENTS];
     unsigned applied[CLIENTS][STEPS]; /* Numbers of the appends, in the order of application. */
     unsigned applied_count[CLIENTS];
+    uint64_t flushed_ms[FIXED];
+    struct walker walker;
 };
 
-static bool chance(struct world *world, unsigned per_mille)
+static uint64_t fixed_token(unsigned nth)
 {
-    return rand_below(&world->rand, 1000) < per_mille;
+    return (UINT64_MAX / FIXED) * nth + UINT64_MAX / FIXED / 2;
 }
 
-static struct shard_model *model_of(struct world *world, uint64_t shard)
+static bool is_name(const struct frame_request *frame, const char *name)
 {
-    CHECK(shard >= SHARD_FIRST && shard < SHARD_FIRST + SHARDS_MAX);
-    return &world->shards[shard - SHARD_FIRST];
-}
-
-static bool link_is_up(struct world *world, uint64_t node)
-{
-    return script_link(&world->script, node)->up;
-}
-
-/* The leader tells the router, if it can. */
-static void announce(struct world *world, uint64_t shard)
-{
-    const struct shard_model *model = model_of(world, shard);
-    if (link_is_up(world, model->leader) && !world->paused[model->leader]) {
-        script_lead(&world->script, model->leader, shard, model->term, model->leader);
-    }
-}
-
-static void move_leader(struct world *world, uint64_t shard)
-{
-    struct shard_model *model = model_of(world, shard);
-    model->leader = 1 + rand_below(&world->rand, NODES);
-    model->term++;
-    if (!chance(world, 300)) {
-        announce(world, shard);
-    }
-}
-
-static void answer_later(struct world *world, struct answer *answer, uint64_t delay_ms)
-{
-    answer->at_ms = world->script.now_ms + delay_ms;
-    struct answer **at = &world->answers;
-    while (*at != NULL && (*at)->at_ms <= answer->at_ms) {
-        at = &(*at)->next;
-    }
-    answer->next = *at;
-    *at = answer;
+    return slice_equal(frame->args.argv[0], slice_str(name));
 }
 
 static unsigned client_of(const struct world *world, struct slice key)
@@ -127,181 +79,106 @@ static unsigned client_of(const struct world *world, struct slice key)
     return 0;
 }
 
-/* Applies or reads; the answer is OK. */
-static void apply(struct world *world, struct answer *answer, struct shard_model *model)
+/* The nodes' side. */
+
+static void append(struct world *world,
+                   const struct frame_request *frame,
+                   char reply[ELASTIC_REPLY_SIZE])
 {
-    const struct frame_request *frame = &answer->request.frame;
-    unsigned client = client_of(world, answer->request.argv[1]);
+    unsigned client = client_of(world, frame->args.argv[1]);
     unsigned count = world->applied_count[client];
-    if (frame->session == 0) {
-        (void)snprintf(answer->body, sizeof(answer->body), ":%u\r\n", count);
-        return;
-    }
-    CHECK(frame->seq < SEQ_MAX && frame->first_unacked <= frame->seq);
-    if (frame->seq < model->first_unacked) {
-        answer->status = STATUS_SESSION_EXPIRED;
-        return;
-    }
-    if (frame->first_unacked > model->first_unacked) {
-        model->first_unacked = frame->first_unacked;
-    }
-    if (model->replies[frame->seq] == 0) {
+    unsigned number = 0;
+    CHECK(count < STEPS);
+    CHECK_EQ(sscanf((const char *)frame->args.argv[2].data, "%u", &number), 1);
+    world->applied[client][count] = number;
+    world->applied_count[client]++;
+    (void)snprintf(reply, ELASTIC_REPLY_SIZE, ":%u\r\n", count + 1);
+}
+
+static void delete (struct world *world,
+                    const struct frame_request *frame,
+                    char reply[ELASTIC_REPLY_SIZE])
+{
+    for (size_t i = 1; i < frame->args.argc; i++) {
+        unsigned client = 0;
         unsigned number = 0;
-        CHECK_EQ(sscanf((const char *)answer->request.argv[2].data, "%u", &number), 1);
-        world->applied[client][count] = number;
-        world->applied_count[client]++;
-        model->replies[frame->seq] = count + 2;
+        unsigned key = 0;
+        char text[SCRIPT_TEXT_SIZE] = {0};
+        memcpy(text, frame->args.argv[i].data, frame->args.argv[i].len);
+        CHECK_EQ(sscanf(text, "d:%u:%u:%u", &client, &number, &key), 3);
+        world->steps[client][number].deleted[key]++;
     }
-    (void)snprintf(answer->body, sizeof(answer->body), ":%u\r\n", model->replies[frame->seq] - 1);
+    (void)snprintf(reply, ELASTIC_REPLY_SIZE, ":%zu\r\n", frame->args.argc - 1);
 }
 
-/* A repeated write is answered from its record also after its key has gone to another shard: only
- * so may NOT_OWNER mean that it was never applied here. */
-static bool owns(struct world *world, const struct answer *answer)
+static void scan(const struct frame_request *frame,
+                 const struct shard_desc *desc,
+                 char reply[ELASTIC_REPLY_SIZE])
 {
-    const struct frame_request *frame = &answer->request.frame;
-    uint64_t token = token_of_key(answer->request.argv[1]);
-    const struct shard_desc *desc = shard_map_find(&world->script.map, token);
-    bool known = frame->session != 0 && model_of(world, frame->shard)->replies[frame->seq] != 0;
-    return known || desc->id == frame->shard;
-}
-
-/* What node does with a request; the answer may be lost. */
-static void serve(struct world *world, struct answer *answer)
-{
-    const struct frame_request *frame = &answer->request.frame;
-    struct shard_model *model = model_of(world, frame->shard);
-    bool *latched = &world->latched[answer->node][frame->shard - SHARD_FIRST];
-    *latched = *latched && (frame->flags & REQUEST_FIRST) == 0;
-    uint64_t delay_ms = 1;
-    answer->status = STATUS_OK;
-    if (model->leader != answer->node) {
-        answer->status = STATUS_NOT_LEADER;
-        answer->hint_node = chance(world, 700) ? model->leader : 0;
-        answer->hint_term = model->term;
-    } else if (*latched || chance(world, 30)) {
-        answer->status = STATUS_BUSY;
-    } else if (!owns(world, answer)) {
-        answer->status = STATUS_NOT_OWNER;
-    } else if (chance(world, 10)) {
-        if (chance(world, 500)) {
-            apply(world, answer, model);
+    uint64_t cursor = 0;
+    for (size_t i = 0; i < frame->args.argv[1].len; i++) {
+        cursor = cursor * 10 + (frame->args.argv[1].data[i] - (uint64_t)'0');
+    }
+    CHECK(cursor == 0 || (cursor >= desc->start && cursor <= desc->last));
+    unsigned first = FIXED;
+    unsigned count = 0;
+    for (unsigned i = 0; i < FIXED && count < PAGE; i++) {
+        uint64_t token = fixed_token(i);
+        if (token >= cursor && token >= desc->start && token <= desc->last) {
+            first = count == 0 ? i : first;
+            count++;
         }
-        answer->status = STATUS_LEADERSHIP_LOST;
-        move_leader(world, frame->shard);
+    }
+    uint64_t next = count == PAGE ? fixed_token(first + count - 1) + 1 : 0;
+    /* Its page as two numbers, and where it goes on. */
+    char text[24];
+    int len = snprintf(text, sizeof(text), "%" PRIu64, next);
+    if (next > desc->last || next == 0) {
+        len = snprintf(text, sizeof(text), "0");
+    }
+    (void)snprintf(reply, ELASTIC_REPLY_SIZE, "*2\r\n$%d\r\n%s\r\n*2\r\n:%u\r\n:%u\r\n", len, text,
+                   first, count);
+}
+
+static void execute(void *ctx,
+                    const struct frame_request *frame,
+                    const struct shard_desc *desc,
+                    char reply[ELASTIC_REPLY_SIZE])
+{
+    struct world *world = ctx;
+    if (is_name(frame, "append")) {
+        append(world, frame, reply);
+    } else if (is_name(frame, "strlen")) {
+        unsigned client = client_of(world, frame->args.argv[1]);
+        (void)snprintf(reply, ELASTIC_REPLY_SIZE, ":%u\r\n", world->applied_count[client]);
+    } else if (is_name(frame, "del")) {
+        delete (world, frame, reply);
+    } else if (is_name(frame, "scan")) {
+        scan(frame, desc, reply);
     } else {
-        apply(world, answer, model);
-        delay_ms += rand_below(&world->rand, 5);
-    }
-    *latched = answer->status == STATUS_NOT_LEADER || answer->status == STATUS_BUSY ||
-               answer->status == STATUS_LEADERSHIP_LOST;
-    answer_later(world, answer, delay_ms);
-}
-
-static void serve_all(struct world *world)
-{
-    for (uint64_t node = 1; node <= NODES; node++) {
-        if (world->paused[node] || !link_is_up(world, node)) {
-            continue;
-        }
-        for (;;) {
-            struct answer *answer = calloc(1, sizeof(*answer));
-            CHECK(answer != NULL);
-            if (!script_take(&world->script, node, &answer->request)) {
-                free(answer);
-                break;
+        unsigned count = 0;
+        bool flush = is_name(frame, "flushall");
+        for (unsigned i = 0; i < FIXED; i++) {
+            bool here = fixed_token(i) >= desc->start && fixed_token(i) <= desc->last;
+            count += here;
+            if (here && flush) {
+                world->flushed_ms[i] = world->elastic.script.now_ms;
             }
-            answer->node = node;
-            answer->connection = world->connections[node];
-            serve(world, answer);
         }
-    }
-}
-
-static void deliver_answers(struct world *world)
-{
-    while (world->answers != NULL && world->answers->at_ms <= world->script.now_ms) {
-        struct answer *answer = world->answers;
-        world->answers = answer->next;
-        bool same = answer->connection == world->connections[answer->node];
-        if (!same || !link_is_up(world, answer->node)) {
-            free(answer);
-            continue;
-        }
-        if (answer->status == STATUS_NOT_LEADER) {
-            script_redirect(&world->script, answer->node, &answer->request, answer->hint_term,
-                            answer->hint_node);
+        if (flush) {
+            (void)snprintf(reply, ELASTIC_REPLY_SIZE, "+OK\r\n");
         } else {
-            script_answer(&world->script, answer->node, &answer->request, answer->status,
-                          answer->status == STATUS_OK ? answer->body : "");
-        }
-        free(answer);
-    }
-}
-
-/* The connection ends; what the node has received may still be served, unheard. */
-static void cut_link(struct world *world, uint64_t node)
-{
-    if (!world->paused[node] && chance(world, 500)) {
-        serve_all(world);
-    }
-    script_down(&world->script, node);
-    world->connections[node]++;
-    memset(world->latched[node], 0, sizeof(world->latched[node]));
-}
-
-static void join_link(struct world *world, uint64_t node)
-{
-    script_up(&world->script, node);
-    for (size_t i = 0; i < world->script.map.shard_count; i++) {
-        uint64_t shard = world->script.map.shards[i].id;
-        if (model_of(world, shard)->leader == node) {
-            announce(world, shard);
+            (void)snprintf(reply, ELASTIC_REPLY_SIZE, ":%u\r\n", count);
         }
     }
 }
 
-static void make_trouble(struct world *world)
-{
-    uint64_t node = 1 + rand_below(&world->rand, NODES);
-    if (chance(world, 8)) {
-        world->paused[node] = true;
-    } else if (chance(world, 15)) {
-        world->paused[node] = false;
-    }
-    if (link_is_up(world, node) ? chance(world, 8) : chance(world, 40)) {
-        if (link_is_up(world, node)) {
-            cut_link(world, node);
-        } else {
-            join_link(world, node);
-        }
-    }
-    size_t count = world->script.map.shard_count;
-    if (chance(world, 10)) {
-        move_leader(world, world->script.map.shards[rand_below(&world->rand, count)].id);
-    }
-    if (chance(world, 3) && count < SHARDS_MAX) {
-        uint64_t id = SHARD_FIRST + count;
-        script_split(&world->script, rand_below(&world->rand, count), id);
-        *model_of(world, id) =
-            (struct shard_model){.leader = 1 + rand_below(&world->rand, NODES), .term = 1};
-        world->map_due_ms = world->script.now_ms + rand_below(&world->rand, 300) + 1;
-    }
-}
+/* The clients' side. */
 
-static void tell_map(struct world *world)
+static void begin_step(struct world *world)
 {
-    for (uint64_t node = 1; world->map_due_ms != 0 && node <= NODES; node++) {
-        if (world->map_due_ms <= world->script.now_ms && link_is_up(world, node)) {
-            world->map_due_ms = 0;
-            script_send_map(&world->script, node);
-        }
-    }
-}
-
-static void begin_steps(struct world *world)
-{
-    unsigned client = (unsigned)rand_below(&world->rand, CLIENTS);
+    struct elastic *elastic = &world->elastic;
+    unsigned client = (unsigned)rand_below(&elastic->rand, CLIENTS);
     unsigned begun = world->begun[client];
     bool full = begun >= WINDOW && world->steps[client][begun - WINDOW].client.done == 0;
     if (begun == STEPS || full) {
@@ -309,36 +186,77 @@ static void begin_steps(struct world *world)
     }
     struct step *step = &world->steps[client][begun];
     char line[SCRIPT_TEXT_SIZE * 2];
-    step->begun = true;
+    uint64_t dice = rand_below(&elastic->rand, 100);
     step->number = begun;
-    step->read = chance(world, 300);
-    if (step->read) {
-        (void)snprintf(line, sizeof(line), "strlen %s", world->keys[client]);
-    } else {
+    step->begun_ms = elastic->script.now_ms;
+    if (dice < 60) {
+        step->kind = STEP_APPEND;
         (void)snprintf(line, sizeof(line), "append %s %u.", world->keys[client], begun);
+    } else if (dice < 84) {
+        step->kind = STEP_LENGTH;
+        (void)snprintf(line, sizeof(line), "strlen %s", world->keys[client]);
+    } else if (dice < 94) {
+        step->kind = STEP_DELETE;
+        (void)snprintf(line, sizeof(line), "del d:%u:%u:0 d:%u:%u:1 d:%u:%u:2", client, begun,
+                       client, begun, client, begun);
+    } else {
+        step->kind = dice < 98 ? STEP_COUNT : STEP_FLUSH;
+        (void)snprintf(line, sizeof(line), dice < 98 ? "dbsize" : "flushall");
     }
     world->begun[client]++;
-    script_run(&world->script, &step->client, line);
+    script_run(&elastic->script, &step->client, line);
 }
 
-static void turn(struct world *world)
+static void end_walk(struct world *world)
 {
-    deliver_answers(world);
-    tell_map(world);
-    begin_steps(world);
-    serve_all(world);
-    script_advance(&world->script, 1);
-}
-
-static void heal(struct world *world)
-{
-    for (uint64_t node = 1; node <= NODES; node++) {
-        world->paused[node] = false;
-        if (!link_is_up(world, node)) {
-            join_link(world, node);
-        }
+    struct walker *walker = &world->walker;
+    for (unsigned i = 0; i < FIXED; i++) {
+        CHECK_EQ(walker->seen[i], 1);
     }
+    memset(walker->seen, 0, sizeof(walker->seen));
+    walker->walks++;
 }
+
+static void walk(struct world *world)
+{
+    struct walker *walker = &world->walker;
+    if (walker->busy && walker->client.done == 0) {
+        return;
+    }
+    if (walker->busy) {
+        const char *reply = (const char *)walker->client.reply.data;
+        unsigned len = 0;
+        unsigned first = 0;
+        unsigned count = 0;
+        int read = sscanf(reply, "*2\r\n$%u\r\n%23[0-9]\r\n*2\r\n:%u\r\n:%u\r\n", &len,
+                          walker->cursor, &first, &count);
+        CHECK(read == 4 || reply[0] == '-'); /* After an error the same page again. */
+        for (unsigned i = 0; read == 4 && i < count; i++) {
+            walker->seen[first + i]++;
+        }
+        if (read == 4 && strcmp(walker->cursor, "0") == 0) {
+            end_walk(world);
+        }
+        script_client_free(&walker->client);
+    }
+    char line[SCRIPT_TEXT_SIZE];
+    (void)snprintf(line, sizeof(line), "scan %s", walker->cursor);
+    walker->busy = true;
+    script_run(&world->elastic.script, &walker->client, line);
+}
+
+static void begin(void *ctx)
+{
+    begin_step(ctx);
+    walk(ctx);
+}
+
+static void begin_nothing(void *ctx)
+{
+    (void)ctx;
+}
+
+/* What came of it. */
 
 static bool was_applied(const struct world *world, unsigned client, unsigned number, unsigned *at)
 {
@@ -351,20 +269,59 @@ static bool was_applied(const struct world *world, unsigned client, unsigned num
     return false;
 }
 
-static void check_read(const struct world *world, unsigned client, const struct step *step)
+static void check_length(const struct world *world, unsigned client, const struct step *step)
 {
     unsigned seen = 0;
-    if (sscanf((const char *)step->client.reply.data, ":%u", &seen) != 1) {
-        return; /* An error: it saw nothing. */
-    }
+    CHECK_EQ(sscanf((const char *)step->client.reply.data, ":%u", &seen), 1);
     CHECK(seen <= world->applied_count[client]);
     for (unsigned i = 0; i < step->number; i++) {
         const struct step *before = &world->steps[client][i];
         unsigned at = 0;
-        if (!before->read && before->client.reply.data[0] == ':' &&
+        if (before->kind == STEP_APPEND && before->client.reply.data[0] == ':' &&
             was_applied(world, client, i, &at)) {
             CHECK(at < seen);
         }
+    }
+}
+
+static void check_deletion(const struct step *step, bool good)
+{
+    unsigned total = 0;
+    for (unsigned i = 0; i < SPREAD; i++) {
+        CHECK(step->deleted[i] <= 1);
+        total += step->deleted[i];
+    }
+    if (good) {
+        CHECK(script_replied(&step->client, ":3\r\n"));
+        CHECK_EQ(total, SPREAD);
+    } else if (!script_failed(&step->client, "UNKNOWN ")) {
+        CHECK_EQ(total, 0);
+    }
+}
+
+static void check_step(const struct world *world, unsigned client, const struct step *step)
+{
+    char kind = (char)step->client.reply.data[0];
+    bool good = kind == ':' || kind == '+';
+    unsigned at = 0;
+    switch (step->kind) {
+    case STEP_APPEND:
+        if (good || !script_failed(&step->client, "UNKNOWN ")) {
+            CHECK_EQ(was_applied(world, client, step->number, &at), good);
+        }
+        break;
+    case STEP_LENGTH:
+        if (good) {
+            check_length(world, client, step);
+        }
+        break;
+    case STEP_DELETE: check_deletion(step, good); break;
+    case STEP_COUNT: CHECK(!good || script_replied(&step->client, ":256\r\n")); break;
+    case STEP_FLUSH:
+        for (unsigned i = 0; good && i < FIXED; i++) {
+            CHECK(world->flushed_ms[i] >= step->begun_ms);
+        }
+        break;
     }
 }
 
@@ -376,30 +333,18 @@ static void check_client(const struct world *world, unsigned client, unsigned *e
     for (unsigned i = 0; i < world->begun[client]; i++) {
         const struct step *step = &world->steps[client][i];
         CHECK_EQ(step->client.done, 1);
-        bool good = step->client.reply.data[0] == ':';
-        *errors += !good;
-        unsigned at = 0;
-        if (step->read) {
-            check_read(world, client, step);
-        } else if (good) {
-            CHECK(was_applied(world, client, i, &at));
-        } else if (!script_failed(&step->client, "UNKNOWN ")) {
-            CHECK(!was_applied(world, client, i, &at));
-        }
+        *errors += step->client.reply.data[0] == '-';
+        check_step(world, client, step);
     }
 }
 
-static void open_world(struct world *world, uint64_t seed)
+static unsigned all_begun(const struct world *world)
 {
-    rand_init(&world->rand, seed);
-    script_open_led(&world->script, 2);
-    for (unsigned i = 0; i < 2; i++) {
-        world->shards[i].leader = 1;
-        world->shards[i].term = 5;
-    }
+    unsigned all = 0;
     for (unsigned i = 0; i < CLIENTS; i++) {
-        (void)snprintf(world->keys[i], sizeof(world->keys[i]), "key:%u", i);
+        all += world->begun[i];
     }
+    return all;
 }
 
 static void close_world(struct world *world)
@@ -409,32 +354,36 @@ static void close_world(struct world *world)
             script_client_free(&world->steps[client][i].client);
         }
     }
-    while (world->answers != NULL) {
-        struct answer *next = world->answers->next;
-        free(world->answers);
-        world->answers = next;
+    if (world->walker.busy) {
+        script_client_free(&world->walker.client);
     }
-    script_close(&world->script);
+    elastic_close(&world->elastic);
 }
 
-static void run_seed(uint64_t seed)
+/* Returns how many commands ended with an error. */
+static unsigned run_seed(uint64_t seed, unsigned restless, bool trouble)
 {
     struct world *world = calloc(1, sizeof(*world));
     CHECK(world != NULL);
-    open_world(world, seed);
-    unsigned all = 0;
-    for (unsigned ms = 0; ms < 20 * 1000 && all < CLIENTS * STEPS; ms++) {
-        make_trouble(world);
-        turn(world);
-        all = 0;
-        for (unsigned i = 0; i < CLIENTS; i++) {
-            all += world->begun[i];
-        }
+    struct elastic *elastic = &world->elastic;
+    elastic_open(elastic, seed);
+    elastic->restless = restless;
+    elastic->trouble = trouble;
+    elastic->ctx = world;
+    elastic->execute = execute;
+    (void)snprintf(world->walker.cursor, sizeof(world->walker.cursor), "0");
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        (void)snprintf(world->keys[i], sizeof(world->keys[i]), "key:%u", i);
     }
+    for (unsigned ms = 0; ms < 20 * 1000 && all_begun(world) < CLIENTS * STEPS; ms++) {
+        elastic_trouble(elastic);
+        elastic_turn(elastic, begin);
+    }
+    unsigned all = all_begun(world);
     CHECK(all > CLIENTS * WINDOW);
-    heal(world);
+    elastic_heal(elastic);
     for (unsigned ms = 0; ms < QUIET_MS; ms++) {
-        turn(world);
+        elastic_turn(elastic, begin_nothing);
     }
     unsigned errors = 0;
     for (unsigned i = 0; i < CLIENTS; i++) {
@@ -443,12 +392,15 @@ static void run_seed(uint64_t seed)
     /* The trouble passes well within the deadline: nearly all of it is absorbed. */
     CHECK(errors * 20 <= all);
     struct core_stats stats;
-    core_stats(world->script.core, &stats);
+    core_stats(elastic->script.core, &stats);
     CHECK_EQ(stats.inflight, 0);
     CHECK_EQ(stats.queued, 0);
     CHECK_EQ(stats.queued_size, 0);
+    CHECK(restless == 0 || elastic->splits + elastic->merges > 0);
+    CHECK(world->walker.walks > 0);
     close_world(world);
     free(world);
+    return errors;
 }
 
 static uint64_t seed_now;
@@ -460,7 +412,7 @@ static void print_seed(int number)
             seed_now);
 }
 
-TEST(core_execute, is_exactly_once_and_in_order_whatever_happens)
+static void run_seeds(unsigned restless, bool trouble)
 {
     (void)signal(SIGABRT, print_seed);
     log_set_level(LOG_ERROR);
@@ -468,6 +420,22 @@ TEST(core_execute, is_exactly_once_and_in_order_whatever_happens)
     uint64_t first = only == NULL ? 1 : strtoull(only, NULL, 10);
     uint64_t count = only == NULL ? SEEDS : 1;
     for (seed_now = first; seed_now < first + count; seed_now++) {
-        run_seed(seed_now);
+        unsigned errors = run_seed(seed_now, restless, trouble);
+        CHECK(trouble || errors == 0);
     }
+}
+
+TEST(core_execute, is_exactly_once_and_in_order_whatever_happens)
+{
+    run_seeds(3, true);
+}
+
+TEST(core_execute, is_so_while_shards_split_and_merge_all_the_time)
+{
+    run_seeds(40, true);
+}
+
+TEST(core_execute, has_no_errors_while_shards_split_merge_and_move_their_leaders)
+{
+    run_seeds(40, false);
 }
