@@ -244,6 +244,7 @@ static void make_worker(struct server *server, struct lane *lane)
         .election_ms = (uint32_t)config_number(server->config, CONFIG_election_timeout_ms),
         .heartbeat_ms = (uint32_t)config_number(server->config, CONFIG_heartbeat_ms),
         .quiesce_ms = (uint32_t)config_number(server->config, CONFIG_quiesce_ms),
+        .throttle = &server->throttle,
         .waiters_max = waiters_max,
         .script_memory_max = (uint64_t)config_number(server->config, CONFIG_script_memory_max),
         .script_time_ms_max = (uint64_t)config_number(server->config, CONFIG_script_time_max),
@@ -723,6 +724,8 @@ static int start(struct server *server)
     if (code != 0) {
         return code;
     }
+    throttle_init(&server->throttle,
+                  (uint64_t)config_number(server->config, CONFIG_snapshot_bytes_per_second));
     server->pool = pool_new((unsigned)config_number(server->config, CONFIG_pool_threads));
     make_node(server);
     if (server->identity.node != 0 && start_workers(server) != STATUS_OK) {

@@ -364,10 +364,19 @@ static bool loading(void *arg)
     return server->lanes[0].worker == NULL;
 }
 
+static void config_changed(void *arg, enum config_id id)
+{
+    struct server *server = arg;
+    if (id == CONFIG_snapshot_bytes_per_second) {
+        throttle_set(&server->throttle, (uint64_t)config_number(server->config, id));
+    }
+}
+
 const struct front_env server_front_env = {.execute = execute,
                                            .cancel = cancel,
                                            .sherd = sherd,
                                            .info = info,
                                            .keyspace = keyspace,
+                                           .config_changed = config_changed,
                                            .replicas = replicas,
                                            .loading = loading};

@@ -73,6 +73,7 @@ struct server {
     struct node *node;
     struct frame_hello hello;
     struct rand rand;
+    struct throttle throttle; /* Of the snapshots that the node sends. */
     char *dir;
     char address[CONN_ADDRESS_SIZE];
     char advertise[NODE_ADDRESS_SIZE_MAX];

@@ -103,12 +103,18 @@ static void make_transfer(struct worker *worker)
     worker->snap_dir = malloc(size);
     assert(worker->snap_dir != NULL);
     (void)snprintf(worker->snap_dir, size, "%s/snap", worker->options.dir);
-    struct transfer_options options = {
-        .dir = worker->snap_dir,
-        .bytes_per_second = worker->options.snapshot_bytes_per_second,
-        .seed = rand_u64(&worker->rand)};
-    struct transfer_env env = {
-        .ctx = worker, .out = transfer_out, .run = transfer_run, .on_sent = snapshot_sent};
+    struct transfer_options options = {.dir = worker->snap_dir,
+                                       .throttle = worker->options.throttle != NULL
+                                                       ? worker->options.throttle
+                                                       : &worker->unlimited,
+                                       .store = worker->options.store,
+                                       .seed = rand_u64(&worker->rand)};
+    struct transfer_env env = {.ctx = worker,
+                               .out = transfer_out,
+                               .run = transfer_run,
+                               .on_sent = snapshot_sent,
+                               .is_current = snapshot_is_current};
+    throttle_init(&worker->unlimited, 0);
     worker->transfer = transfer_new(&options, &env);
 }
 

@@ -84,7 +84,7 @@ struct worker_options {
     uint32_t heartbeat_ms;
     uint32_t quiesce_ms;
     bool lease_reads;
-    uint64_t snapshot_bytes_per_second;
+    struct throttle *throttle;   /* Of the node's snapshots; NULL: no limit. */
     size_t waiters_max;          /* Ops that may wait for elements on this loop; 0: any number. */
     uint64_t script_memory_max;  /* 0: 64 MB. */
     uint64_t script_time_ms_max; /* 0: 5 seconds. */

@@ -66,6 +66,7 @@ struct worker {
     struct wal_port *port;
     struct host *host;
     struct transfer *transfer;
+    struct throttle unlimited;
     struct shard_env shard_env;
     struct buf entry, planned, reply, events;
     struct rand rand;
@@ -177,6 +178,7 @@ bool snapshot_ready(void *ctx, struct shard *, const struct group_state *, struc
 void snapshot_after_commit(struct worker *worker);
 void snapshot_sent(
     void *ctx, uint64_t shard, uint64_t token, enum status status, const struct manifest *manifest);
+bool snapshot_is_current(void *ctx, const struct shard_desc *desc);
 void snapshot_free_waiting(struct worker *worker);
 /* At start: finishes an installation that a crash interrupted. */
 enum status snapshot_resume(struct worker *worker, struct shard_state *state);

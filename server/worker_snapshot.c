@@ -66,6 +66,13 @@ void snapshot_sent(
     buf_deinit(&bytes);
 }
 
+bool snapshot_is_current(void *ctx, const struct shard_desc *desc)
+{
+    struct worker *worker = ctx;
+    struct slot *slot = worker_slot(worker, desc->id);
+    return slot != NULL && shard_state(slot->shard)->desc.ver == desc->ver;
+}
+
 static struct manifest *decode(struct slice bytes)
 {
     struct manifest *manifest = calloc(1, sizeof(*manifest));
@@ -109,21 +116,18 @@ static enum status ingest_family(struct worker *worker,
             paths[count++] = (char *)buf_take(&path, &len);
         }
     }
-    enum status status = STATUS_OK;
-    if (count > 0) {
-        const struct shard_desc *desc = &manifest->state.desc;
-        struct machine_scope scope = {.shard = desc->id, .start = desc->start, .last = desc->last};
-        struct buf from;
-        struct buf to;
-        buf_init(&from, 64);
-        buf_init(&to, 64);
-        machine_range(scope, family, &from, &to);
-        struct store_range range = {
-            .family = family, .from = buf_slice(&from), .to = buf_slice(&to)};
-        status = store_ingest(worker->options.store, &range, (const char *const *)paths, count);
-        buf_deinit(&from);
-        buf_deinit(&to);
-    }
+    const struct shard_desc *desc = &manifest->state.desc;
+    struct machine_scope scope = {.shard = desc->id, .start = desc->start, .last = desc->last};
+    struct buf from;
+    struct buf to;
+    buf_init(&from, 64);
+    buf_init(&to, 64);
+    machine_range(scope, family, &from, &to);
+    struct store_range range = {.family = family, .from = buf_slice(&from), .to = buf_slice(&to)};
+    enum status status =
+        store_ingest(worker->options.store, &range, (const char *const *)paths, count);
+    buf_deinit(&from);
+    buf_deinit(&to);
     for (size_t i = 0; i < count; i++) {
         free(paths[i]);
     }
@@ -133,7 +137,8 @@ static enum status ingest_family(struct worker *worker,
 
 static enum status ingest(struct worker *worker, const struct install *install)
 {
-    enum status status = ingest_family(worker, install, STORE_DATA);
+    enum status status =
+        install->shard == SHARD_META ? STATUS_OK : ingest_family(worker, install, STORE_DATA);
     return status == STATUS_OK ? ingest_family(worker, install, STORE_LOCAL) : status;
 }
 

@@ -12,28 +12,38 @@
 struct transfer *transfer_new(const struct transfer_options *options,
                               const struct transfer_env *env)
 {
+    assert(options->throttle != NULL && options->store != NULL);
     struct transfer *transfer = calloc(1, sizeof(*transfer));
     assert(transfer != NULL);
     transfer->env = *env;
     transfer->dir = strdup(options->dir);
     assert(transfer->dir != NULL);
-    transfer->bytes_per_second = options->bytes_per_second;
-    transfer->refilled_ms = clock_now_ms();
+    transfer->store = options->store;
+    transfer->throttle = options->throttle;
+    transfer->file_size = options->file_size == 0 ? EXPORT_FILE_SIZE : options->file_size;
     rand_init(&transfer->rand, options->seed);
+    map_init(&transfer->rates);
     list_init(&transfer->sendings);
     list_init(&transfer->takings);
+    list_init(&transfer->leftovers);
     return transfer;
 }
 
 void transfer_free(struct transfer *transfer)
 {
     assert(transfer->jobs == 0);
-    for (struct list *at; (at = list_pop_front(&transfer->sendings)) != NULL;) {
-        sending_free(list_entry(at, struct sending, link));
+    transfer->closing = true;
+    while (!list_empty(&transfer->sendings)) {
+        sending_free(list_entry(transfer->sendings.next, struct sending, link));
     }
-    for (struct list *at; (at = list_pop_front(&transfer->takings)) != NULL;) {
-        taking_free(list_entry(at, struct taking, link));
+    while (!list_empty(&transfer->takings)) {
+        taking_free(list_entry(transfer->takings.next, struct taking, link));
     }
+    size_t at = 0;
+    for (struct rate_rule *rule; (rule = map_next(&transfer->rates, &at)) != NULL;) {
+        free(rule);
+    }
+    map_deinit(&transfer->rates);
     free(transfer->dir);
     free(transfer);
 }
@@ -94,6 +104,43 @@ void bulk_remove(const char *folder)
     (void)status; /* An empty folder that stays harms nobody. */
 }
 
+void bulk_run(struct transfer *transfer, struct job *job)
+{
+    transfer->jobs++;
+    transfer->env.run(transfer->env.ctx, job);
+}
+
+static void run_remove(struct job *job)
+{
+    bulk_remove(list_entry(job, struct leftover, job)->dir);
+}
+
+static void on_removed(struct job *job)
+{
+    struct leftover *leftover = list_entry(job, struct leftover, job);
+    leftover->transfer->jobs--;
+    list_remove(&leftover->link);
+    free(leftover->dir);
+    free(leftover);
+}
+
+void bulk_remove_later(struct transfer *transfer, char *folder)
+{
+    assert(folder != NULL);
+    if (transfer->closing) {
+        bulk_remove(folder);
+        free(folder);
+        return;
+    }
+    struct leftover *leftover = calloc(1, sizeof(*leftover));
+    assert(leftover != NULL);
+    leftover->transfer = transfer;
+    leftover->dir = folder;
+    leftover->job = (struct job){.run = run_remove, .done = on_removed};
+    list_push_back(&transfer->leftovers, &leftover->link);
+    bulk_run(transfer, &leftover->job);
+}
+
 static void sweep(void *arg, const char *name)
 {
     const struct transfer *transfer = arg;
@@ -149,27 +196,41 @@ enum status transfer_receive(struct transfer *transfer,
     case BULK_OFFER: return takes ? taking_offer(transfer, from, &head, in.rest) : STATUS_OK;
     case BULK_GET: return sending_get(transfer, &head, &in);
     case BULK_BLOCK: return taking_block(transfer, &head, &in);
+    case BULK_TAKEN: return sending_taken(transfer, &head, &in);
     case BULK_DONE: sending_done(transfer, &head); return STATUS_OK;
-    case BULK_GONE: taking_gone(transfer, &head); return STATUS_OK;
+    case BULK_GONE:
+        taking_gone(transfer, &head);
+        sending_gone(transfer, &head);
+        return STATUS_OK;
     default: return STATUS_PROTOCOL;
+    }
+}
+
+/* Those that were served first are served last in the next tick: a throttle would else let nobody
+ * else get anything. */
+static void tick_sendings(struct transfer *transfer, uint64_t now_ms)
+{
+    size_t count = 0;
+    for (struct list *at = transfer->sendings.next; at != &transfer->sendings; at = at->next) {
+        count++;
+    }
+    transfer->stats.bytes_left = 0;
+    struct list *next = NULL;
+    for (struct list *at = transfer->sendings.next; count > 0; at = next, count--) {
+        next = at->next;
+        sending_tick(transfer, list_entry(at, struct sending, link), now_ms);
+    }
+    if (!list_empty(&transfer->sendings)) {
+        struct list *first = list_pop_front(&transfer->sendings);
+        list_push_back(&transfer->sendings, first);
     }
 }
 
 void transfer_tick(struct transfer *transfer)
 {
     uint64_t now_ms = clock_now_ms();
-    uint64_t passed_ms = now_ms - transfer->refilled_ms;
-    transfer->refilled_ms = now_ms;
-    if (transfer->bytes_per_second > 0) {
-        int64_t most = (int64_t)transfer->bytes_per_second / 4 + TRANSFER_BLOCK_SIZE;
-        transfer->tokens += (int64_t)(transfer->bytes_per_second * passed_ms / 1000);
-        transfer->tokens = transfer->tokens > most ? most : transfer->tokens;
-    }
+    tick_sendings(transfer, now_ms);
     struct list *next = NULL;
-    for (struct list *at = transfer->sendings.next; at != &transfer->sendings; at = next) {
-        next = at->next;
-        sending_tick(transfer, list_entry(at, struct sending, link), now_ms);
-    }
     for (struct list *at = transfer->takings.next; at != &transfer->takings; at = next) {
         next = at->next;
         taking_tick(list_entry(at, struct taking, link), now_ms);

@@ -150,22 +150,6 @@ struct slice iter_value(struct store_iter *iter);
  * missing in what was walked, whatever was sought since. */
 MUST_USE enum status iter_status(struct store_iter *iter);
 
-/* What to export, and where to: rows from <= key < to of a family, to dir/NAME-N.sst. */
-struct store_range_files {
-    enum store_family family;
-    struct slice from;
-    struct slice to;
-    const char *dir;
-    const char *name;
-    uint64_t file_size; /* About so many bytes each. */
-};
-
-/* Writes the rows of the range, as the view sees them, to sorted files (the first exists even if
- * there are no rows). Together they also erase whatever else a store holds in the range when they
- * are ingested there. Synced. *count files. Blocks. */
-MUST_USE enum status store_export(struct txn *view,
-                                  const struct store_range_files *range,
-                                  size_t *count);
 /* Rows from <= key < to of a family. */
 struct store_range {
     enum store_family family;
@@ -173,9 +157,32 @@ struct store_range {
     struct slice to;
 };
 
-/* Replaces the range that the files were exported from by their rows, in one durable step; they are
- * files of nothing else. May be repeated after a crash. The files stay where they are. Uncommitted
- * txn writes in that range must not exist. Blocks. */
+enum export_progress {
+    EXPORT_GOES_ON,    /* The file is not full. */
+    EXPORT_FILE_ENDED, /* It is, and there are more rows. */
+    EXPORT_ENDED,
+    EXPORT_NOTHING, /* There are no rows at all, and no file. */
+};
+
+/* Writes the rows of the range, as the view sees them, to sorted files of about file_size bytes.
+ * The range's bytes and the view outlive the export. One owner at a time; begin and end do not
+ * block. */
+struct store_export *store_export_begin(struct txn *view,
+                                        const struct store_range *range,
+                                        uint64_t file_size);
+/* Writes about size bytes more into the file at path, which is the same until it has ended, and
+ * then is synced. Blocks. */
+MUST_USE enum status store_export_step(struct store_export *export,
+                                       const char *path,
+                                       uint64_t size,
+                                       enum export_progress *progress);
+void store_export_end(struct store_export *export);
+
+/* Replaces the range that the files were exported from by their rows; they are files of nothing
+ * else, and if there are none the range is empty afterwards. Durable when it returns. A crash may
+ * leave anything in the range: whoever calls this sees to it that it is repeated then. The files
+ * stay where they are and as they are; they are not changed any more, as the store may keep them.
+ * Uncommitted txn writes in that range must not exist, and nobody reads there. Blocks. */
 MUST_USE enum status store_ingest(struct store *store,
                                   const struct store_range *range,
                                   const char *const *paths,

@@ -601,57 +601,67 @@ static enum status write_file(struct buf *bytes, const char *path)
     return status;
 }
 
-/* Appends rows up to about size bytes; returns them with the file's head before them. */
-static void fill_file(struct store_iter *iter,
-                      enum store_family family,
-                      struct buf *start,
-                      struct slice to,
-                      uint64_t size,
-                      struct buf *out)
+struct store_export {
+    struct store_iter *iter;
+    enum store_family family;
+    uint64_t file_size;
+    struct buf rows; /* Of the open file. */
+};
+
+struct store_export *store_export_begin(struct txn *view,
+                                        const struct store_range *range,
+                                        uint64_t file_size)
 {
-    struct buf rows;
-    buf_init(&rows, SIZE_MAX / 2);
-    while (iter_valid(iter) && rows.len < size) {
-        buf_append_bytes(&rows, iter_key(iter));
-        buf_append_bytes(&rows, iter_value(iter));
-        iter_next(iter);
-    }
-    struct slice end = iter_valid(iter) ? iter_key(iter) : to;
-    buf_append_u64(out, file_magic);
-    buf_append_u8(out, (uint8_t)family);
-    buf_append_bytes(out, buf_slice(start));
-    buf_append_bytes(out, end);
-    buf_append_slice(out, buf_slice(&rows));
-    buf_clear(start);
-    buf_append_slice(start, end);
-    buf_deinit(&rows);
+    struct store_export *export = calloc(1, sizeof(*export));
+    assert(export != NULL);
+    buf_init(&export->rows, SIZE_MAX / 2);
+    export->family = range->family;
+    export->file_size = file_size;
+    export->iter = iter_open(view, range->family, range->from, range->to);
+    return export;
 }
 
-enum status store_export(struct txn *view, const struct store_range_files *range, size_t *count)
+void store_export_end(struct store_export *export)
 {
-    struct buf start;
-    buf_init(&start, SIZE_MAX / 2);
-    buf_append_slice(&start, range->from);
-    struct store_iter *iter = iter_open(view, range->family, range->from, range->to);
-    enum status status = iter_status(iter);
-    size_t files = 0;
-    while (status == STATUS_OK && (files == 0 || iter_valid(iter))) {
-        char path[PATH_SIZE_MAX];
-        int len = snprintf(path, sizeof(path), "%s/%s-%zu.sst", range->dir, range->name, files++);
-        assert(len > 0 && (size_t)len < sizeof(path));
-        struct buf bytes;
-        buf_init(&bytes, SIZE_MAX / 2);
-        fill_file(iter, range->family, &start, range->to, range->file_size, &bytes);
-        status = write_file(&bytes, path);
-        buf_deinit(&bytes);
-    }
-    iter_close(iter);
-    buf_deinit(&start);
-    if (status == STATUS_OK) {
-        status = disk_sync_folder(range->dir);
-    }
-    *count = files;
+    iter_close(export->iter);
+    buf_deinit(&export->rows);
+    free(export);
+}
+
+static enum status end_file(struct store_export *export, const char *path)
+{
+    struct buf bytes;
+    buf_init(&bytes, SIZE_MAX / 2);
+    buf_append_u64(&bytes, file_magic);
+    buf_append_u8(&bytes, (uint8_t) export->family);
+    buf_append_slice(&bytes, buf_slice(&export->rows));
+    buf_clear(&export->rows);
+    enum status status = write_file(&bytes, path);
+    buf_deinit(&bytes);
     return status;
+}
+
+enum status store_export_step(struct store_export *export,
+                              const char *path,
+                              uint64_t size,
+                              enum export_progress *progress)
+{
+    size_t before = export->rows.len;
+    while (iter_valid(export->iter) && export->rows.len < export->file_size &&
+           export->rows.len - before < size) {
+        buf_append_bytes(&export->rows, iter_key(export->iter));
+        buf_append_bytes(&export->rows, iter_value(export->iter));
+        iter_next(export->iter);
+    }
+    enum status status = iter_status(export->iter);
+    bool more = iter_valid(export->iter);
+    *progress = export->rows.len == 0 ? EXPORT_NOTHING : EXPORT_GOES_ON;
+    if (status != STATUS_OK || export->rows.len == 0 ||
+        (more && export->rows.len < export->file_size)) {
+        return status;
+    }
+    *progress = more ? EXPORT_FILE_ENDED : EXPORT_ENDED;
+    return end_file(export, path);
 }
 
 static enum status check_file(struct slice bytes, enum store_family family, struct reader *in)
@@ -669,15 +679,19 @@ static enum status check_file(struct slice bytes, enum store_family family, stru
     return proper ? STATUS_OK : STATUS_CORRUPT;
 }
 
-/* Puts the rows of one file in place of what *pages has in the file's range. */
-static void replace_range(struct pages **pages, enum store_family family, struct reader in)
+static void erase(struct pages **pages, const struct store_range *range)
+{
+    struct pages *copy = pages_copy(*pages);
+    delete_range(copy, range->family, range->from, range->to);
+    pages_unref(*pages);
+    *pages = copy;
+}
+
+static void add_rows(struct pages **pages, enum store_family family, struct reader in)
 {
     struct pages *copy = pages_copy(*pages);
     struct buf key;
     buf_init(&key, SIZE_MAX / 2);
-    struct slice from = reader_bytes(&in, UINT32_MAX);
-    struct slice to = reader_bytes(&in, UINT32_MAX);
-    delete_range(copy, family, from, to);
     while (in.rest.len > 0) {
         set_key(&key, family, reader_bytes(&in, UINT32_MAX));
         pages_put(copy, buf_slice(&key), reader_bytes(&in, UINT32_MAX));
@@ -699,10 +713,10 @@ static enum status ingest_file(struct image *image, enum store_family family, co
     }
     if (status == STATUS_OK) {
         /* Durable at once, and whatever a crash rolls back to, it is there. */
-        replace_range(&image->live, family, in);
-        replace_range(&image->flushed, family, in);
+        add_rows(&image->live, family, in);
+        add_rows(&image->flushed, family, in);
         for (size_t i = 0; i < image->pending_count; i++) {
-            replace_range(&image->pending[i], family, in);
+            add_rows(&image->pending[i], family, in);
         }
     }
     buf_deinit(&bytes);
@@ -714,13 +728,18 @@ enum status store_ingest(struct store *store,
                          const char *const *paths,
                          size_t count)
 {
-    assert(count > 0);
     if (!alive(store)) {
         return STATUS_IO;
     }
+    struct image *image = store->image;
+    erase(&image->live, range);
+    erase(&image->flushed, range);
+    for (size_t i = 0; i < image->pending_count; i++) {
+        erase(&image->pending[i], range);
+    }
     enum status status = STATUS_OK;
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
-        status = ingest_file(store->image, range->family, paths[i]);
+        status = ingest_file(image, range->family, paths[i]);
     }
     (void)engine_generation_advance(store);
     return status;
