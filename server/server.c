@@ -35,7 +35,7 @@ static void on_mail(struct mail *mail)
     self->run(self->to, self);
 }
 
-static void post(struct server *server, unsigned loop, struct worker_mail *mail)
+void server_post(struct server *server, unsigned loop, struct worker_mail *mail)
 {
     assert(loop < server->loops);
     struct lane *lane = &server->lanes[loop];
@@ -47,12 +47,12 @@ static void post(struct server *server, unsigned loop, struct worker_mail *mail)
 static void worker_post(void *ctx, unsigned loop, struct worker_mail *mail)
 {
     struct lane *lane = ctx;
-    post(lane->server, loop, mail);
+    server_post(lane->server, loop, mail);
 }
 
 static void node_post(void *ctx, unsigned loop, struct worker_mail *mail)
 {
-    post(ctx, loop, mail);
+    server_post(ctx, loop, mail);
 }
 
 struct pool_job {

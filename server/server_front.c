@@ -287,6 +287,10 @@ static void sherd(void *arg, struct request *request)
         request_fail(request, "ERR a node knows what its own shards have only; ask a sherd-router");
         return;
     }
+    if (request->args.argc == 2 && command_word(request->args.argv[1], "transfers")) {
+        server_transfers(server, request);
+        return;
+    }
     struct cluster_view view = {.map = worker_routes(lane->worker),
                                 .role = "node",
                                 .leader = view_leader,

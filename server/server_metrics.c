@@ -92,6 +92,7 @@ void server_metrics_sample(struct lane *lane)
     metrics_set(part, METRIC_node_shards_short, (int64_t)now.shards_short);
     metrics_set(part, METRIC_shards_quiesced, (int64_t)now.host.quiesced);
     metrics_set(part, METRIC_snapshots_sending, (int64_t)now.transfer.sending);
+    metrics_set(part, METRIC_snapshot_left_bytes, (int64_t)now.transfer.bytes_left);
     metrics_set(part, METRIC_snapshots_receiving, (int64_t)now.transfer.receiving);
     metrics_set(part, METRIC_script_memory_bytes, (int64_t)now.scripts.memory);
     metrics_set(part, METRIC_scripts_kept, (int64_t)now.scripts.kept);

@@ -87,6 +87,12 @@ struct server {
     int exit_code;
 };
 
+/* server.c: to the loop's worker. */
+void server_post(struct server *server, unsigned loop, struct worker_mail *mail);
+
+/* server_transfers.c: SHERD TRANSFERS. */
+void server_transfers(struct server *server, struct request *request);
+
 /* server_link.c: connections between nodes and from routers. */
 extern const struct link_handler server_visitor_handler;
 void server_peer_connect(struct lane *lane, uint64_t id, const char *address);
