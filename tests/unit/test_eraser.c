@@ -276,17 +276,13 @@ static void fill_files(const char *folder)
         struct store_range range = {.family = STORE_DATA,
                                     .from = key_of(i * FILE_ROWS, low),
                                     .to = key_of((i + 1) * FILE_ROWS, high)};
-        struct store_range_files files = {.family = STORE_DATA,
-                                          .from = range.from,
-                                          .to = range.to,
-                                          .dir = dir,
-                                          .name = low,
-                                          .file_size = UINT64_MAX};
-        size_t count = 0;
-        CHECK_EQ(store_export(view, &files, &count), STATUS_OK);
-        CHECK_EQ(count, 1);
         int len = snprintf(path, sizeof(path), "%s/%s-0.sst", dir, low);
         CHECK(len > 0 && (size_t)len < sizeof(path));
+        struct store_export *export = store_export_begin(view, &range, UINT64_MAX);
+        enum export_progress progress = EXPORT_GOES_ON;
+        CHECK_EQ(store_export_step(export, path, UINT64_MAX, &progress), STATUS_OK);
+        CHECK_EQ(progress, EXPORT_ENDED);
+        store_export_end(export);
         const char *name = path;
         CHECK_EQ(store_ingest(to, &range, &name, 1), STATUS_OK);
         engine_drain(to);
