@@ -2,6 +2,7 @@
 
 #include "common/base/assert.h"
 #include "common/base/hash.h"
+#include "common/base/reader.h"
 #include "router/core.h"
 #include "server/worker.h"
 #include "tests/sim/sim.h"
@@ -198,12 +199,70 @@ static void see_node(struct sim *sim, struct seen_all *all, unsigned index)
     }
 }
 
+/* Replicas of one node that hold anything have nothing in common. */
+static void check_apart(struct sim *sim, unsigned index)
+{
+    struct worker *worker = sim_node_worker(sim->nodes[index]);
+    size_t at = 0;
+    for (struct shard *a; worker != NULL && (a = worker_next_shard(worker, &at)) != NULL;) {
+        const struct shard_state *one = shard_state(a);
+        size_t next = at;
+        for (struct shard *b; (b = worker_next_shard(worker, &next)) != NULL;) {
+            const struct shard_state *other = shard_state(b);
+            bool hold = one->group.index > 0 && other->group.index > 0 &&
+                        one->desc.id != SHARD_META && other->desc.id != SHARD_META;
+            if (hold && one->desc.start <= other->desc.last &&
+                other->desc.start <= one->desc.last) {
+                sim_fail(sim, "node %u: shards %llu and %llu overlap", index + 1,
+                         (unsigned long long)one->desc.id, (unsigned long long)other->desc.id);
+            }
+        }
+    }
+}
+
+static bool owned(struct worker *worker, enum store_family family, struct slice key)
+{
+    struct reader in = reader_of(key);
+    uint64_t number = reader_u64_be(&in);
+    size_t at = 0;
+    for (struct shard *shard; (shard = worker_next_shard(worker, &at)) != NULL;) {
+        const struct shard_desc *desc = &shard_state(shard)->desc;
+        bool here = family == STORE_DATA
+                        ? desc->id != SHARD_META && number >= desc->start && number <= desc->last
+                        : desc->id == number;
+        if (here) {
+            return true;
+        }
+    }
+    return family == STORE_LOCAL && number == 0; /* Tombstones. */
+}
+
+/* In peace there is no row that belongs to no replica. */
+static void check_rows(struct sim *sim, unsigned index)
+{
+    static const uint8_t top[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    struct worker *worker = sim_node_worker(sim->nodes[index]);
+    for (int family = 0; worker != NULL && family < STORE_FAMILY_COUNT; family++) {
+        struct store_iter *iter = iter_open(worker_txn(worker), (enum store_family)family,
+                                            slice_of(NULL, 0), slice_of(top, sizeof(top)));
+        for (; iter_valid(iter); iter_next(iter)) {
+            struct slice key = iter_key(iter);
+            if (!owned(worker, (enum store_family)family, key)) {
+                sim_fail(sim, "node %u: a row of family %d, %02x%02x%02x%02x..., is nobody's",
+                         index + 1, family, key.data[0], key.data[1], key.data[2], key.data[3]);
+            }
+        }
+        iter_close(iter);
+    }
+}
+
 void sim_check_replicas(struct sim *sim)
 {
     struct seen_all *all = calloc(1, sizeof(*all));
     assert(all != NULL);
     for (unsigned i = 0; i < sim->options.nodes; i++) {
         see_node(sim, all, i);
+        check_apart(sim, i);
     }
     free(all);
 }
@@ -265,6 +324,9 @@ void sim_check_end(struct sim *sim)
 {
     check_converged(sim);
     sim_check_replicas(sim);
+    for (unsigned i = 0; i < sim->options.nodes; i++) {
+        check_rows(sim, i);
+    }
     struct lincheck_options options = {0};
     struct lincheck_report report;
     lincheck_run(&sim->history, &options, &report);
