@@ -682,6 +682,32 @@ static void run_born(struct worker *to, struct worker_mail *mail)
     free(born);
 }
 
+struct ranged_mail {
+    struct worker_mail mail;
+    struct node *node;
+    size_t count;
+    struct agent_range ranges[];
+};
+
+static void run_ranged(struct worker *to, struct worker_mail *mail)
+{
+    (void)to;
+    struct ranged_mail *ranged = list_entry(mail, struct ranged_mail, mail);
+    agent_ranged(ranged->node->agent, ranged->ranges, ranged->count);
+    free(ranged);
+}
+
+void node_ranged(struct node *node, const struct agent_range *ranges, size_t count)
+{
+    struct ranged_mail *mail = calloc(1, sizeof(*mail) + count * sizeof(*ranges));
+    assert(mail != NULL);
+    mail->mail.run = run_ranged;
+    mail->node = node;
+    mail->count = count;
+    memcpy(mail->ranges, ranges, count * sizeof(*ranges));
+    node->env.post(node->env.ctx, 0, &mail->mail);
+}
+
 void node_born(struct node *node, uint64_t shard, uint64_t replica)
 {
     struct report_mail *mail = calloc(1, sizeof(*mail));

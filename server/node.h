@@ -73,6 +73,9 @@ MUST_USE enum status node_frame(struct node *node, const struct frame *frame);
 
 /* What the worker on loop 0 (or, by mail, any other) reports. */
 void node_meta_changed(struct node *node);
+/* See agent_ranged(). */
+struct agent_range;
+void node_ranged(struct node *node, const struct agent_range *ranges, size_t count);
 void node_born(struct node *node, uint64_t shard, uint64_t replica);
 void node_removed(struct node *node, uint64_t shard, uint64_t replica);
 void node_measured(struct node *node, struct worker_load *load);

@@ -119,6 +119,12 @@ static void lane_removed(void *ctx, uint64_t shard, uint64_t replica)
     node_removed(lane->server->node, shard, replica);
 }
 
+static void lane_ranged(void *ctx, const struct agent_range *ranges, size_t count)
+{
+    struct lane *lane = ctx;
+    node_ranged(lane->server->node, ranges, count);
+}
+
 static void lane_born(void *ctx, uint64_t shard, uint64_t replica)
 {
     struct lane *lane = ctx;
@@ -259,6 +265,7 @@ static void make_worker(struct server *server, struct lane *lane)
                              .again = lane_again,
                              .meta_changed = lane_meta_changed,
                              .born = lane_born,
+                             .ranged = lane_ranged,
                              .admin = lane_admin,
                              .removed = lane_removed,
                              .refuse_writes = lane_refuse_writes,

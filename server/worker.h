@@ -17,6 +17,7 @@
  * Thread: its loop. Other loops' workers are reached by env->post() alone. */
 
 struct worker;
+struct agent_range;
 struct worker_op;
 
 /* From one worker to another, embedded in what is sent. */
@@ -61,6 +62,8 @@ struct worker_env {
     /* An op for the node that leads the meta group, which this one does: worker_answer() comes
      * once. */
     void (*admin)(void *ctx, struct worker_op *op);
+    /* These replicas here know by their logs of ranges that are newer than the map's. */
+    void (*ranged)(void *ctx, const struct agent_range *ranges, size_t count);
     /* worker_remove() is done. */
     void (*removed)(void *ctx, uint64_t shard, uint64_t replica);
     /* True while too little disk is left: for anything, or for what grows. */

@@ -3,11 +3,14 @@
 #include "common/base/assert.h"
 #include "common/base/log.h"
 #include "common/cluster/token.h"
+#include "server/control/agent.h"
 #include "server/worker_private.h"
 
 /* Splits as the worker sees them: the child's replica is opened, on the loop that is its own, once
  * its first state is durable; a replica that is to be made or filled waits until no other here has
  * tokens of its range; and who asks for tokens that went is told where. docs/elastic.md. */
+
+enum { RANGES_MAX = 64 };
 
 /* A replica that is not made yet: see worker_create(). */
 struct held {
@@ -106,7 +109,7 @@ bool change_drop_held(struct worker *worker, uint64_t shard, uint64_t replica)
     return false;
 }
 
-void change_tick(struct worker *worker)
+static void try_held(struct worker *worker)
 {
     struct list due;
     list_init(&due);
@@ -120,6 +123,36 @@ void change_tick(struct worker *worker)
             worker_create(worker, &held->desc, held->replica, false);
         }
         free(held);
+    }
+}
+
+/* What the map should know. */
+static void tell_ranges(struct worker *worker)
+{
+    struct agent_range ranges[RANGES_MAX];
+    size_t count = 0;
+    size_t at = 0;
+    for (struct slot *slot; count < RANGES_MAX && (slot = map_next(&worker->slots, &at)) != NULL;) {
+        const struct shard_state *state = shard_state(slot->shard);
+        bool known = slot->desc != NULL && slot->desc->ver >= state->desc.ver;
+        if (state->desc.id != SHARD_META && state->group.index > 0 && !known) {
+            shard_describe(slot->shard, &ranges[count].desc);
+            ranges[count++].led = shard_leads(slot->shard);
+        }
+    }
+    if (count > 0) {
+        worker->env.ranged(worker->env.ctx, ranges, count);
+    }
+}
+
+void change_tick(struct worker *worker, bool second)
+{
+    if (second) {
+        try_held(worker);
+    }
+    if (second || worker->ranged) {
+        worker->ranged = false;
+        tell_ranges(worker);
     }
 }
 
@@ -229,6 +262,7 @@ void change_divided(void *ctx, struct shard *shard, const struct shard_state *ch
     drop_channels(worker, shard);
     collect_owners(worker, shard, &news);
     board_descs(worker, &news);
+    worker->ranged = true;
     if (child != NULL) {
         struct birth *fresh = calloc(1, sizeof(*fresh));
         assert(fresh != NULL);
@@ -277,6 +311,7 @@ struct open_mail {
 static void open_here(struct worker *worker, const struct shard_state *state, bool campaign)
 {
     replica_open(worker, state, campaign);
+    worker->ranged = true;
     worker->env.born(worker->env.ctx, state->desc.id, state->replica);
     worker->env.again(worker->env.ctx);
 }

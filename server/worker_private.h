@@ -101,6 +101,7 @@ struct worker {
     struct hub hub;
     struct list ops_free;
     size_t ops_free_count;
+    bool ranged;     /* Some range may be news to the map. */
     bool quit;       /* There are no replicas here any more. */
     bool leaving;    /* Leadership is being given away. */
     bool commit_due; /* Something has been left in the txn for long enough. */
@@ -157,7 +158,8 @@ bool change_may_fill(struct worker *worker, const struct shard_desc *desc);
 bool change_hold(struct worker *worker, const struct shard_desc *desc, uint64_t replica);
 /* It shall not be made any more. False: it is not held. */
 bool change_drop_held(struct worker *worker, uint64_t shard, uint64_t replica);
-void change_tick(struct worker *worker);
+/* second: once a second. */
+void change_tick(struct worker *worker, bool second);
 void change_free(struct worker *worker);
 bool change_may_bear(void *ctx, uint64_t child, uint64_t replica);
 void change_divided(void *ctx, struct shard *shard, const struct shard_state *child);

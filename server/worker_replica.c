@@ -684,11 +684,9 @@ void replica_tick(struct worker *worker, uint64_t now_ms)
     worker->quick_ms = changed ? now_ms + QUICK_MS : worker->quick_ms;
     bool again = now_ms < worker->quick_ms && now_ms - worker->look_ms >= LOOK_MS;
     bool all = second || worker->look_all;
+    change_tick(worker, second);
     if (!all && !again && !worker->look) {
         return;
-    }
-    if (second) {
-        change_tick(worker);
     }
     worker->second_ms = second ? now_ms : worker->second_ms;
     worker->look_ms = again ? now_ms : worker->look_ms;

@@ -11,6 +11,7 @@
 #include "server/control/agent_join.h"
 #include "server/control/agent_links.h"
 #include "server/control/agent_replicas.h"
+#include "server/control/agent_report.h"
 
 enum {
     JOIN_ANEW_MS = 1000, /* Before a start is confirmed again that was confirmed before. */
@@ -110,6 +111,7 @@ static void advance(struct agent *agent)
     if (!agent->failed) {
         agent_join_step(agent);
         agent_replicas_ask(agent);
+        agent_report_send(agent);
     }
     agent->in_env = false;
 }
@@ -151,6 +153,7 @@ struct agent *agent_new(const struct agent_options *options, const struct agent_
     buf_init(&agent->map_bytes, MAP_BYTES_MAX);
     map_init(&agent->links);
     map_init(&agent->locals);
+    map_init(&agent->news);
     if (options->map != NULL && options->map->version > 0 && agent->identity.node != 0 &&
         fits_cluster(agent, options->map->cluster)) {
         shard_map_copy(&agent->map, options->map);
@@ -173,6 +176,7 @@ void agent_free(struct agent *agent)
 {
     free_values(&agent->links);
     free_values(&agent->locals);
+    agent_report_free(agent);
     shard_map_deinit(&agent->map);
     buf_deinit(&agent->map_bytes);
     free(agent);
@@ -204,6 +208,13 @@ void agent_replica_born(struct agent *agent, uint64_t shard, uint64_t replica)
     local->leaving = false;
     local->conf = (struct agent_call){0};
     agent->dirty = true;
+    end(agent);
+}
+
+void agent_ranged(struct agent *agent, const struct agent_range *ranges, size_t count)
+{
+    begin(agent);
+    agent_report_take(agent, ranges, count);
     end(agent);
 }
 
@@ -244,6 +255,9 @@ static void expire(struct agent *agent)
 {
     if (agent->join.id != 0 && agent->now_ms >= agent->join.deadline_ms) {
         agent_call_again(agent, &agent->join, AGENT_JOIN_MS_MIN, AGENT_JOIN_MS_MAX);
+    }
+    if (agent->report.id != 0 && agent->now_ms >= agent->report.deadline_ms) {
+        agent_report_lost(agent);
     }
     size_t at = 0;
     if (agent->leaving_count == 0) {
@@ -381,6 +395,10 @@ static void route_reply(struct agent *agent,
     size_t at = 0;
     if (request_id == agent->join.id) {
         agent_join_reply(agent, status, body);
+        return;
+    }
+    if (request_id == agent->report.id) {
+        agent_report_reply(agent, status, body);
         return;
     }
     for (struct agent_local *local = map_next(&agent->locals, &at); local != NULL;

@@ -97,6 +97,13 @@ void agent_replica_tombstoned(struct agent *agent, uint64_t shard, uint64_t repl
 /* A replica came with a split; it may be there instead of one that env->replica_create() asked for.
  */
 void agent_replica_born(struct agent *agent, uint64_t shard, uint64_t replica);
+/* What replicas of this node own, by their logs: to be called for those whose version is above that
+ * of the map. */
+struct agent_range {
+    struct shard_desc desc;
+    bool led; /* By this node. */
+};
+void agent_ranged(struct agent *agent, const struct agent_range *ranges, size_t count);
 /* Answer to env->replica_remove(): it is tombstoned and closed. */
 void agent_replica_removed(struct agent *agent, uint64_t shard, uint64_t replica);
 /* Answer to env->save_identity(). IO: the process should stop. */

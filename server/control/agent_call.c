@@ -3,6 +3,7 @@
 #include "common/base/assert.h"
 #include "common/base/reader.h"
 #include "server/control/agent_links.h"
+#include "server/control/agent_report.h"
 
 void agent_call_again(struct agent *agent,
                       struct agent_call *call,
@@ -22,6 +23,9 @@ void agent_call_lost(struct agent *agent, uint64_t peer)
 {
     if (agent->join.id != 0 && agent->join.peer == peer) {
         agent_call_again(agent, &agent->join, AGENT_JOIN_MS_MIN, AGENT_JOIN_MS_MAX);
+    }
+    if (agent->report.id != 0 && agent->report.peer == peer) {
+        agent_report_lost(agent);
     }
     size_t at = 0;
     if (agent->leaving_count == 0) {

@@ -74,6 +74,8 @@ struct agent {
     struct buf map_bytes;
     struct map links;  /* peer -> struct agent_link */
     struct map locals; /* shard -> struct agent_local */
+    struct map news;   /* shard -> what the map does not know, see agent_report.c */
+    struct agent_call report;
     size_t up_count;
     size_t leaving_count;
     uint64_t alone_since_ms; /* 0: not alone. */

@@ -146,6 +146,12 @@ static void removed(void *ctx, uint64_t shard, uint64_t replica)
     node_removed(node->node, shard, replica);
 }
 
+static void ranged(void *ctx, const struct agent_range *ranges, size_t count)
+{
+    struct sim_node *node = ctx;
+    node_ranged(node->node, ranges, count);
+}
+
 static void born(void *ctx, uint64_t shard, uint64_t replica)
 {
     struct sim_node *node = ctx;
@@ -359,6 +365,7 @@ static void start_worker(struct sim_node *node)
                              .again = again,
                              .meta_changed = meta_changed,
                              .born = born,
+                             .ranged = ranged,
                              .admin = admin,
                              .removed = removed,
                              .refuse_writes = refuse_writes,
