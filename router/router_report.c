@@ -35,6 +35,7 @@ static void report_cluster(struct router_loop *part, const struct core_stats *st
     }
     atomic_store(&part->router->replicas, core_map(part->core)->replicas);
     report(part, METRIC_maps_adopted_total, stats->maps);
+    report(part, METRIC_map_patches_total, stats->patches);
     report(part, METRIC_map_version, core_map(part->core)->version);
     report(part, METRIC_cluster_nodes, stats->nodes);
     report(part, METRIC_cluster_shards, stats->shards);
@@ -54,6 +55,7 @@ void router_report_counters(struct router_loop *part)
     report(part, METRIC_shard_probes_total, stats.probes);
     report(part, METRIC_shard_silences_total, stats.silences);
     report(part, METRIC_shard_moves_total, stats.moved);
+    report(part, METRIC_shard_disowned_total, stats.disowned);
     report(part, METRIC_shard_queue, stats.queued);
     report(part, METRIC_shard_queue_bytes, stats.queued_size);
     report(part, METRIC_shard_parked, stats.parked);
@@ -103,6 +105,8 @@ void router_report_info(struct router_loop *part, struct buf *out)
         {"shard_tries", metrics_sum(metrics, METRIC_shard_tries_total)},
         {"shard_retries", metrics_sum(metrics, METRIC_shard_retries_total)},
         {"shard_redirects", metrics_sum(metrics, METRIC_shard_redirects_total)},
+        {"shard_disowned", metrics_sum(metrics, METRIC_shard_disowned_total)},
+        {"map_patches", metrics_sum(metrics, METRIC_map_patches_total)},
         {"shard_silences", metrics_sum(metrics, METRIC_shard_silences_total)},
         {"shard_queue", metrics_sum(metrics, METRIC_shard_queue)},
         {"shard_parked", metrics_sum(metrics, METRIC_shard_parked)},

@@ -8,6 +8,8 @@
 #include "common/proto/resp.h"
 #include "router/fanout.h"
 
+enum { APART_MAX = 64 };
+
 static const char changed[] =
     "ABORTED a watched key changed after other parts of this transaction were executed; this part "
     "was not";
@@ -47,6 +49,7 @@ struct scatter {
     struct buf reply; /* That ends it. */
     bool checked;     /* The watches are as they were. */
     size_t next;      /* Item. */
+    unsigned apart;   /* Groups whose keys were on several shards when they arrived. */
     struct group *groups;
     size_t group_count;
     size_t pending;
@@ -168,6 +171,10 @@ static void gather_items(struct scatter *scatter)
     const struct shard_map *map = core_map(scatter->core);
     size_t position = 0;
     while (scatter->next < scatter->item_count) {
+        if (scatter->answers[scatter->next].size > 0) {
+            scatter->next++; /* It was done before one that has to be done again. */
+            continue;
+        }
         const struct transaction_item *item = &scatter->items[scatter->next];
         if (transaction_home_of_item(item, map, &position) != STATUS_OK) {
             break;
@@ -226,9 +233,28 @@ static void spread_answer(struct group *group, struct slice reply, const struct 
 
 static void go_on(struct scatter *scatter);
 
+/* Its shard was split before it came: nothing was done, and it is cut anew. */
+static bool is_apart(struct group *group, struct slice reply)
+{
+    static const char text[] = "-CROSSSLOT";
+    size_t len = sizeof(text) - 1;
+    bool crossslot = reply.len > len && memcmp(reply.data, text, len) == 0;
+    if (!crossslot || group->alone || group->scatter->apart == APART_MAX) {
+        return false;
+    }
+    group->scatter->apart++;
+    return true;
+}
+
 static void take_answer(struct group *group, struct slice reply)
 {
     struct scatter *scatter = group->scatter;
+    if (is_apart(group, reply)) {
+        size_t first = group->item_count == 0 ? SIZE_MAX : group->members[0];
+        scatter->next = first < scatter->next ? first : scatter->next;
+        scatter->checked = scatter->checked && group->item_count > 0;
+        return;
+    }
     struct resp_value head;
     bool array = resp_value_read(reply, &head) == STATUS_OK && head.type == '*';
     if (group->alone || fanout_is_error(reply)) {

@@ -23,6 +23,8 @@ struct upload {
     struct slice value;
     size_t sent;
     uint64_t id;
+    unsigned rounds; /* Begun. */
+    bool missing;    /* Pieces are not where they should be. */
     size_t under_way;
     bool looking; /* go_on() is at work: it sees what changes below it. */
     struct buf error;
@@ -55,9 +57,33 @@ static void end(struct upload *upload, struct slice reply)
     free(upload);
 }
 
+static bool is_missing(struct slice reply)
+{
+    static const char text[] = "-" STAGE_MISSING;
+    size_t len = sizeof(text) - 1;
+    return reply.len > len && memcmp(reply.data, text, len) == 0;
+}
+
+static void begin_round(struct upload *upload)
+{
+    upload->rounds++;
+    upload->missing = false;
+    upload->sent = 0;
+    upload->id = core_number(upload->core);
+    free(upload->last_argv);
+    upload->last_argv = NULL;
+}
+
+static void go_on(struct upload *upload);
+
 static void on_last(struct core_request *core, struct slice reply)
 {
     struct upload *upload = (struct upload *)(void *)((char *)core - offsetof(struct upload, last));
+    if (is_missing(reply) && upload->rounds < UPLOAD_ROUNDS_MAX) {
+        begin_round(upload);
+        go_on(upload);
+        return;
+    }
     end(upload, reply);
 }
 
@@ -95,8 +121,6 @@ static void keep_error(struct upload *upload, struct slice reply)
     }
 }
 
-static void go_on(struct upload *upload);
-
 static void on_piece(struct core_request *core, struct slice reply)
 {
     struct piece *piece = (struct piece *)(void *)core;
@@ -104,7 +128,9 @@ static void on_piece(struct core_request *core, struct slice reply)
     assert(piece->busy && upload->under_way > 0);
     piece->busy = false;
     upload->under_way--;
-    if (fanout_is_error(reply)) {
+    if (is_missing(reply) && upload->rounds < UPLOAD_ROUNDS_MAX) {
+        upload->missing = true;
+    } else if (fanout_is_error(reply)) {
         keep_error(upload, reply);
     }
     if (!upload->looking) {
@@ -148,8 +174,15 @@ static void go_on(struct upload *upload)
 {
     upload->looking = true;
     struct piece *piece = NULL;
-    while (upload->error.len == 0 && upload->sent < upload->value.len &&
-           (piece = free_piece(upload)) != NULL) {
+    while (upload->error.len == 0) {
+        if (upload->missing && upload->under_way == 0) {
+            begin_round(upload);
+        }
+        bool more = !upload->missing && upload->sent < upload->value.len;
+        piece = more ? free_piece(upload) : NULL;
+        if (piece == NULL) {
+            break;
+        }
         send_piece(upload, piece);
     }
     upload->looking = false;
@@ -172,7 +205,7 @@ void upload_execute(struct core *core, struct core_request *request)
     upload->whole = request;
     upload->value_at = value_index(request->command->id);
     upload->value = request->args.argv[upload->value_at];
-    upload->id = core_number(core);
     buf_init(&upload->error, FRAME_BODY_SIZE_MAX);
+    begin_round(upload);
     go_on(upload);
 }

@@ -98,6 +98,9 @@ struct stage_ref {
     uint64_t offset;
 };
 enum { STAGE_REF_SIZE = 3 * 8 };
+/* The error begins so if pieces are missing where they should be: nothing was changed, the sender
+ * may begin anew under another id. */
+#define STAGE_MISSING "TRYAGAIN a piece of this value is missing"
 void stage_ref_encode(const struct stage_ref *ref, uint8_t out[STAGE_REF_SIZE]);
 /* False unless it is one. */
 bool stage_ref_decode(struct slice bytes, struct stage_ref *ref);

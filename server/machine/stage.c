@@ -2,6 +2,7 @@
 
 #include "common/base/assert.h"
 #include "common/base/reader.h"
+#include "common/proto/frame.h"
 #include "server/machine/planned.h"
 
 /* The row: u8 format | u64 version | u64 size | u64 have | u64 time of the last piece | row key.
@@ -9,8 +10,7 @@
 enum { STAGE_FORMAT = 1 };
 
 static const char gone[] =
-    "TRYAGAIN a piece of this value is missing (the keys were flushed, or it "
-    "took too long); nothing was changed";
+    STAGE_MISSING " (the keys were flushed, or it took too long); nothing was changed";
 
 const char *stage_refuse(const struct machine_plan_input *input)
 {

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "common/cluster/session_number.h"
 #include "tests/support/script_nodes.h"
 #include "tests/support/test.h"
 
@@ -359,6 +360,80 @@ TEST(parking, refuses_keys_of_several_shards)
     (void)snprintf(line, sizeof(line), "blpop %s %s 1", keys[0], keys[1]);
     script_run(&script, &client, line);
     CHECK(script_failed(&client, "CROSSSLOT"));
+    script_client_free(&client);
+    script_close(&script);
+}
+
+/* A BLPOP on a key of the upper half of the only shard, which was split since; it waits at node 1.
+ */
+static void park_upper(struct script *script,
+                       struct script_client *client,
+                       struct script_request *request)
+{
+    char key[SCRIPT_TEXT_SIZE];
+    char line[LINE_SIZE];
+    script_split(script, 0, 50);
+    script_key(script, 1, 0, key);
+    (void)snprintf(line, sizeof(line), "blpop %s 5", key);
+    script_run(script, client, line);
+    script_expect(script, 1, request);
+    script_park(script, 1, request);
+}
+
+TEST(parking, goes_to_the_child_of_its_shard)
+{
+    struct script script;
+    script_open_led(&script, 1);
+    struct script_client client;
+    struct script_request first;
+    struct script_request again;
+    park_upper(&script, &client, &first);
+    script_advance(&script, 1000);
+    const size_t both[2] = {0, 1};
+    script_disown(&script, 1, &first, STATUS_NOT_OWNER, both);
+    CHECK_EQ(stats_of(&script).parked, 0);
+    script_expect(&script, 1, &again);
+    CHECK_EQ(again.frame.shard, 50);
+    CHECK_EQ(again.frame.session, first.frame.session);
+    CHECK((again.frame.flags & REQUEST_RETRY) == 0); /* It has taken nothing. */
+    CHECK_EQ(wait_of(&again).left_ms, 4000);
+    CHECK(wait_of(&again).parked);
+    script_park(&script, 1, &again);
+    CHECK_EQ(stats_of(&script).parked, 1);
+    script_answer(&script, 1, &again, STATUS_OK, "*2\r\n$1\r\nk\r\n$1\r\nx\r\n");
+    CHECK(script_replied(&client, "*2\r\n$1\r\nk\r\n$1\r\nx\r\n"));
+    script_client_free(&client);
+    script_close(&script);
+}
+
+TEST(parking, asks_the_child_what_it_took_when_others_tell_of_the_split)
+{
+    struct script script;
+    script_open_led(&script, 1);
+    struct script_client client;
+    struct script_request first;
+    struct script_request again;
+    park_upper(&script, &client, &first);
+    script_send_descs(&script, 2, 0, 1);
+    script_expect(&script, 1, &again);
+    CHECK_EQ(again.frame.shard, 50);
+    CHECK_EQ(again.frame.seq, first.frame.seq);
+    CHECK_EQ(again.frame.session, session_number_inherited(first.frame.session, SHARD_FIRST));
+    CHECK((again.frame.flags & REQUEST_RETRY) != 0);
+    const size_t both[2] = {0, 1};
+    script_disown(&script, 1, &first, STATUS_NOT_OWNER, both); /* It gives it back. */
+    script_park(&script, 1, &again);
+    CHECK_EQ(stats_of(&script).parked, 1);
+    struct script_request none;
+    CHECK(!script_take(&script, 1, &none));
+    /* And back, when the two are one again. */
+    script_merge(&script, 0, SHARD_FIRST);
+    script_send_descs(&script, 2, 0, 0);
+    script_expect(&script, 1, &first);
+    CHECK_EQ(first.frame.shard, SHARD_FIRST);
+    CHECK_EQ(first.frame.session, again.frame.session);
+    script_answer(&script, 1, &first, STATUS_OK, "*-1\r\n");
+    CHECK(script_replied(&client, "*-1\r\n"));
     script_client_free(&client);
     script_close(&script);
 }

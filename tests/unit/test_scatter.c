@@ -169,6 +169,37 @@ TEST(scatter_execute, runs_a_spread_command_behind_those_before_it)
     end(&bench);
 }
 
+TEST(scatter_execute, cuts_anew_what_a_split_took_apart)
+{
+    struct bench bench;
+    begin(&bench);
+    char up[SCRIPT_TEXT_SIZE];
+    script_split(&bench.script, 0, 50); /* The router has not heard of it. */
+    script_key(&bench.script, 0, 0, bench.a);
+    script_key(&bench.script, 1, 0, up);
+    add(&bench, "set", bench.a, "1");
+    add(&bench, "set", up, "2");
+    add(&bench, "set", bench.b, "3");
+    add(&bench, "get", up, NULL);
+    start(&bench);
+    struct sent one;
+    struct sent two;
+    take(&bench, &one);
+    take(&bench, &two);
+    CHECK_EQ(one.items + two.items, 4);
+    const struct sent *large = one.items == 3 ? &one : &two;
+    answer(&bench, one.items == 3 ? &two : &one, "*1\r\n+OK\r\n");
+    const size_t both[2] = {0, 1};
+    script_disown(&bench.script, 1, &large->request, STATUS_NOT_OWNER, both);
+    take(&bench, &one);
+    take(&bench, &two);
+    CHECK_EQ(one.items + two.items, 3); /* What was done is not done again. */
+    answer(&bench, &one, one.items == 1 ? "*1\r\n+OK\r\n" : "*2\r\n+OK\r\n$1\r\n2\r\n");
+    answer(&bench, &two, two.items == 1 ? "*1\r\n+OK\r\n" : "*2\r\n+OK\r\n$1\r\n2\r\n");
+    CHECK_BYTES(buf_slice(&bench.caller.reply), "*4\r\n+OK\r\n+OK\r\n+OK\r\n$1\r\n2\r\n");
+    end(&bench);
+}
+
 TEST(scatter_execute, checks_all_watches_before_anything)
 {
     struct bench bench;

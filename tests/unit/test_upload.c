@@ -244,3 +244,53 @@ TEST(core_tick, does_not_ask_another_while_the_node_sends_anything)
     script_client_free(&slow);
     script_close(&script);
 }
+
+static const char missing[] = "-" STAGE_MISSING " (it took too long); nothing was changed\r\n";
+
+TEST(upload_execute, begins_anew_where_the_pieces_are_not)
+{
+    struct script script;
+    struct caller caller;
+    begin(&script, &caller);
+    struct buf bytes;
+    buf_init(&bytes, 1 << 24);
+    struct frame_request request;
+    struct slice argv[SCRIPT_ARGS_MAX];
+    struct stage_ref ref;
+    for (unsigned i = 0; i < 4; i++) { /* The shard is split behind the first. */
+        CHECK(take(&script, &bytes, &request, argv));
+        CHECK(stage_ref_decode(argv[3], &ref) && ref.offset == i * UPLOAD_PIECE_SIZE);
+        answer(&script, request.id, i == 0 ? "+OK\r\n" : missing);
+    }
+    uint64_t id = ref.id;
+    CHECK_EQ(caller.done, 0);
+    CHECK_EQ(answer_pieces(&script, &caller, &bytes, &request, argv), SIZE);
+    CHECK_EQ(request.flags & (REQUEST_STAGED | REQUEST_PIECE), REQUEST_STAGED);
+    CHECK(stage_ref_decode(argv[4], &ref) && ref.id != id);
+    answer(&script, request.id, "+OK\r\n");
+    CHECK_EQ(caller.done, 1);
+    CHECK(slice_equal(buf_slice(&caller.reply), slice_str("+OK\r\n")));
+    buf_deinit(&bytes);
+    end(&script, &caller);
+}
+
+TEST(upload_execute, sends_all_pieces_again_if_the_command_misses_them)
+{
+    struct script script;
+    struct caller caller;
+    begin(&script, &caller);
+    struct buf bytes;
+    buf_init(&bytes, 1 << 24);
+    struct frame_request request;
+    struct slice argv[SCRIPT_ARGS_MAX];
+    for (unsigned round = 1; round <= UPLOAD_ROUNDS_MAX; round++) {
+        CHECK_EQ(caller.done, 0);
+        CHECK_EQ(answer_pieces(&script, &caller, &bytes, &request, argv), SIZE);
+        CHECK_EQ(request.flags & (REQUEST_STAGED | REQUEST_PIECE), REQUEST_STAGED);
+        answer(&script, request.id, missing);
+    }
+    CHECK_EQ(caller.done, 1);
+    CHECK(slice_equal(buf_slice(&caller.reply), slice_str(missing)));
+    buf_deinit(&bytes);
+    end(&script, &caller);
+}
