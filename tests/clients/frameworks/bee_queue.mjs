@@ -48,7 +48,8 @@ function work(host, port) {
       queues[name] = open(name, host, port);
       queues[name].on('error', (error) => console.error(`worker of ${name}: ${error.message}`));
       await queues[name].ready();
-      queues[name].process(CONCURRENCY, (job) => {
+      // Order is promised to one worker that does one job at a time.
+      queues[name].process(name === 'delayed' ? 1 : CONCURRENCY, (job) => {
         began[name].push({ id: job.id, at: Date.now() });
         return processors[name](job, mayHang);
       });

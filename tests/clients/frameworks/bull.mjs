@@ -60,7 +60,7 @@ function work(host, port) {
       queues[name] = open(name, host, port);
       queues[name].on('error', (error) => console.error(`worker of ${name}: ${error.message}`));
       // Order is promised to one worker that does one job at a time.
-      queues[name].process(name === 'ranked' ? 1 : CONCURRENCY, (job) => {
+      queues[name].process(['ranked', 'delayed'].includes(name) ? 1 : CONCURRENCY, (job) => {
         began[name].push({ id: job.id, at: Date.now(), made: job.attemptsMade, data: job.data });
         return processors[name](job);
       });
