@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
+#include "common/base/sha1.h"
 #include "common/proto/resp.h"
 #include "router/core.h"
 #include "tests/sim/sim.h"
@@ -15,6 +16,7 @@ enum {
     ARGC_MAX = 6,
     TEXT_SIZE = 40,
     SCRIPT_PERMILLE = 250, /* Of the commands are asked for by a script that does the same. */
+    SHA_PERMILLE = 500,    /* Of these by its SHA-1: some shard or other has run it before. */
     LONG_PERMILLE = 10,    /* Of these take longer than a loop allows. */
     MOVE_PERMILLE = 60,    /* Of all move an amount between two keys. */
     STRAY_PERMILLE = 50,   /* Go through another router than usual. */
@@ -33,6 +35,7 @@ struct call {
     char texts[ARGC_MAX][TEXT_SIZE];
     struct slice argv[ARGC_MAX];
     char script[256];
+    char sha[SHA1_HEX_SIZE + 1];
 };
 
 struct sim_client {
@@ -109,6 +112,10 @@ static enum history_outcome outcome_of(struct call *call, struct slice reply, st
     if (user_error && memcmp(value.bytes.data, known, sizeof(known) - 1) != 0) {
         sim_fail(sim, "client %u: %.*s", call->client->index, (int)value.bytes.len,
                  (const char *)value.bytes.data);
+    }
+    static const char unknown[] = "NOSCRIPT";
+    if (value.bytes.len > 8 && memcmp(value.bytes.data, unknown, sizeof(unknown) - 1) == 0) {
+        return HISTORY_FAIL; /* Whatever was tried before, nothing was done. */
     }
     if (user_error) {
         return HISTORY_FAIL; /* INCRBY of what is no number: nothing changed. */
@@ -231,6 +238,14 @@ static void fill(struct call *call)
     }
 }
 
+/* Of an EVAL. */
+static void ask_by_sha(struct call *call, bool reads)
+{
+    sha1_hex(call->argv[1], call->sha);
+    call->argv[1] = slice_str(call->sha);
+    call->argv[0] = slice_str(reads ? "evalsha_ro" : "evalsha");
+}
+
 /* Turns the command into a script that does the same; returns the number of arguments. */
 static size_t ask_script(struct call *call, size_t argc)
 {
@@ -242,7 +257,11 @@ static size_t ask_script(struct call *call, size_t argc)
     call->argv[3] = call->argv[1];
     call->argv[2] = slice_str("1");
     call->argv[1] = slice_str(call->script);
-    call->argv[0] = slice_str(reads && sim_chance(sim, 500) ? "eval_ro" : "eval");
+    reads = reads && sim_chance(sim, 500);
+    call->argv[0] = slice_str(reads ? "eval_ro" : "eval");
+    if (sim_chance(sim, SHA_PERMILLE)) {
+        ask_by_sha(call, reads);
+    }
     return argc + 2;
 }
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
+#include "common/base/sha1.h"
 #include "common/cluster/token.h"
 #include "common/proto/resp.h"
 #include "common/proto/transaction.h"
@@ -24,6 +25,7 @@ enum {
     ARGC_MAX = 5,
     SCRIPT_PERMILLE = 400, /* Of the commands. */
     LONG_PERMILLE = 60,    /* Of the scripts take too long for a loop. */
+    SHA_PERMILLE = 500,    /* Of those that the transaction has brought before: by their SHA-1. */
     ADD_PERMILLE = 400,
 };
 
@@ -55,6 +57,7 @@ struct transfer {
     struct transaction_form form;
     struct slice argv[ACCOUNTS][ARGC_MAX];
     char scripts[ACCOUNTS][SCRIPT_SIZE];
+    char shas[ACCOUNTS][SHA1_HEX_SIZE + 1];
     char value[TEXT_SIZE];
     uint64_t known; /* Transactions acknowledged when it was sent. */
 };
@@ -207,7 +210,14 @@ static size_t by_script(struct transfer *transfer, size_t nth, size_t argc)
     argv[3] = argv[1];
     argv[2] = slice_str("1");
     argv[1] = slice_str(transfer->scripts[nth]);
-    argv[0] = slice_str(step == TELLER_LOOK && sim_chance(sim, 500) ? "eval_ro" : "eval");
+    bool reads = step == TELLER_LOOK && sim_chance(sim, 500);
+    argv[0] = slice_str(reads ? "eval_ro" : "eval");
+    bool brought = nth > 0 && strcmp(transfer->scripts[0], transfer->scripts[nth]) == 0;
+    if (brought && sim_chance(sim, SHA_PERMILLE)) {
+        sha1_hex(argv[1], transfer->shas[nth]);
+        argv[1] = slice_str(transfer->shas[nth]);
+        argv[0] = slice_str(reads ? "evalsha_ro" : "evalsha");
+    }
     return argc + 2;
 }
 
