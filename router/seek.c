@@ -10,7 +10,10 @@
 #include "router/flow.h"
 #include "router/gather.h"
 
-enum { SHAS_MAX = 64 }; /* Asked for at a time; more take another round. */
+enum {
+    SHAS_MAX = 64, /* Asked for at a time; more take another round. */
+    WAYS = 4,      /* Places for what has the same remainder; the newest is the first. */
+};
 
 /* The command with the sources that were found. What a later round makes borrows from it. */
 struct seek_round {
@@ -59,12 +62,49 @@ static bool batch_by_sha(struct args args)
 
 /* What was known. */
 
-static uint64_t *known_at(struct core *core, struct slice sha, uint64_t shard, uint64_t *mark)
+static uint64_t mark_of(struct slice sha, uint64_t shard)
 {
     uint8_t sum[SHA1_SIZE] = {0};
     (void)sha1_parse(sha, sum);
-    *mark = hash_bytes_seeded(slice_of(sum, sizeof(sum)), shard);
-    return &core->scripts[*mark % SEEK_KNOWN_MAX];
+    return hash_bytes_seeded(slice_of(sum, sizeof(sum)), shard);
+}
+
+static uint64_t *ways_of(struct core *core, uint64_t mark)
+{
+    return core->scripts + mark % (SEEK_KNOWN_MAX / WAYS) * WAYS;
+}
+
+/* Its way, or the last. */
+static size_t find_way(const uint64_t *ways, uint64_t mark)
+{
+    size_t way = 0;
+    while (way < WAYS - 1 && ways[way] != mark) {
+        way++;
+    }
+    return way;
+}
+
+static bool is_known(struct core *core, struct slice sha, uint64_t shard)
+{
+    uint64_t mark = mark_of(sha, shard);
+    const uint64_t *ways = ways_of(core, mark);
+    return ways[find_way(ways, mark)] == mark;
+}
+
+static void set_known(struct core *core, struct slice sha, uint64_t shard)
+{
+    uint64_t mark = mark_of(sha, shard);
+    uint64_t *ways = ways_of(core, mark);
+    memmove(ways + 1, ways, find_way(ways, mark) * sizeof(*ways));
+    ways[0] = mark;
+}
+
+static void set_unknown(struct core *core, struct slice sha, uint64_t shard)
+{
+    uint64_t mark = mark_of(sha, shard);
+    uint64_t *ways = ways_of(core, mark);
+    size_t way = find_way(ways, mark);
+    ways[way] = ways[way] == mark ? 0 : ways[way];
 }
 
 void seek_forget(struct core *core)
@@ -78,9 +118,8 @@ void seek_prepare(struct core *core, struct core_request *request, uint64_t shar
     if (request->alone == NULL || (!by_sha(request->command) && id != CMD_batch)) {
         return;
     }
-    uint64_t mark = 0;
     bool known = id == CMD_batch ? !batch_by_sha(request->args)
-                                 : *known_at(core, request->args.argv[1], shard, &mark) == mark;
+                                 : is_known(core, request->args.argv[1], shard);
     if (!known) {
         (void)request->alone(request);
     }
@@ -89,9 +128,7 @@ void seek_prepare(struct core *core, struct core_request *request, uint64_t shar
 void seek_note(struct core *core, const struct core_request *request, uint64_t shard)
 {
     if (by_sha(request->command) && (request->flags & REQUEST_SOUGHT) == 0) {
-        uint64_t mark = 0;
-        uint64_t *at = known_at(core, request->args.argv[1], shard, &mark);
-        *at = mark;
+        set_known(core, request->args.argv[1], shard);
     }
 }
 
@@ -288,8 +325,7 @@ void seek_begin(struct core *core, struct lane_part *part)
     assert(request->gather == NULL && (request->flags & REQUEST_SOUGHT) == 0);
     bool batch = request->command->id == CMD_batch;
     if (!batch) {
-        uint64_t mark = 0;
-        *known_at(core, request->args.argv[1], shard, &mark) = 0;
+        set_unknown(core, request->args.argv[1], shard);
     }
     bool alone = request->alone == NULL || request->alone(request);
     if (!alone && !batch) {

@@ -15,7 +15,7 @@
 
 enum {
     SEEK_MS = 1000,        /* Shards that do not answer by then know nothing. */
-    SEEK_KNOWN_MAX = 4096, /* Pairs of script and shard that are remembered. */
+    SEEK_KNOWN_MAX = 8192, /* Pairs of script and shard that are remembered. */
 };
 
 /* SCRIPT FLUSH. */

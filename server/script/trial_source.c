@@ -10,7 +10,9 @@
 
 enum {
     LEARN_MAX = 128,
-    FOUND_SIZE_MAX = 8 << 20, /* Of sources in one reply; whoever asked asks again. */
+    /* Of sources in one reply: all shards may have all of them. Whoever asked for many asks again;
+     * larger ones are known where they were run, or loaded. */
+    FOUND_SIZE_MAX = 1 << 20,
 };
 
 bool trial_by_sha(const struct command *command)
