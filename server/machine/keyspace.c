@@ -384,6 +384,33 @@ void keyspace_delete(struct call *call, struct row *row)
     *row = (struct row){.row_key = row_key, .db = db};
 }
 
+enum status keyspace_adopt(
+    struct call *call, uint8_t db, struct slice key, struct slice value, bool *added)
+{
+    struct row row;
+    struct row other = {.db = db};
+    enum status status = keyspace_load(call, SLOT_A, db, key, &row);
+    if (status == STATUS_OK) {
+        status = keyspace_parse_row(value, &other);
+    }
+    *added = false;
+    bool same = row.found && row.version == other.version && row.born == other.born &&
+                row.chunk_version == other.chunk_version;
+    if (status != STATUS_OK || same) {
+        return status;
+    }
+    if (row.found) {
+        keyspace_delete(call, &row);
+    }
+    move_expiry(call, &row, other.expire_ms);
+    *added = true;
+    call->state->keys[db]++;
+    other.row_key = row.row_key;
+    txn_put(call->txn, STORE_DATA, row.row_key, value);
+    note_ready(call, &other);
+    return STATUS_OK;
+}
+
 /* The element rows of from under the version of to. */
 static enum status copy_elements(struct call *call, const struct row *from, const struct row *to)
 {

@@ -156,6 +156,11 @@ MUST_USE enum status keyspace_read(
 /* The whole value as a bulk string. */
 MUST_USE enum status keyspace_reply(struct call *call, const struct row *row);
 
+/* The metadata row of another shard becomes one of this shard, with its version; whatever has the
+ * key here goes, unless it is the same row already. CORRUPT: value is no such row. */
+MUST_USE enum status keyspace_adopt(
+    struct call *call, uint8_t db, struct slice key, struct slice value, bool *added);
+
 /* Removes the keys of a database, or of all of them. */
 void keyspace_flush(struct call *call, uint8_t db, bool all);
 

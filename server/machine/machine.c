@@ -2,6 +2,7 @@
 
 #include "common/base/assert.h"
 #include "common/base/reader.h"
+#include "server/machine/adopt.h"
 #include "server/machine/dedup.h"
 #include "server/machine/effects.h"
 #include "server/machine/garbage.h"
@@ -139,6 +140,9 @@ static bool owns_all(const struct call *call)
         if (!keyspace_owns(&call->scope, call->db, call->args.argv[i])) {
             return false;
         }
+    }
+    if (call->command->id == CMD_adopt) {
+        return adopt_owned(call);
     }
     return call->command->id != CMD_effects || effects_owned(call);
 }
