@@ -109,6 +109,9 @@ unsigned server_node_loops(void *ctx, uint64_t node);
 /* server_front.c: clients that speak to the node directly. */
 extern const struct front_env server_front_env;
 
+/* server_backup.c: SHERD BACKUP ..., of a lane that has a worker. */
+void server_backup(struct lane *lane, struct request *request);
+
 /* server_metrics.c */
 void server_metrics_sample(struct lane *lane);
 enum status server_http_open(struct server *server, char *error);

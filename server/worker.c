@@ -202,6 +202,7 @@ void worker_quit(struct worker *worker)
     slow_close(worker);
     part_close(worker);
     worker->quit = true;
+    backup_close(worker);
     size_t at = 0;
     for (struct slot *slot; (slot = map_next(&worker->slots, &at)) != NULL;) {
         replica_drop(worker, slot);
@@ -372,12 +373,14 @@ void worker_turn(struct worker *worker)
         }
     }
     replica_after_sync(worker);
+    backup_turn(worker);
     if (commit_is_due(worker) && commit(worker)) {
         worker->commit_due = false;
         change_after_commit(worker);
         slow_after_commit(worker);
         snapshot_after_commit(worker);
         replica_after_commit(worker);
+        backup_after_commit(worker);
     }
 }
 
@@ -424,6 +427,7 @@ void worker_tick(struct worker *worker)
     slow_tick(worker);
     replica_tick(worker, now_ms);
     load_tick(worker, now_ms);
+    backup_tick(worker, now_ms);
 }
 
 void worker_node_changed(struct worker *worker, uint64_t node, bool connected)

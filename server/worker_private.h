@@ -86,7 +86,8 @@ struct worker {
     struct list held;         /* Replicas to be made once their range is free: struct held. */
     struct list counting;     /* Shards whose keys are being counted. */
     struct list removals;
-    struct list drops; /* Removals whose end in the log is not durable yet. */
+    struct list drops;     /* Removals whose end in the log is not durable yet. */
+    struct backup *backup; /* NULL: none is under way. */
     size_t jobs;
     struct shard_map map;
     struct buf map_bytes;
@@ -231,6 +232,15 @@ void slow_tick(struct worker *worker);
 void slow_close(struct worker *worker);
 /* worker_load.c */
 void load_tick(struct worker *worker, uint64_t now_ms);
+
+/* worker_backup.c. Makes the commit due if that is what a backup waits for. */
+void backup_turn(struct worker *worker);
+void backup_after_commit(struct worker *worker);
+/* The replica closes. */
+void backup_forget(struct worker *worker, uint64_t shard);
+void backup_tick(struct worker *worker, uint64_t now_ms);
+void backup_close(struct worker *worker);
+
 /* worker_part.c. On the connection's loop. True: the reply is taken, and leaves in parts. */
 bool part_begin(struct worker *worker, struct worker_op *op, struct slice reply);
 void part_turn(struct worker *worker);

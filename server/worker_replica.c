@@ -372,6 +372,7 @@ void replica_drop(struct worker *worker, struct slot *slot)
 {
     uint64_t id = shard_id(slot->shard);
     transfer_cancel(worker->transfer, id);
+    backup_forget(worker, id);
     hub_drop(&worker->hub, id);
     shard_close(slot->shard);
     list_remove(&slot->woken);

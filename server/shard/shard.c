@@ -333,7 +333,7 @@ static void measure(struct shard *shard)
 void shard_tick(struct shard *shard, uint64_t now_ms)
 {
     measure(shard);
-    if (shard->role != GROUP_LEADER || shard->writes_pending > 0) {
+    if (shard->role != GROUP_LEADER || shard->writes_pending > 0 || shard->fenced) {
         return; /* The entries under way do the work. */
     }
     struct machine_scope scope = {.shard = shard->state.desc.id,

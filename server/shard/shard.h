@@ -217,6 +217,13 @@ bool shard_owns(const struct shard *shard, const struct op *op);
 bool shard_counting(const struct shard *shard);
 void shard_count_tick(struct shard *shard, uint64_t now_ms);
 
+/* shard_fence.c. A leader begins no new entry until shard_unfence(); what comes is gathered, reads
+ * go on. Settled: what was proposed before is applied. It is the caller's to end it soon, whether
+ * the shard still leads or not. */
+void shard_fence(struct shard *shard);
+void shard_unfence(struct shard *shard);
+bool shard_settled(const struct shard *shard);
+
 /* An op that may wait is done waiting: answered with nothing, unless it has taken something. Ends
  * it now or soon. */
 void shard_cancel(struct shard *shard, struct op *op);

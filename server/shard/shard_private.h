@@ -69,6 +69,7 @@ struct shard {
     uint64_t writes_seen; /* Number of the newest write that was gathered. */
     size_t reads_pending; /* Blocked, or waiting for a read point. */
     size_t reads_slow;
+    bool fenced;       /* No entry begins. */
     size_t scripts;    /* Gathered writes that run on trial. */
     bool in_trial;     /* What ends now is told to nobody before the trial is over: */
     struct list over;  /* whoever hears of it may send more, which must not see what is tried. */

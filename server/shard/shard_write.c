@@ -448,7 +448,7 @@ static void propose_scripts(struct shard *shard)
 
 static void turn(struct shard *shard)
 {
-    while (!list_empty(&shard->gathered) && shard->role == GROUP_LEADER &&
+    while (!list_empty(&shard->gathered) && shard->role == GROUP_LEADER && !shard->fenced &&
            group_can_propose(shard->group) && shard->trying == NULL) {
         if (shard->scripts == 0) {
             propose(shard);
