@@ -193,8 +193,13 @@ static enum status parse_verb(const char *name, struct verb_call *call, char *er
 static void operand_bounds(const struct verb *verb, size_t *min, size_t *max)
 {
     const char *text = verb->operands;
-    *min = text[0] == '\0' || text[0] == '[' ? 0 : 1;
-    *max = text[0] == '\0' ? 0 : 1;
+    *min = 0;
+    *max = 0;
+    for (const char *word = text; *word != '\0'; word += strspn(word, " ")) {
+        *min += word[0] == '[' ? 0 : 1;
+        *max += 1;
+        word += strcspn(word, " ");
+    }
     if (strstr(text, "...") != NULL) {
         *max = SIZE_MAX;
     }

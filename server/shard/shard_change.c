@@ -275,6 +275,9 @@ static const char *not_now(struct shard *shard)
     if (shard->changing > 0) {
         return "RETRY another change of the shard is under way";
     }
+    if (shard->fenced) {
+        return "RETRY a backup is taking a view of the shard";
+    }
     if (shard->env->refuse_writes(shard->env->ctx, true)) {
         return "RETRY there is too little free disk space";
     }
