@@ -670,15 +670,18 @@ void flow_lost(struct core *core, struct backend *backend)
 void flow_learn(struct core *core, const struct leader_hint *hint)
 {
     struct lane *lane = map_get(&core->by_shard, hint->shard);
-    if (lane == NULL) {
-        return;
-    }
-    if (hint->term >= lane->told_term) {
+    if (lane != NULL && hint->term >= lane->told_term) {
         lane->told_node = hint->node;
         lane->told_term = hint->term;
         lane->told_voters = hint->voters;
     }
-    if (!lane_learn(lane, hint->node, hint->term)) {
+    flow_hear(core, hint);
+}
+
+void flow_hear(struct core *core, const struct leader_hint *hint)
+{
+    struct lane *lane = map_get(&core->by_shard, hint->shard);
+    if (lane == NULL || !lane_learn(lane, hint->node, hint->term)) {
         return;
     }
     parking_follow(core, lane);

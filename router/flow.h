@@ -34,8 +34,10 @@ void flow_parked(struct core *core, struct backend *backend, const struct frame_
 void flow_found(struct core *core, struct backend *backend);
 /* The link is down. */
 void flow_lost(struct core *core, struct backend *backend);
-/* Someone says who leads. */
+/* The leader says that it leads, or does no longer. */
 void flow_learn(struct core *core, const struct leader_hint *hint);
+/* Someone else says who leads. */
+void flow_hear(struct core *core, const struct leader_hint *hint);
 void flow_tick(struct core *core);
 /* Computes anew when the next tick is needed. */
 void flow_plan_timer(struct core *core);

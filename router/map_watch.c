@@ -188,7 +188,7 @@ bool map_watch_told(struct core *core, struct slice body, bool *changed)
         take_descs(core, news);
     }
     for (size_t i = 0; i < news->count; i++) {
-        flow_learn(core, &news->hints[i]);
+        flow_hear(core, &news->hints[i]);
     }
     *changed = core->stats.patches != patches;
     if (*changed) {
