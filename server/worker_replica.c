@@ -315,10 +315,10 @@ void worker_create(struct worker *worker,
                    bool birth)
 {
     assert(worker_loop_of(worker, desc->id) == worker->options.loop);
-    assert(worker_slot(worker, desc->id) == NULL);
     if (change_hold(worker, desc, replica)) {
-        return;
+        return; /* It may have come with a split while the agent was asking for it. */
     }
+    assert(worker_slot(worker, desc->id) == NULL);
     struct birth *fresh = calloc(1, sizeof(*fresh));
     assert(fresh != NULL);
     if (birth) {
