@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
+#include "common/cluster/command_place.h"
 #include "common/cluster/session_number.h"
 #include "common/cluster/token.h"
 #include "common/proto/resp.h"
@@ -211,7 +212,7 @@ static struct lane_part *add_whole(struct core *core, struct core_request *reque
     share->shard = shard->id;
     share->start = shard->start;
     share->last = shard->last;
-    if (route_exact(request->command, request->db)) {
+    if (command_place_exact(request->command, request->db)) {
         mark_range(share, shard);
     }
     return share;
@@ -547,7 +548,7 @@ static void begin_one(struct core *core, struct core_request *request, bool agai
     }
     part->request = request;
     part->seq = is_write(request) && part->seq == 0 ? part->order : part->seq;
-    if (route_exact(request->command, request->db)) {
+    if (command_place_exact(request->command, request->db)) {
         mark_range(part, &core->map.shards[core->route.shard]);
     }
     part->alone = parking_waits(request);

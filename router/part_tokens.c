@@ -1,8 +1,8 @@
 #include "router/part_tokens.h"
 
+#include "common/cluster/command_place.h"
 #include "common/cluster/token.h"
 #include "common/proto/transaction.h"
-#include "router/route.h"
 
 /* Goes through tokens until one is what is looked for. */
 struct search {
@@ -92,7 +92,8 @@ static bool meet_part(struct search *search, const struct lane_part *part)
         return true;
     }
     uint64_t token = 0;
-    return count == 0 && route_keyless(command, args, request->db, &token) && meet(search, token);
+    return count == 0 && command_place_keyless(command, args, request->db, &token) &&
+           meet(search, token);
 }
 
 bool part_tokens_first(const struct lane_part *part, uint64_t *token)

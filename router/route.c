@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
-#include "common/base/sha1.h"
+#include "common/cluster/command_place.h"
 #include "common/cluster/token.h"
 #include "common/cluster/transaction_home.h"
 
@@ -46,23 +46,6 @@ static size_t position_of(const struct shard_map *map, uint64_t token)
     return (size_t)(shard - map->shards);
 }
 
-bool route_cursor(struct slice text, uint64_t *cursor)
-{
-    if (text.len == 0 || text.len > 20) {
-        return false;
-    }
-    uint64_t value = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned digit = (unsigned)text.data[i] - '0';
-        if (digit > 9 || __builtin_mul_overflow(value, UINT64_C(10), &value) ||
-            __builtin_add_overflow(value, (uint64_t)digit, &value)) {
-            return false;
-        }
-    }
-    *cursor = value;
-    return true;
-}
-
 static uint64_t token_at(
     const struct command *command, const struct args *args, uint8_t db, size_t nth, size_t index)
 {
@@ -87,86 +70,6 @@ static enum status refuse_apart(const struct shard_map *map,
     return STATUS_CONFLICT;
 }
 
-/* Whole on one shard in a co-located database, though not for what is in no database. */
-static bool is_colocated(const struct command *command, uint8_t db)
-{
-    bool whole = command->id == CMD_flushall || command->id == CMD_usage ||
-                 (command->flags & CMD_INTERNAL) != 0;
-    return db != 0 && !whole;
-}
-
-static bool is_spread(const struct command *command)
-{
-    switch (command->merge) {
-    case MERGE_ALL_SUM:
-    case MERGE_ALL_OK:
-    case MERGE_ALL_SAME:
-    case MERGE_ALL_ONE:
-    case MERGE_ALL_CONCAT:
-    case MERGE_ALL_FOUND:
-    case MERGE_ANY: return true;
-    case MERGE_NONE:
-    case MERGE_ORDER:
-    case MERGE_SUM:
-    case MERGE_OK:
-    case MERGE_SCAN: return false;
-    }
-    return false;
-}
-
-bool route_exact(const struct command *command, uint8_t db)
-{
-    bool node = (command->flags & CMD_NODE) != 0; /* Knows of no keys. */
-    if (node || command->merge == MERGE_ANY || command->merge == MERGE_ALL_ONE ||
-        command->merge == MERGE_ALL_FOUND) {
-        return false;
-    }
-    if (command->merge == MERGE_SCAN) {
-        return db == 0;
-    }
-    return is_spread(command) && !is_colocated(command, db);
-}
-
-/* A script goes where its SHA-1 says, so that different ones are spread, and each is where it was
- * before; what is no script, to the first shard. */
-static uint64_t script_token(const struct command *command, const struct args *args)
-{
-    uint8_t sum[SHA1_SIZE];
-    bool text = command->id == CMD_eval || command->id == CMD_eval_ro;
-    bool sha = command->id == CMD_evalsha || command->id == CMD_evalsha_ro;
-    if ((!text && !sha) || args->argc < 2) {
-        return 0;
-    }
-    if (text) {
-        sha1_bytes(args->argv[1], sum);
-    } else if (!sha1_parse(args->argv[1], sum)) {
-        return 0;
-    }
-    return token_of_key(slice_of(sum, sizeof(sum)));
-}
-
-/* In its database, if that is whole somewhere. */
-bool route_keyless(const struct command *command,
-                   const struct args *args,
-                   uint8_t db,
-                   uint64_t *token)
-{
-    bool all = is_spread(command);
-    if (all ? is_colocated(command, db) : db != 0) {
-        *token = token_of(db, slice_of(NULL, 0));
-        return true;
-    }
-    if (all) {
-        return false;
-    }
-    if (command->merge == MERGE_SCAN) {
-        *token = 0;
-        return args->argc > 1 && route_cursor(args->argv[1], token);
-    }
-    *token = script_token(command, args);
-    return true;
-}
-
 /* OK if all keys lie on one shard, found[0] by position; else CONFLICT, and found[1] is the
  * argument index of the first that lies elsewhere. */
 static enum status one_shard(const struct command *command,
@@ -180,7 +83,7 @@ static enum status one_shard(const struct command *command,
     if (index != 0) {
         first = token_at(command, args, db, 0, index);
     } else {
-        (void)route_keyless(command, args, db, &first);
+        (void)command_place_keyless(command, args, db, &first);
     }
     found[0] = position_of(map, first);
     const struct shard_desc *shard = &map->shards[found[0]];
@@ -335,7 +238,7 @@ static enum status plan_scan(struct route *route,
                              struct buf *error)
 {
     uint64_t cursor = 0;
-    if (args->argc < 2 || !route_cursor(args->argv[1], &cursor)) {
+    if (args->argc < 2 || !command_place_cursor(args->argv[1], &cursor)) {
         buf_append_text(error, "ERR invalid cursor");
         return STATUS_BAD_ARGUMENT;
     }
@@ -360,7 +263,7 @@ enum status route_plan(struct route *route,
         route->shape = ROUTE_ONE;
         return transaction_home(*args, map, &route->shard, error);
     }
-    bool one = is_colocated(command, db);
+    bool one = command_place_colocated(command, db);
     switch (command->merge) {
     case MERGE_NONE:
     case MERGE_ORDER:

@@ -57,16 +57,4 @@ void route_regroup(struct route *route,
                    uint32_t *keys,
                    size_t count);
 
-/* A command that goes whole to one shard and has no keys: the token whose owner that is. False: it
- * goes to any, or to all. */
-bool route_keyless(const struct command *command,
-                   const struct args *args,
-                   uint8_t db,
-                   uint64_t *token);
-/* What it says holds for all keys of a shard: it may go only to one whose range is known. */
-bool route_exact(const struct command *command, uint8_t db);
-
-/* Where a SCAN goes on: decimal, at most 2^64 - 1. */
-bool route_cursor(struct slice text, uint64_t *cursor);
-
 #endif

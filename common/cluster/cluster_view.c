@@ -5,10 +5,11 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
+#include "common/cluster/command_place.h"
 #include "common/cluster/token.h"
 #include "common/proto/resp.h"
 
-enum { TEXT_SIZE = 64, DATABASES = 16 };
+enum { TEXT_SIZE = 64, DATABASES = 16, EXPLAINED_MAX = 256 };
 
 static void field_int(struct buf *out, const char *name, uint64_t value)
 {
@@ -169,7 +170,8 @@ static void write_shard(const struct cluster_view *view,
                         struct buf *out)
 {
     struct leader_hint hint = leader_of(view, shard->id);
-    resp_write_map(out, 9);
+    bool led = hint.node != 0 && is_up(view, hint.node);
+    resp_write_map(out, 11);
     field_int(out, "id", shard->id);
     if (shard->id == SHARD_META) { /* It has no range. */
         field_text(out, "start", "-");
@@ -191,6 +193,8 @@ static void write_shard(const struct cluster_view *view,
                        shard->replicas[i].node);
         resp_write_text(out, text);
     }
+    field_int(out, "parent", shard->parent);
+    field_text(out, "state", !led ? "no leader" : is_short(view, shard) ? "short" : "ok");
 }
 
 static void write_shards(const struct cluster_view *view, struct buf *out)
@@ -257,6 +261,192 @@ static void write_key(const struct cluster_view *view,
     write_replicas(view, shard, hint.node, out);
 }
 
+/* What a command would do. */
+
+struct place {
+    bool keyless;
+    struct slice key;
+    uint8_t db;
+    uint64_t token;
+    size_t position; /* In map->shards. */
+};
+
+struct places {
+    const struct shard_map *map;
+    struct place *list;
+    size_t count;
+};
+
+static void add_place(struct places *places, struct place place)
+{
+    place.position = (size_t)(shard_map_find(places->map, place.token) - places->map->shards);
+    places->list[places->count++] = place;
+}
+
+/* Its keys; without any the token that it goes to, if there is one. */
+static void find_places(struct places *places,
+                        const struct command *command,
+                        struct args args,
+                        uint8_t db)
+{
+    uint8_t target = command_target_db(command, args, db);
+    size_t index = 0;
+    for (size_t nth = 0; (index = command_key_at(command, args, nth)) != 0; nth++) {
+        struct place place = {.key = args.argv[index], .db = nth == 1 ? target : db};
+        place.token = token_of(place.db, place.key);
+        add_place(places, place);
+    }
+    if (places->count > 0 && target != db && command->id == CMD_move) {
+        struct place place = {.key = args.argv[1], .db = target};
+        place.token = token_of(target, place.key);
+        add_place(places, place);
+    }
+    struct place place = {.keyless = true, .db = db};
+    if (places->count == 0 && command_place_keyless(command, &args, db, &place.token)) {
+        add_place(places, place);
+    }
+}
+
+static bool is_first_of_shard(const struct places *places, size_t nth)
+{
+    for (size_t i = 0; i < nth; i++) {
+        if (places->list[i].position == places->list[nth].position) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static size_t count_shards(const struct places *places)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < places->count; i++) {
+        count += is_first_of_shard(places, i);
+    }
+    return count;
+}
+
+static void write_places(const struct places *places, size_t position, struct buf *out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < places->count; i++) {
+        count += places->list[i].position == position && !places->list[i].keyless;
+    }
+    resp_write_text(out, "keys");
+    resp_write_array(out, count);
+    for (size_t i = 0; i < places->count; i++) {
+        const struct place *place = &places->list[i];
+        if (place->position != position || place->keyless) {
+            continue;
+        }
+        resp_write_map(out, 3);
+        resp_write_text(out, "key");
+        resp_write_bulk(out, place->key);
+        field_int(out, "db", place->db);
+        field_token(out, "token", place->token);
+    }
+}
+
+static void write_stop(const struct cluster_view *view,
+                       const struct places *places,
+                       size_t position,
+                       struct buf *out)
+{
+    const struct shard_desc *shard = &view->map->shards[position];
+    struct leader_hint hint = leader_of(view, shard->id);
+    const struct node_desc *node = shard_map_node(view->map, hint.node);
+    char range[TEXT_SIZE];
+    (void)snprintf(range, sizeof(range), "%016" PRIx64 "-%016" PRIx64, shard->start, shard->last);
+    resp_write_map(out, 10);
+    field_int(out, "shard", shard->id);
+    field_text(out, "range", range);
+    field_int(out, "ver", shard->ver);
+    field_int(out, "conf_ver", shard->conf_ver);
+    field_int(out, "leader", hint.node);
+    field_text(out, "leader_address", node == NULL ? "" : node->address);
+    field_text(out, "leader_zone", node == NULL ? "" : node->zone);
+    field_int(out, "term", hint.term);
+    write_places(places, position, out);
+    write_replicas(view, shard, hint.node, out);
+}
+
+static const char *way_of(const struct command *command, uint8_t db, size_t shards)
+{
+    if ((command->flags & CMD_FRONT) != 0) {
+        return "here";
+    }
+    if (command_place_everywhere(command) && !command_place_colocated(command, db)) {
+        return command->merge == MERGE_ANY ? "any shard" : "all shards";
+    }
+    if (shards <= 1) {
+        return "one shard";
+    }
+    bool apart =
+        command->merge == MERGE_ORDER || command->merge == MERGE_SUM || command->merge == MERGE_OK;
+    return apart ? "shares" : "refused";
+}
+
+static void write_way(const struct cluster_view *view,
+                      const struct command *command,
+                      const struct places *places,
+                      uint8_t db,
+                      struct buf *out)
+{
+    size_t shards = count_shards(places);
+    const char *way = way_of(command, db, shards);
+    bool here = strcmp(way, "here") == 0;
+    bool refused = strcmp(way, "refused") == 0;
+    bool all = !here && shards == 0;
+    resp_write_map(out, 5);
+    field_text(out, "command", command->name);
+    field_int(out, "db", db);
+    field_text(out, "way", way);
+    field_text(out, "reason",
+               refused ? "CROSSSLOT these keys lie on several shards; give them the same hash tag, "
+                         "as in {user1}:a and {user1}:b"
+                       : "");
+    resp_write_text(out, "shards");
+    resp_write_array(out, here ? 0 : all ? view->map->shard_count : shards);
+    for (size_t i = 0; all && i < view->map->shard_count; i++) {
+        write_stop(view, places, i, out);
+    }
+    for (size_t i = 0; !here && i < places->count; i++) {
+        if (is_first_of_shard(places, i)) {
+            write_stop(view, places, places->list[i].position, out);
+        }
+    }
+}
+
+static void write_command(const struct cluster_view *view,
+                          struct args args,
+                          uint8_t db,
+                          struct buf *out)
+{
+    const struct command *command = command_find(args.argv[0]);
+    if (command == NULL || (command->flags & CMD_INTERNAL) != 0) {
+        resp_write_error(out, "ERR there is no such command to explain");
+        return;
+    }
+    if (command_check(command, args.argc) != STATUS_OK) {
+        resp_write_errorf(out, "ERR wrong number of arguments for '%s' command", command->name);
+        return;
+    }
+    if (view->map->shard_count == 0) {
+        resp_write_error(out, "CLUSTERDOWN the cluster map is not known here or has no shards yet");
+        return;
+    }
+    if (args.argc > EXPLAINED_MAX) {
+        resp_write_error(out, "ERR a command with so many arguments is not explained");
+        return;
+    }
+    struct place list[EXPLAINED_MAX + 1];
+    struct places places = {.map = view->map, .list = list};
+    if ((command->flags & CMD_FRONT) == 0) {
+        find_places(&places, command, args, db);
+    }
+    write_way(view, command, &places, db, out);
+}
+
 /* False if it is not the number of a database. */
 static bool read_db(struct slice text, uint8_t *db)
 {
@@ -280,6 +470,16 @@ static void write_explain(const struct cluster_view *view,
                           uint8_t db,
                           struct buf *out)
 {
+    uint8_t number = 0;
+    bool words = args->argc > 4 || (args->argc == 4 && !read_db(args->argv[3], &number));
+    if (words && command_word(args->argv[2], "command")) {
+        write_command(view, (struct args){.argv = args->argv + 3, .argc = args->argc - 3}, db, out);
+        return;
+    }
+    if (args->argc > 4) {
+        resp_write_error(out, "ERR wrong number of arguments for 'sherd|explain' command");
+        return;
+    }
     if (args->argc == 4 && !read_db(args->argv[3], &db)) {
         resp_write_error(out, "ERR DB index is out of range");
         return;
@@ -303,7 +503,7 @@ static const struct {
     size_t argc_min, argc_max;
 } topics[VIEW_TOPICS] = {
     [VIEW_STATUS] = {"status", 2, 2}, [VIEW_NODES] = {"nodes", 2, 2},
-    [VIEW_SHARDS] = {"shards", 2, 2}, [VIEW_EXPLAIN] = {"explain", 3, 4},
+    [VIEW_SHARDS] = {"shards", 2, 2}, [VIEW_EXPLAIN] = {"explain", 3, SIZE_MAX},
     [VIEW_MAP] = {"map", 2, 2},
 };
 

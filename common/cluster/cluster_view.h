@@ -21,9 +21,17 @@ struct cluster_view {
  *                      shards_short, replicas, meta_leader, meta_voters, meta_replicas}
  *   NODES             [{id, address, zone, state, up, leads, replicas}]
  *   SHARDS            [{id, start, last, ver, conf_ver, leader, term, voters,
- *                       replicas: ["replica@node"]}], the meta group first (start and last "-")
+ *                       replicas: ["replica@node"], parent, state}], the meta group first (start
+ *                      and last "-"); parent: what it was split off from, 0: nothing; state: "ok",
+ *                      "short" of voters, "no leader"
  *   EXPLAIN key [db]  {key, db, tag, token, shard, range, ver, leader, leader_address, term,
  *                      replicas: [{replica, node, address, zone, leader}]}
+ *   EXPLAIN COMMAND word...
+ *                     {command, db, way, reason, shards: [{shard, range, ver, conf_ver, leader,
+ *                      leader_address, leader_zone, term, keys: [{key, db, token}], replicas: as
+ *                      above}]}: what would become of it. way: "here" (the one who is asked answers
+ *                      it), "one shard", "shares" (each shard gets its keys), "all shards", "any
+ *                      shard", "refused" (reason says why)
  *   MAP               shard_map_encode() as a bulk string
  * Tokens are 16 hexadecimal digits; leader 0: nobody is known; voters: struct leader_hint;
  * shards_short: how many have fewer voters than replicas, or no leader that is up; meta_...: of the

@@ -159,7 +159,7 @@ TEST(cluster_view_answer, shards_shows_ranges_and_replicas)
     CHECK(has(&bench, "leader\r\n:1\r\n$4\r\nterm\r\n:4\r\n"));
     CHECK(has(&bench, "voters\r\n:2\r\n"));
     CHECK(has(&bench, "leader\r\n:0\r\n"));
-    CHECK(has(&bench, "*3\r\n%9\r\n$2\r\nid\r\n:1\r\n$5\r\nstart\r\n$1\r\n-\r\n"));
+    CHECK(has(&bench, "*3\r\n%11\r\n$2\r\nid\r\n:1\r\n$5\r\nstart\r\n$1\r\n-\r\n"));
     CHECK(has(&bench, "*2\r\n$4\r\n20@1\r\n$4\r\n30@2\r\n"));
     bench_deinit(&bench);
 }
@@ -213,5 +213,86 @@ TEST(cluster_view_answer, refuses_what_it_does_not_know)
     CHECK(has(&bench, "-ERR wrong number of arguments for 'sherd|status' command"));
     CHECK(ask(&bench, "explain", NULL, NULL));
     CHECK(has(&bench, "-ERR wrong number of arguments"));
+    bench_deinit(&bench);
+}
+
+static bool explain(struct bench *bench, uint8_t db, const char *line)
+{
+    struct slice argv[16] = {slice_str("sherd"), slice_str("explain"), slice_str("command")};
+    size_t argc = 3;
+    for (const char *at = line; *at != '\0';) {
+        size_t len = strcspn(at, " ");
+        argv[argc++] = slice_of(at, len);
+        at += len + (at[len] == ' ' ? 1 : 0);
+    }
+    struct args args = {.argv = argv, .argc = argc};
+    buf_clear(&bench->out);
+    CHECK(cluster_view_answer(&bench->view, &args, db, &bench->out));
+    size_t size = 0;
+    CHECK_EQ(resp_value_size(buf_slice(&bench->out), OUT_SIZE_MAX, &size), STATUS_OK);
+    CHECK_EQ(size, bench->out.len);
+    return bench->out.data[0] == '%';
+}
+
+/* Keys of the lower and of the upper half of the ring. */
+static const char *key_of(unsigned half)
+{
+    static char keys[2][16];
+    for (unsigned i = 0;; i++) {
+        (void)snprintf(keys[half], sizeof(keys[half]), "k%u", i);
+        if (token_of_key(slice_str(keys[half])) >> 63 == half) {
+            return keys[half];
+        }
+    }
+}
+
+TEST(cluster_view_answer, says_what_would_become_of_a_command)
+{
+    struct bench bench;
+    bench_init(&bench);
+    char line[64];
+    (void)snprintf(line, sizeof(line), "get %s", key_of(0));
+    CHECK(explain(&bench, 0, line));
+    CHECK(has(&bench, "way\r\n$9\r\none shard\r\n"));
+    CHECK(has(&bench, "shards\r\n*1\r\n"));
+    CHECK(has(&bench, "leader_address\r\n$13\r\n10.0.0.1:7000\r\n"));
+    CHECK(has(&bench, "leader_zone\r\n$2\r\nz1\r\n"));
+    (void)snprintf(line, sizeof(line), "mget %s %s %s", key_of(0), key_of(1), key_of(0));
+    CHECK(explain(&bench, 0, line));
+    CHECK(has(&bench, "way\r\n$6\r\nshares\r\n"));
+    CHECK(has(&bench, "shards\r\n*2\r\n"));
+    CHECK(has(&bench, "keys\r\n*2\r\n") && has(&bench, "keys\r\n*1\r\n"));
+    (void)snprintf(line, sizeof(line), "rename %s %s", key_of(0), key_of(1));
+    CHECK(explain(&bench, 0, line));
+    CHECK(has(&bench, "way\r\n$7\r\nrefused\r\n") && has(&bench, "CROSSSLOT"));
+    CHECK(explain(&bench, 3, line)); /* There all keys are together. */
+    CHECK(has(&bench, "way\r\n$9\r\none shard\r\n"));
+    CHECK(explain(&bench, 0, "dbsize"));
+    CHECK(has(&bench, "way\r\n$10\r\nall shards\r\n") && has(&bench, "shards\r\n*2\r\n"));
+    CHECK(explain(&bench, 1, "dbsize"));
+    CHECK(has(&bench, "way\r\n$9\r\none shard\r\n") && has(&bench, "keys\r\n*0\r\n"));
+    CHECK(explain(&bench, 0, "randomkey"));
+    CHECK(has(&bench, "way\r\n$9\r\nany shard\r\n"));
+    CHECK(explain(&bench, 0, "ping"));
+    CHECK(has(&bench, "way\r\n$4\r\nhere\r\n") && has(&bench, "shards\r\n*0\r\n"));
+    CHECK(!explain(&bench, 0, "get") && has(&bench, "wrong number of arguments for 'get'"));
+    CHECK(!explain(&bench, 0, "batch x y") && has(&bench, "no such command"));
+    CHECK(!explain(&bench, 0, "nonsense x"));
+    CHECK(ask(&bench, "EXPLAIN", "command", "3")); /* The key of that name. */
+    CHECK(has(&bench, "$3\r\nkey\r\n$7\r\ncommand\r\n"));
+    bench_deinit(&bench);
+}
+
+TEST(cluster_view_answer, shards_have_parents_and_states)
+{
+    struct bench bench;
+    bench_init(&bench);
+    bench.map.shards[1].parent = 2;
+    CHECK(ask(&bench, "SHARDS", NULL, NULL));
+    CHECK(has(&bench, "parent\r\n:2\r\n$5\r\nstate\r\n$9\r\nno leader\r\n"));
+    CHECK(has(&bench, "parent\r\n:0\r\n$5\r\nstate\r\n$2\r\nok\r\n"));
+    voters = 1;
+    CHECK(ask(&bench, "SHARDS", NULL, NULL));
+    CHECK(has(&bench, "parent\r\n:0\r\n$5\r\nstate\r\n$5\r\nshort\r\n"));
     bench_deinit(&bench);
 }
