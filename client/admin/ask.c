@@ -28,7 +28,10 @@ enum verb_exit ask_exit_of(const struct sherd_reply *error)
             return VERB_NOT_ALLOWED;
         }
     }
-    return VERB_FAILED;
+    if (strncmp(error->text, "UNSAFE", 6) == 0) {
+        return VERB_UNSAFE;
+    }
+    return strncmp(error->text, "UNKNOWN", 7) == 0 ? VERB_TIMED_OUT : VERB_FAILED;
 }
 
 static const char *address_of(const struct verb_call *call)
@@ -86,10 +89,49 @@ enum verb_exit ask_sherd(const struct verb_call *call,
     *reply = NULL;
     enum verb_exit code = ask_command(call, argv, operand == NULL ? 2 : 3, false, reply);
     if (code == VERB_DONE && verb_given(call, "json")) {
-        print_json(*reply, stdout);
-        putchar('\n');
+        ask_print(*reply);
     }
     return code;
+}
+
+void ask_print(const struct sherd_reply *reply)
+{
+    print_json(reply, stdout);
+    putchar('\n');
+}
+
+enum verb_exit ask_shown(const struct verb_call *call,
+                         const char *const *argv,
+                         size_t argc,
+                         struct sherd_reply **reply)
+{
+    *reply = NULL;
+    enum verb_exit code = ask_command(call, argv, argc, false, reply);
+    if (code == VERB_DONE && verb_given(call, "json")) {
+        ask_print(*reply);
+        sherd_reply_free(*reply);
+        *reply = NULL;
+    }
+    return code;
+}
+
+/* The calendar from the days since 1970: Hinnant, chrono-compatible low-level date algorithms. */
+const char *ask_time(int64_t wall_ms, char *text, size_t size)
+{
+    enum { DAY_S = 86400, ERA_DAYS = 146097, ERA_YEARS = 400, EPOCH_DAYS = 719468 };
+    int64_t seconds = wall_ms / 1000;
+    int64_t days = seconds / DAY_S + EPOCH_DAYS;
+    int64_t era = days / ERA_DAYS;
+    int64_t of_era = days % ERA_DAYS;
+    int64_t year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    int64_t of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    int64_t shifted = (5 * of_year + 2) / 153; /* March is 0. */
+    int64_t day = of_year - (153 * shifted + 2) / 5 + 1;
+    int64_t month = shifted < 10 ? shifted + 3 : shifted - 9;
+    int64_t year = year_of_era + era * ERA_YEARS + (month <= 2);
+    snprintf(text, size, "%04d-%02d-%02d %02d:%02d:%02d", (int)year, (int)month, (int)day,
+             (int)(seconds % DAY_S / 3600), (int)(seconds % 3600 / 60), (int)(seconds % 60));
+    return text;
 }
 
 const char *ask_text(const struct sherd_reply *value, char *text, size_t size)

@@ -21,6 +21,16 @@ enum verb_exit ask_sherd(const struct verb_call *call,
                          const char *operand,
                          struct sherd_reply **reply);
 
+/* Sends one command; with --json prints the reply and leaves none. */
+enum verb_exit ask_shown(const struct verb_call *call,
+                         const char *const *argv,
+                         size_t argc,
+                         struct sherd_reply **reply);
+/* A line of JSON on standard output. */
+void ask_print(const struct sherd_reply *reply);
+/* "2026-11-20 17:31:49", of milliseconds since 1970, in UTC. Returns text. */
+const char *ask_time(int64_t wall_ms, char *text, size_t size);
+
 /* The exit code that an error reply stands for. */
 enum verb_exit ask_exit_of(const struct sherd_reply *error);
 

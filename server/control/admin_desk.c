@@ -157,6 +157,10 @@ static void write_plan(struct call *call, const struct job_spec *specs, size_t c
     struct buf *out = call->reply;
     char text[JOB_TEXT_SIZE_MAX];
     size_t moves = 0;
+    if (count > 0 && specs[0].kind == JOB_REBALANCE) { /* It only holds the others together. */
+        specs++;
+        count--;
+    }
     for (size_t i = 0; i < count; i++) {
         moves += specs[i].kind == JOB_MOVE;
     }
@@ -191,16 +195,6 @@ static enum desk_answer propose(struct call *call, const struct job_spec *specs,
     call->order->count = (uint32_t)count;
     call->order->items = buf_slice(call->items);
     return DESK_ORDER;
-}
-
-static bool holds_other(uint64_t shard, const struct job_spec *specs, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (specs[i].shard == shard && specs[i].kind == JOB_MOVE) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /* The moves that emptying the node would take today; the job that does it looks anew each time. */
@@ -315,7 +309,7 @@ static enum desk_answer undo_children(struct call *call, const struct cluster_jo
         const struct cluster_job *child = &jobs->jobs[i - 1];
         if (child->parent == job->id && child->state == JOB_DONE && count < JOB_SPECS_MAX &&
             invert(child, &specs[count])) {
-            count += !holds_other(specs[count].shard, specs + 1, count - 1);
+            count++;
         }
     }
     enum desk_answer answer = count == 1
