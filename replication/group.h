@@ -89,6 +89,10 @@ struct group_options {
      * group; index 0 for a replica that waits for a snapshot. */
     struct group_state state;
     bool campaign; /* Birth: this member stands for election at once. */
+    /* The state is that of a group whose majority is lost for good, made one of this replica alone
+     * under a new id (docs/decisions/0015-recovery.md). The log goes on behind the applied state
+     * with what it has there, but for changes of the configuration. */
+    bool reborn;
 };
 
 /* Loads the group's log from the wal, or starts it there (wal_port_reset) if the wal has never
@@ -156,6 +160,7 @@ struct group_info {
     uint64_t term;
     uint64_t leader_node; /* 0: unknown. */
     uint64_t commit_index, applied_index, last_index;
+    uint64_t last_term; /* Of the last entry. */
     bool quiesced, lease;
     bool installing;                   /* A snapshot was accepted and is not installed yet. */
     struct group_conf conf;            /* In force. */

@@ -173,7 +173,10 @@ static int on_truncate(struct raft_io *io, raft_index index)
     return 0;
 }
 
-static uint64_t write_entries(struct group *group, const struct raft_entry *entries, unsigned n)
+static uint64_t write_entries(struct group *group,
+                              uint64_t first,
+                              const struct raft_entry *entries,
+                              unsigned n)
 {
     struct wal_entry batch[APPEND_BATCH];
     uint64_t lsn = 0;
@@ -185,10 +188,20 @@ static uint64_t write_entries(struct group *group, const struct raft_entry *entr
             batch[count].type = (uint8_t)entry->type;
             batch[count].data = slice_of(entry->buf.base, entry->buf.len);
         }
-        lsn = wal_port_append(group->host->port, group->id, group->next_index + at, batch, count);
+        lsn = wal_port_append(group->host->port, group->id, first + at, batch, count);
         at += count;
     }
     return lsn;
+}
+
+void core_io_store_entries(struct group *group,
+                           uint64_t first,
+                           const struct raft_entry *entries,
+                           size_t count)
+{
+    if (count > 0) {
+        (void)write_entries(group, first, entries, (unsigned)count);
+    }
 }
 
 static int on_append(struct raft_io *io,
@@ -203,7 +216,7 @@ static int on_append(struct raft_io *io,
     req->cb = cb;
     guard_clamp_accept(group);
     op.first = group->next_index;
-    op.lsn = write_entries(group, entries, n);
+    op.lsn = write_entries(group, group->next_index, entries, n);
     group->next_index += n;
     tail_add(group, entries, n);
     ops_push(group, &op);

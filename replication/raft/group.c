@@ -73,6 +73,40 @@ static void begin_log(struct group *group)
     group->load_start = group->state.index + 1;
 }
 
+/* What is behind the applied state stays, under the terms that it has. A change of the
+ * configuration is of a group that is no more: nothing stands in its place. */
+static enum status open_reborn(struct group *group, const struct wal_group *found)
+{
+    static const uint8_t nothing[8] = {0}; /* What the library puts into a barrier. */
+    struct loading loading = {.group = group, .status = STATUS_OK};
+    group->term_stored = found->term > found->base_term ? found->term : found->base_term;
+    group->vote_stored = 0;
+    if (found->base_index > group->state.index) {
+        return STATUS_CORRUPT;
+    }
+    if (found->last_index > group->state.index) {
+        enum status status =
+            wal_load(group->host->wal, group->id, group->state.index + 1, on_loaded, &loading);
+        status = status == STATUS_OK ? loading.status : status;
+        if (status != STATUS_OK || group->load_start != group->state.index + 1) {
+            drop_loaded(group);
+            return status == STATUS_OK ? STATUS_CORRUPT : status;
+        }
+    }
+    begin_log(group);
+    for (size_t i = 0; i < group->load_count; i++) {
+        struct raft_entry *entry = &group->load_entries[i];
+        if (entry->type == RAFT_CHANGE) {
+            uint64_t term = entry->term;
+            raft_free(entry->batch);
+            *entry = core_io_copy_entry(term, RAFT_BARRIER, slice_of(nothing, sizeof(nothing)));
+        }
+    }
+    core_io_store_entries(group, group->load_start, group->load_entries, group->load_count);
+    core_io_store_vote(group, group->term_stored, 0);
+    return STATUS_OK;
+}
+
 static void open_new(struct group *group)
 {
     begin_log(group);
@@ -178,7 +212,8 @@ enum status group_open(struct host *host, const struct group_options *options, s
     assert(map_get(&host->groups, options->id) == NULL);
     struct group *group = make(host, options);
     if (wal_find_group(host->wal, options->id, &found)) {
-        enum status status = open_found(group, &found);
+        enum status status =
+            options->reborn ? open_reborn(group, &found) : open_found(group, &found);
         if (status != STATUS_OK) {
             free(group);
             return status;
@@ -324,6 +359,7 @@ void group_info(const struct group *group, struct group_info *info)
         .commit_index = raft->commit_index,
         .applied_index = group->state.index,
         .last_index = core_log_last(raft),
+        .last_term = core_log_term(raft, core_log_last(raft)),
         .quiesced = group->quiesced,
         .lease = lease_valid(group),
         .installing = group->install.stage != INSTALL_NONE,

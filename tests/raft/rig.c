@@ -173,7 +173,8 @@ void rig_open(struct rig *rig)
     struct host_env env = {.ctx = rig, .send = on_send, .loops = on_loops};
     struct group_options group = {
         .id = RIG_GROUP,
-        .replica = 1,
+        .replica = rig->replica == 0 ? 1 : rig->replica,
+        .reborn = rig->reborn,
         .ctx = rig,
         .machine = &machine,
         .state = rig->state,

@@ -19,6 +19,8 @@ struct rig {
     bool lease_reads;
     uint32_t quiesce_ms;
     uint64_t entry_bytes_max;
+    uint64_t replica; /* 0: 1 */
+    bool reborn;
     uint64_t seq[4]; /* Of batches from node i. */
     uint64_t life[4];
     bool connected[4];
