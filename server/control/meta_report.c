@@ -55,9 +55,33 @@ static bool is_child(const struct meta_rows *rows, const struct shard_desc *desc
     return true;
 }
 
+/* A child of a shard that had a member on a node which was given up while the shard was divided:
+ * the node that took its place in the parent takes it here too. */
+static void mend(struct meta_change *change, struct shard_desc *child)
+{
+    const struct shard_map *map = &change->rows.map;
+    const struct shard_desc *parent = known(map, child->parent);
+    for (unsigned i = 0; i < child->replica_count; i++) {
+        const struct node_desc *node = shard_map_node(map, child->replicas[i].node);
+        if (parent == NULL || node->state != NODE_GONE) {
+            continue;
+        }
+        for (unsigned k = 0; k < parent->replica_count; k++) {
+            uint64_t other = parent->replicas[k].node;
+            if (shard_map_replica_on(child, other) == NULL &&
+                shard_map_node(map, other)->state != NODE_GONE) {
+                child->replicas[i] =
+                    (struct replica_desc){.id = change->rows.cluster.next_replica++, .node = other};
+                child->conf_ver++;
+                break;
+            }
+        }
+    }
+}
+
 /* The ranges of the report, with the replicas that the map wants. Returns how many are news, or
  * SIZE_MAX if one cannot be taken. */
-static size_t collect(const struct meta_change *change,
+static size_t collect(struct meta_change *change,
                       const struct meta_order *order,
                       struct shard_desc *fresh)
 {
@@ -83,6 +107,8 @@ static size_t collect(const struct meta_change *change,
             desc.start = start;
             desc.last = last;
             desc.ver = ver;
+        } else {
+            mend(change, &desc);
         }
         fresh[count++] = desc;
     }
