@@ -666,6 +666,19 @@ struct report_mail {
     uint64_t replica;
 };
 
+/* By mail to loop 0, where the agent is. */
+static void report(struct node *node,
+                   uint64_t shard,
+                   uint64_t replica,
+                   void (*run)(struct worker *to, struct worker_mail *mail))
+{
+    struct report_mail *mail = calloc(1, sizeof(*mail));
+    assert(mail != NULL);
+    *mail = (struct report_mail){
+        .mail = {.run = run}, .node = node, .shard = shard, .replica = replica};
+    node->env.post(node->env.ctx, 0, &mail->mail);
+}
+
 static void run_removed(struct worker *to, struct worker_mail *mail)
 {
     (void)to;
@@ -710,20 +723,25 @@ void node_ranged(struct node *node, const struct agent_range *ranges, size_t cou
 
 void node_born(struct node *node, uint64_t shard, uint64_t replica)
 {
-    struct report_mail *mail = calloc(1, sizeof(*mail));
-    assert(mail != NULL);
-    *mail = (struct report_mail){
-        .mail = {.run = run_born}, .node = node, .shard = shard, .replica = replica};
-    node->env.post(node->env.ctx, 0, &mail->mail);
+    report(node, shard, replica, run_born);
+}
+
+static void run_merged(struct worker *to, struct worker_mail *mail)
+{
+    (void)to;
+    struct report_mail *merged = list_entry(mail, struct report_mail, mail);
+    agent_replica_merged(merged->node->agent, merged->shard, merged->replica);
+    free(merged);
+}
+
+void node_merged(struct node *node, uint64_t shard, uint64_t replica)
+{
+    report(node, shard, replica, run_merged);
 }
 
 void node_removed(struct node *node, uint64_t shard, uint64_t replica)
 {
-    struct report_mail *mail = calloc(1, sizeof(*mail));
-    assert(mail != NULL);
-    *mail = (struct report_mail){
-        .mail = {.run = run_removed}, .node = node, .shard = shard, .replica = replica};
-    node->env.post(node->env.ctx, 0, &mail->mail);
+    report(node, shard, replica, run_removed);
 }
 
 static void run_measured(struct worker *to, struct worker_mail *mail)

@@ -77,6 +77,7 @@ void node_meta_changed(struct node *node);
 struct agent_range;
 void node_ranged(struct node *node, const struct agent_range *ranges, size_t count);
 void node_born(struct node *node, uint64_t shard, uint64_t replica);
+void node_merged(struct node *node, uint64_t shard, uint64_t replica);
 void node_removed(struct node *node, uint64_t shard, uint64_t replica);
 void node_measured(struct node *node, struct worker_load *load);
 

@@ -125,6 +125,12 @@ static void lane_ranged(void *ctx, const struct agent_range *ranges, size_t coun
     node_ranged(lane->server->node, ranges, count);
 }
 
+static void lane_merged(void *ctx, uint64_t shard, uint64_t replica)
+{
+    struct lane *lane = ctx;
+    node_merged(lane->server->node, shard, replica);
+}
+
 static void lane_born(void *ctx, uint64_t shard, uint64_t replica)
 {
     struct lane *lane = ctx;
@@ -265,6 +271,7 @@ static void make_worker(struct server *server, struct lane *lane)
                              .again = lane_again,
                              .meta_changed = lane_meta_changed,
                              .born = lane_born,
+                             .merged = lane_merged,
                              .ranged = lane_ranged,
                              .admin = lane_admin,
                              .removed = lane_removed,

@@ -157,7 +157,8 @@ struct worker *worker_new(const struct worker_options *options, const struct wor
                             &worker->births,      &worker->installs,    &worker->removals,
                             &worker->subscribers, &worker->ops_free,    &worker->wanted,
                             &worker->drops,       &worker->slow_queues, &worker->outgoing,
-                            &worker->waiting,     &worker->held,        &worker->counting};
+                            &worker->waiting,     &worker->held,        &worker->counting,
+                            &worker->merging,     &worker->absorbed};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         list_init(lists[i]);
     }
@@ -190,6 +191,9 @@ struct worker *worker_new(const struct worker_options *options, const struct wor
         .refuse_writes = on_refuse_writes,
         .may_bear = change_may_bear,
         .divided = change_divided,
+        .unfit = merge_unfit,
+        .frozen = merge_frozen,
+        .absorbed = merge_absorbed,
         .snapshot_wanted = snapshot_wanted,
         .snapshot_install = snapshot_install,
         .snapshot_ready = snapshot_ready};
@@ -316,7 +320,7 @@ static bool commit_is_due(const struct worker *worker)
     return worker->commit_due || rows >= COMMIT_ROWS || size >= COMMIT_SIZE ||
            !list_empty(&worker->slow_waiting) || !list_empty(&worker->births) ||
            !list_empty(&worker->removals) || !list_empty(&worker->installs) ||
-           !list_empty(&worker->wanted);
+           !list_empty(&worker->wanted) || !list_empty(&worker->absorbed);
 }
 
 /* False while the engine stalls. */
@@ -325,7 +329,9 @@ static bool commit(struct worker *worker)
     for (struct list *at; (at = list_pop_front(&worker->touched)) != NULL;) {
         struct slot *slot = list_entry(at, struct slot, touched);
         worker->meta_due = worker->meta_due || shard_id(slot->shard) == SHARD_META;
-        shard_store_state(slot->shard);
+        if (!slot->sealed) {
+            shard_store_state(slot->shard);
+        }
     }
     if (!txn_empty(worker->txn)) {
         enum status status = txn_commit(worker->txn);
@@ -377,6 +383,7 @@ void worker_turn(struct worker *worker)
     if (commit_is_due(worker) && commit(worker)) {
         worker->commit_due = false;
         change_after_commit(worker);
+        merge_after_commit(worker);
         slow_after_commit(worker);
         snapshot_after_commit(worker);
         replica_after_commit(worker);
@@ -422,6 +429,7 @@ void worker_tick(struct worker *worker)
     }
     tick_waiting(worker, now_ms);
     tick_counting(worker);
+    merge_tick(worker, now_ms);
     host_tick(worker->host);
     transfer_tick(worker->transfer);
     slow_tick(worker);
@@ -496,7 +504,10 @@ static void run_peer(struct worker *to, struct worker_mail *mail)
 static enum status receive_bulk(struct worker *worker, uint64_t node, struct slice body)
 {
     struct reader in = reader_of(body);
-    (void)reader_u8(&in);
+    if (reader_u8(&in) == NOTE_BULK) {
+        merge_receive(worker, body);
+        return STATUS_OK;
+    }
     uint64_t shard = reader_u64(&in);
     uint64_t replica = reader_u64(&in);
     if (in.failed) {

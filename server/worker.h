@@ -64,6 +64,8 @@ struct worker_env {
     void (*admin)(void *ctx, struct worker_op *op);
     /* These replicas here know by their logs of ranges that are newer than the map's. */
     void (*ranged)(void *ctx, const struct agent_range *ranges, size_t count);
+    /* A replica ended as its shard was merged into another. */
+    void (*merged)(void *ctx, uint64_t shard, uint64_t replica);
     /* worker_remove() is done. */
     void (*removed)(void *ctx, uint64_t shard, uint64_t replica);
     /* True while too little disk is left: for anything, or for what grows. */

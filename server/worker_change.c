@@ -34,7 +34,7 @@ static void compare(struct search *search, const struct shard_state *state)
     const struct shard_desc *range = search->range;
     if (desc->id == range->id) {
         search->exists = true;
-    } else if (desc->id != SHARD_META && state->group.index > 0) {
+    } else if (desc->id != SHARD_META && state->group.index > 0 && !merge_covers(range, state)) {
         search->overlaps =
             search->overlaps || (desc->start <= range->last && range->start <= desc->last);
     }
@@ -135,7 +135,9 @@ static void tell_ranges(struct worker *worker)
     for (struct slot *slot; count < RANGES_MAX && (slot = map_next(&worker->slots, &at)) != NULL;) {
         const struct shard_state *state = shard_state(slot->shard);
         bool known = slot->desc != NULL && slot->desc->ver >= state->desc.ver;
-        if (state->desc.id != SHARD_META && state->group.index > 0 && !known) {
+        /* A frozen one is told of when it is known what became of it. */
+        if (state->desc.id != SHARD_META && state->group.index > 0 && state->target == 0 &&
+            !known) {
             shard_describe(slot->shard, &ranges[count].desc);
             ranges[count++].led = shard_leads(slot->shard);
         }
@@ -255,14 +257,19 @@ static void drop_channels(struct worker *worker, struct shard *shard)
     hub_keep(&worker->hub, desc->id, desc->start, desc->last);
 }
 
-void change_divided(void *ctx, struct shard *shard, const struct shard_state *child)
+void change_tell(struct worker *worker, struct shard *shard)
 {
-    struct worker *worker = ctx;
     struct shard_news news;
-    drop_channels(worker, shard);
     collect_owners(worker, shard, &news);
     board_descs(worker, &news);
     worker->ranged = true;
+}
+
+void change_divided(void *ctx, struct shard *shard, const struct shard_state *child)
+{
+    struct worker *worker = ctx;
+    drop_channels(worker, shard);
+    change_tell(worker, shard);
     if (child != NULL) {
         struct birth *fresh = calloc(1, sizeof(*fresh));
         assert(fresh != NULL);
@@ -276,6 +283,24 @@ void change_divided(void *ctx, struct shard *shard, const struct shard_state *ch
     worker->env.again(worker->env.ctx);
 }
 
+void change_forget(struct worker *worker, const struct shard_desc *desc)
+{
+    struct machine_scope scope = {.shard = desc->id, .start = desc->start, .last = desc->last};
+    struct buf from;
+    struct buf to;
+    buf_init(&from, 64);
+    buf_init(&to, 64);
+    machine_range(scope, STORE_DATA, &from, &to);
+    txn_forget_range(worker->txn, STORE_DATA, buf_slice(&from), buf_slice(&to));
+    buf_clear(&from);
+    buf_clear(&to);
+    buf_append_u64_be(&from, desc->id);
+    buf_append_u64_be(&to, desc->id + 1);
+    txn_forget_range(worker->txn, STORE_LOCAL, buf_slice(&from), buf_slice(&to));
+    buf_deinit(&from);
+    buf_deinit(&to);
+}
+
 void change_after_commit(struct worker *worker)
 {
     for (struct list *at = worker->births.next; at != &worker->births; at = at->next) {
@@ -284,21 +309,7 @@ void change_after_commit(struct worker *worker)
         if (!fresh->split || worker_loop_of(worker, desc->id) == worker->options.loop) {
             continue;
         }
-        /* From now on another loop writes these rows. */
-        struct buf from;
-        struct buf to;
-        buf_init(&from, 64);
-        buf_init(&to, 64);
-        struct machine_scope scope = {.shard = desc->id, .start = desc->start, .last = desc->last};
-        machine_range(scope, STORE_DATA, &from, &to);
-        txn_forget_range(worker->txn, STORE_DATA, buf_slice(&from), buf_slice(&to));
-        buf_clear(&from);
-        buf_clear(&to);
-        buf_append_u64_be(&from, desc->id);
-        buf_append_u64_be(&to, desc->id + 1);
-        txn_forget_range(worker->txn, STORE_LOCAL, buf_slice(&from), buf_slice(&to));
-        buf_deinit(&from);
-        buf_deinit(&to);
+        change_forget(worker, desc); /* From now on another loop writes these rows. */
     }
 }
 

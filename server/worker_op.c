@@ -369,7 +369,8 @@ static void submit_node(struct worker *worker, struct worker_op *op, struct shar
 
 static bool is_change(const struct command *command)
 {
-    return command->id == CMD_shard_split || command->id == CMD_shard_info;
+    return command->id == CMD_shard_split || command->id == CMD_shard_info ||
+           command->id == CMD_shard_merge;
 }
 
 static void submit_here(struct worker *worker, struct worker_op *op)

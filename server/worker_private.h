@@ -12,6 +12,29 @@
 
 /* What worker.c, worker_op.c, worker_replica.c, worker_snapshot.c and worker_board.c share. */
 
+/* What the leader of a frozen shard knows of the others. */
+struct slot_merge {
+    uint64_t deadline_ms; /* When it gives up; 0: not begun. */
+    uint64_t next_ms;
+    bool voided; /* The target went on without it. */
+    unsigned count;
+    uint64_t replicas[GROUP_MEMBERS_MAX]; /* That have it on disk that they are frozen. */
+};
+
+/* For a flush: the shard is frozen at that version. */
+struct merge_mark {
+    struct list link;
+    uint64_t shard;
+    uint64_t ver;
+};
+
+/* A replica whose shard was merged into another: to be closed once that is durable. */
+struct absorbed {
+    struct list link;
+    uint64_t shard;
+    uint64_t replica;
+};
+
 /* A replica that is open here. */
 struct slot {
     struct worker *worker;
@@ -29,7 +52,13 @@ struct slot {
     bool short_of; /* Led here, and fewer voters than wanted as of the last look. */
     bool installing;
     bool removing;
-    uint64_t bytes; /* In the store, about, while it is led here. */
+    bool sealed;   /* Frozen, and nothing more of it is written here, */
+    bool durable;  /* and that is on disk. */
+    bool absorbed; /* Another has its rows. */
+    bool orphaned; /* Nobody will. */
+    struct slot_merge merge;
+    struct list merging; /* In worker->merging: frozen. */
+    uint64_t bytes;      /* In the store, about, while it is led here. */
 };
 
 /* Someone who follows the map and the leaders. */
@@ -84,6 +113,8 @@ struct worker {
     struct list installs;     /* Waiting for the next commit. */
     struct list wanted;       /* Snapshots to be sent: waiting for the next commit. */
     struct list held;         /* Replicas to be made once their range is free: struct held. */
+    struct list merging;      /* Frozen shards. */
+    struct list absorbed;     /* Their ends, for the next commit, then for the flush. */
     struct list counting;     /* Shards whose keys are being counted. */
     struct list removals;
     struct list drops;     /* Removals whose end in the log is not durable yet. */
@@ -102,6 +133,8 @@ struct worker {
     struct hub hub;
     struct list ops_free;
     size_t ops_free_count;
+    bool freezing; /* Some shard was frozen since the last commit. */
+    bool flush_wanted;
     bool ranged;     /* Some range may be news to the map. */
     bool quit;       /* There are no replicas here any more. */
     bool leaving;    /* Leadership is being given away. */
@@ -151,7 +184,35 @@ MUST_USE enum status replica_each_row(struct worker *worker,
 /* The newest replica of the shard that was tombstoned here; 0: none. */
 uint64_t replica_tombstone(struct worker *worker, uint64_t shard);
 
+/* The rows of a replica but for those by token, and a tombstone in their place. */
+void replica_delete_local(struct worker *worker, const struct shard_state *state);
+
+/* worker_merge.c */
+enum { NOTE_BULK = 64 }; /* First byte of a FRAME_BULK that is for merge_receive(). */
+const char *merge_unfit(void *ctx, struct shard *shard, uint64_t target, uint64_t target_ver);
+void merge_frozen(void *ctx, struct shard *shard);
+void merge_opened(struct worker *worker, struct slot *slot);
+void merge_after_commit(struct worker *worker);
+/* What a flush that begins now makes durable, and that it did. */
+void merge_note_durable(struct worker *worker, struct list *marks);
+void merge_durable(struct worker *worker, const struct merge_mark *mark);
+void merge_receive(struct worker *worker, struct slice body);
+void merge_tick(struct worker *worker, uint64_t now_ms);
+void merge_absorbed(void *ctx, struct shard *shard, const struct shard_state *source);
+/* False while the rows of a frozen shard may be the target's. */
+bool merge_may_fill(struct worker *worker, const struct shard *shard);
+/* Nobody will ever take over a frozen shard here: the target has left this node. */
+bool merge_orphaned(struct worker *worker, struct slot *slot);
+/* The source is a part of what the target has become. */
+bool merge_covers(const struct shard_desc *target, const struct shard_state *source);
+/* A snapshot of a target was installed: sources that it has absorbed end here. */
+void merge_installed(struct worker *worker, const struct shard_desc *target);
+/* That is durable now; frees absorbed. */
+void merge_end(struct worker *worker, struct absorbed *absorbed);
+
 /* worker_change.c */
+/* Tells everyone what the shard has become, and what of it became others. */
+void change_tell(struct worker *worker, struct shard *shard);
 /* Nothing here holds tokens of the shard's range but the shard itself. */
 bool change_may_fill(struct worker *worker, const struct shard_desc *desc);
 /* False: nothing stands against making the replica. Else it is made once that is so, or never if it
@@ -165,6 +226,8 @@ void change_free(struct worker *worker);
 bool change_may_bear(void *ctx, uint64_t child, uint64_t replica);
 void change_divided(void *ctx, struct shard *shard, const struct shard_state *child);
 void change_after_commit(struct worker *worker);
+/* Another loop may write the rows of these tokens, and of the shard, from now on. */
+void change_forget(struct worker *worker, const struct shard_desc *desc);
 /* A child whose first state is durable, on whichever loop. */
 void change_open(struct worker *worker, const struct shard_state *state, bool campaign);
 /* A snapshot has made the shard smaller: the rest's rows, which nobody owns here, go. */

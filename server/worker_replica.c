@@ -22,6 +22,7 @@ struct removal {
     uint64_t shard;
     uint64_t replica;
     uint64_t lsn; /* Of the drop in the log. */
+    bool merged;
 };
 
 /* One flush for everything that waits to be durable. */
@@ -30,6 +31,8 @@ struct durable {
     struct worker *worker;
     struct list births;
     struct list removals;
+    struct list marks;
+    struct list absorbed;
     enum status status;
 };
 
@@ -130,6 +133,7 @@ void replica_open(struct worker *worker, const struct shard_state *state, bool c
     list_init(&slot->touched);
     list_init(&slot->waiting);
     list_init(&slot->counting);
+    list_init(&slot->merging);
     struct slot *before = map_put(&worker->slots, id, slot);
     assert(before == NULL);
     const struct shard_machine *machine = id == SHARD_META ? &meta_machine : &data_machine;
@@ -145,6 +149,7 @@ void replica_open(struct worker *worker, const struct shard_state *state, bool c
     if (slot->desc != NULL) {
         shard_want(slot->shard, slot->desc);
     }
+    merge_opened(worker, slot);
     log_debug("shard.open", "shard=%llu replica=%llu index=%llu", (unsigned long long)id,
               (unsigned long long)state->replica, (unsigned long long)state->group.index);
 }
@@ -340,7 +345,7 @@ void worker_create(struct worker *worker,
     worker->env.again(worker->env.ctx);
 }
 
-static void delete_rows(struct worker *worker, const struct shard_state *state)
+void replica_delete_local(struct worker *worker, const struct shard_state *state)
 {
     const struct shard_desc *desc = &state->desc;
     struct machine_scope scope = {.shard = desc->id, .start = desc->start, .last = desc->last};
@@ -348,12 +353,6 @@ static void delete_rows(struct worker *worker, const struct shard_state *state)
     struct buf to;
     buf_init(&from, 64);
     buf_init(&to, 64);
-    if (desc->id != SHARD_META) {
-        machine_range(scope, STORE_DATA, &from, &to);
-        txn_disown_range(worker->txn, STORE_DATA, buf_slice(&from), buf_slice(&to));
-    }
-    buf_clear(&from);
-    buf_clear(&to);
     machine_range(scope, STORE_LOCAL, &from, &to);
     txn_disown_range(worker->txn, STORE_LOCAL, buf_slice(&from), buf_slice(&to));
     buf_clear(&from);
@@ -368,6 +367,23 @@ static void delete_rows(struct worker *worker, const struct shard_state *state)
     buf_deinit(&to);
 }
 
+static void delete_rows(struct worker *worker, const struct shard_state *state)
+{
+    const struct shard_desc *desc = &state->desc;
+    struct machine_scope scope = {.shard = desc->id, .start = desc->start, .last = desc->last};
+    struct buf from;
+    struct buf to;
+    buf_init(&from, 64);
+    buf_init(&to, 64);
+    if (desc->id != SHARD_META) {
+        machine_range(scope, STORE_DATA, &from, &to);
+        txn_disown_range(worker->txn, STORE_DATA, buf_slice(&from), buf_slice(&to));
+    }
+    buf_deinit(&from);
+    buf_deinit(&to);
+    replica_delete_local(worker, state);
+}
+
 void replica_drop(struct worker *worker, struct slot *slot)
 {
     uint64_t id = shard_id(slot->shard);
@@ -379,6 +395,7 @@ void replica_drop(struct worker *worker, struct slot *slot)
     list_remove(&slot->touched);
     list_remove(&slot->waiting);
     list_remove(&slot->counting);
+    list_remove(&slot->merging);
     (void)map_remove(&worker->slots, id);
     free(slot);
 }
@@ -393,8 +410,18 @@ static void remove_now(struct worker *worker, struct slot *slot)
     removal->replica = state.replica;
     log_info("shard.remove", "shard=%llu replica=%llu", (unsigned long long)removal->shard,
              (unsigned long long)removal->replica);
+    bool absorbed = slot->absorbed;
+    bool orphaned = slot->orphaned;
     replica_drop(worker, slot);
     transfer_forget(worker->transfer, removal->shard, removal->replica);
+    removal->merged = absorbed || orphaned;
+    if (absorbed) { /* Its rows are another's, and that is durable. */
+        change_forget(worker, &state.desc);
+        removal->lsn = wal_port_drop(worker->port, removal->shard);
+        list_push_back(&worker->drops, &removal->link);
+        worker->env.again(worker->env.ctx);
+        return;
+    }
     delete_rows(worker, &state);
     list_push_back(&worker->removals, &removal->link);
     worker->env.again(worker->env.ctx);
@@ -451,6 +478,14 @@ static void on_flushed(struct job *job)
         removal->lsn = wal_port_drop(worker->port, removal->shard);
         list_push_back(&worker->drops, &removal->link);
     }
+    for (struct list *at; (at = list_pop_front(&durable->marks)) != NULL;) {
+        struct merge_mark *mark = list_entry(at, struct merge_mark, link);
+        merge_durable(worker, mark);
+        free(mark);
+    }
+    for (struct list *at; (at = list_pop_front(&durable->absorbed)) != NULL;) {
+        merge_end(worker, list_entry(at, struct absorbed, link));
+    }
     free(durable);
     worker->env.again(worker->env.ctx);
 }
@@ -464,7 +499,11 @@ void replica_after_sync(struct worker *worker)
             return;
         }
         list_remove(&removal->link);
-        worker->env.removed(worker->env.ctx, removal->shard, removal->replica);
+        if (removal->merged) {
+            worker->env.merged(worker->env.ctx, removal->shard, removal->replica);
+        } else {
+            worker->env.removed(worker->env.ctx, removal->shard, removal->replica);
+        }
         free(removal);
     }
 }
@@ -479,7 +518,9 @@ static void move(struct list *from, struct list *to)
 
 void replica_after_commit(struct worker *worker)
 {
-    if (list_empty(&worker->births) && list_empty(&worker->removals)) {
+    bool none = list_empty(&worker->births) && list_empty(&worker->removals) &&
+                list_empty(&worker->absorbed);
+    if (none && !worker->flush_wanted) {
         return;
     }
     struct durable *durable = calloc(1, sizeof(*durable));
@@ -488,6 +529,10 @@ void replica_after_commit(struct worker *worker)
     durable->job = (struct job){.run = run_flush, .done = on_flushed};
     move(&worker->births, &durable->births);
     move(&worker->removals, &durable->removals);
+    move(&worker->absorbed, &durable->absorbed);
+    list_init(&durable->marks);
+    merge_note_durable(worker, &durable->marks);
+    worker->flush_wanted = false;
     worker->jobs++;
     worker->env.run(worker->env.ctx, &durable->job);
 }
@@ -504,6 +549,9 @@ void worker_free_waiting(struct worker *worker)
         free(list_entry(at, struct removal, link));
     }
     change_free(worker);
+    for (struct list *at; (at = list_pop_front(&worker->absorbed)) != NULL;) {
+        free(list_entry(at, struct absorbed, link));
+    }
     snapshot_free_waiting(worker);
     op_free_waiting(worker);
     while (!list_empty(&worker->subscribers)) {
@@ -625,7 +673,8 @@ static void look(struct worker *worker, struct slot *slot, uint64_t now_ms)
     uint64_t voters = count_voters(&input);
     slot->short_of = voters < desc->replica_count;
     board_voters(worker, slot, voters);
-    if (!slot->stepping && !worker->leaving) {
+    bool fixed = shard_frozen(slot->shard) || shard_changing(slot->shard);
+    if (!slot->stepping && !worker->leaving && !fixed) {
         reconcile(slot, &input);
     }
 }
@@ -696,6 +745,10 @@ void replica_tick(struct worker *worker, uint64_t now_ms)
     uint64_t wall_ms = clock_wall_ms();
     size_t at = 0;
     for (struct slot *slot; (slot = map_next(&worker->slots, &at)) != NULL;) {
+        if (second && shard_frozen(slot->shard) && merge_orphaned(worker, slot)) {
+            slot->orphaned = true;
+            slot->removing = true;
+        }
         if (removable(slot)) {
             remove_now(worker, slot);
             continue;

@@ -93,7 +93,7 @@ bool snapshot_ready(void *ctx,
     struct manifest *manifest = decode(bytes);
     bool ready = manifest != NULL && manifest->state.desc.id == shard_id(shard) &&
                  manifest->state.group.index == state->index &&
-                 transfer_ready(worker->transfer, manifest) &&
+                 transfer_ready(worker->transfer, manifest) && merge_may_fill(worker, shard) &&
                  change_may_fill(worker, &manifest->state.desc);
     free(manifest);
     return ready;
@@ -185,6 +185,7 @@ static void on_installed(struct job *job)
     if (!install->ingested) {
         install->ingested = true;
         change_shrink(worker, shard_state(slot->shard), &install->state.desc);
+        merge_installed(worker, &install->state.desc);
         put_row(worker, &install->state);
         list_push_back(&worker->installs, &install->link);
         worker->env.again(worker->env.ctx);
@@ -291,6 +292,7 @@ static enum status repeat(struct worker *worker,
     status = status == STATUS_OK ? ingest(worker, install) : status;
     if (status == STATUS_OK) {
         change_shrink(worker, state, &install->state.desc);
+        merge_installed(worker, &install->state.desc);
     }
     *state = install->state;
     free(install->manifest);

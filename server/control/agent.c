@@ -211,6 +211,19 @@ void agent_replica_born(struct agent *agent, uint64_t shard, uint64_t replica)
     end(agent);
 }
 
+void agent_replica_merged(struct agent *agent, uint64_t shard, uint64_t replica)
+{
+    begin(agent);
+    struct agent_local *local = agent_replicas_get(agent, shard);
+    local->tombstone = local->tombstone > replica ? local->tombstone : replica;
+    local->replica = 0;
+    local->removing = false;
+    local->leaving = false;
+    local->conf = (struct agent_call){0};
+    agent->dirty = true;
+    end(agent);
+}
+
 void agent_ranged(struct agent *agent, const struct agent_range *ranges, size_t count)
 {
     begin(agent);

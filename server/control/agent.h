@@ -104,6 +104,8 @@ struct agent_range {
     bool led; /* By this node. */
 };
 void agent_ranged(struct agent *agent, const struct agent_range *ranges, size_t count);
+/* A replica ended here, as its shard was merged into another. */
+void agent_replica_merged(struct agent *agent, uint64_t shard, uint64_t replica);
 /* Answer to env->replica_remove(): it is tombstoned and closed. */
 void agent_replica_removed(struct agent *agent, uint64_t shard, uint64_t replica);
 /* Answer to env->save_identity(). IO: the process should stop. */

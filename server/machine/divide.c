@@ -206,3 +206,70 @@ enum status divide_split(struct txn *txn,
     divide_databases(state, &child, born);
     return divide_keys(txn, state, scope, child, born);
 }
+
+enum status divide_check_join(struct txn *txn,
+                              const struct machine_state *state,
+                              uint64_t shard,
+                              const char **why)
+{
+    static const enum keyspace_local kinds[] = {LOCAL_EXPIRY, LOCAL_SESSION, LOCAL_REPLY,
+                                                LOCAL_GARBAGE, LOCAL_SCRIPT};
+    *why = NULL;
+    if (recount_active(state)) {
+        *why = "its keys are still being counted since the last split";
+        return STATUS_OK;
+    }
+    uint64_t total = 0;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        uint64_t count = 0;
+        enum status status =
+            transplant_count(txn, shard, kinds[i], DIVIDE_JOIN_ROWS_MAX + 1 - total, &count);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        total += count;
+        if (total > DIVIDE_JOIN_ROWS_MAX) {
+            *why = "it has too many keys with a time to live, or sessions";
+            return STATUS_OK;
+        }
+    }
+    return STATUS_OK;
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+    if (a == 0 || b == 0) {
+        return a + b;
+    }
+    return a < b ? a : b;
+}
+
+enum status divide_join(struct txn *txn,
+                        uint64_t shard,
+                        struct machine_state *state,
+                        struct machine_scope source,
+                        const struct machine_state *source_state)
+{
+    static const enum keyspace_local moved[] = {LOCAL_EXPIRY, LOCAL_GARBAGE, LOCAL_SCRIPT};
+    assert(!recount_active(state) && !recount_active(source_state));
+    state->time_ms =
+        state->time_ms > source_state->time_ms ? state->time_ms : source_state->time_ms;
+    state->version =
+        state->version > source_state->version ? state->version : source_state->version;
+    for (size_t db = 0; db < MACHINE_DATABASES; db++) {
+        state->keys[db] += source_state->keys[db];
+        state->expires[db] += source_state->expires[db];
+    }
+    state->expiry_ms = sooner(state->expiry_ms, source_state->expiry_ms);
+    state->garbage += source_state->garbage;
+    state->notify |= source_state->notify;
+    for (size_t i = 0; i < sizeof(moved) / sizeof(moved[0]); i++) {
+        struct transplant rows = {.txn = txn, .from = source.shard, .to = shard, .kind = moved[i]};
+        enum status status = transplant_run(&rows);
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    enum status status = dedup_hand_on(txn, source.shard, shard, state);
+    return status == STATUS_OK ? stage_drop_scope(txn, source.shard, &source) : status;
+}

@@ -3,9 +3,9 @@
 
 #include "server/machine/machine.h"
 
-/* A split, as the machine sees it: the rows of STORE_DATA stay where they are, as they are
- * addressed by token; the counters and the rows of STORE_LOCAL are divided. A function of the
- * applied state, like everything here. Pure. Thread: the txn's.
+/* A split, and a merge, as the machine sees them: the rows of STORE_DATA stay where they are, as
+ * they are addressed by token; the counters and the rows of STORE_LOCAL are divided. A function of
+ * the applied state, like everything here. Pure. Thread: the txn's.
  *
  * The child gets: the time and the version, so that times and versions of its keys go on rising;
  * scripts; which events are published; the removed collections of its range; its expiry index; a
@@ -36,5 +36,21 @@ MUST_USE enum status divide_split(struct txn *txn,
                                   struct machine_scope scope,
                                   struct machine_scope child,
                                   struct machine_state *born);
+
+/* *why is NULL if two states may be made one, else what stands against it for now. Of the source
+ * all rows of STORE_LOCAL are moved at once, so they may not be too many. IO, CORRUPT. */
+enum { DIVIDE_JOIN_ROWS_MAX = 32768 };
+MUST_USE enum status divide_check_join(struct txn *txn,
+                                       const struct machine_state *state,
+                                       uint64_t shard,
+                                       const char **why);
+
+/* *state takes over what the source has, but for the rows of STORE_DATA, which stay. What the
+ * source leaves of its own in STORE_LOCAL is no use any more. IO, CORRUPT. */
+MUST_USE enum status divide_join(struct txn *txn,
+                                 uint64_t shard,
+                                 struct machine_state *state,
+                                 struct machine_scope source,
+                                 const struct machine_state *source_state);
 
 #endif

@@ -139,6 +139,10 @@ void shard_submit(struct shard *shard, struct op *op)
         shard_finish(op, STATUS_NOT_LEADER, slice_of(NULL, 0));
         return;
     }
+    if (shard_frozen(shard)) {
+        shard_finish(op, STATUS_BUSY, slice_of(NULL, 0));
+        return;
+    }
     shard->ops[op->db]++;
     shard_meter_op(&shard->meter, op->write, size_of(op));
     if (op->write) {
@@ -194,6 +198,14 @@ static void fail_held(struct shard *shard, enum status status)
     }
 }
 
+void shard_refuse_all(struct shard *shard, enum status status)
+{
+    shard_write_fail(shard, status);
+    shard_read_fail(shard, status);
+    fail_held(shard, status);
+    shard_wait_fail(shard, status);
+}
+
 static void on_role(void *ctx, enum group_role role, uint64_t term, uint64_t leader_node)
 {
     struct shard *shard;
@@ -204,10 +216,7 @@ static void on_role(void *ctx, enum group_role role, uint64_t term, uint64_t lea
     shard->leader_node = leader_node;
     if (led && role != GROUP_LEADER) {
         /* Nothing of these was proposed: the sender may go to the new leader. */
-        shard_write_fail(shard, STATUS_NOT_LEADER);
-        shard_read_fail(shard, STATUS_NOT_LEADER);
-        fail_held(shard, STATUS_NOT_LEADER);
-        shard_wait_fail(shard, STATUS_NOT_LEADER);
+        shard_refuse_all(shard, STATUS_NOT_LEADER);
     }
     shard->env->on_role(shard->env->ctx, shard);
 }
@@ -269,6 +278,7 @@ enum status shard_open(const struct shard_env *env,
     self->ticked_ms = clock_now_ms();
     shard_meter_init(&self->meter, state->desc.start, state->desc.last, self->ticked_ms);
     self->flush_index = state->group.index;
+    self->stored_index = state->group.index;
     list_init(&self->gathered);
     list_init(&self->held);
     list_init(&self->blocked);
@@ -333,7 +343,8 @@ static void measure(struct shard *shard)
 void shard_tick(struct shard *shard, uint64_t now_ms)
 {
     measure(shard);
-    if (shard->role != GROUP_LEADER || shard->writes_pending > 0 || shard->fenced) {
+    if (shard->role != GROUP_LEADER || shard->writes_pending > 0 || shard->fenced ||
+        shard_frozen(shard)) {
         return; /* The entries under way do the work. */
     }
     struct machine_scope scope = {.shard = shard->state.desc.id,
@@ -371,13 +382,14 @@ void shard_store_state(struct shard *shard)
     shard_state_key(shard->state.desc.id, &key);
     shard_state_encode(&shard->state, &value);
     txn_put(shard->env->txn, STORE_LOCAL, buf_slice(&key), buf_slice(&value));
+    shard->stored_index = shard->state.group.index;
     buf_deinit(&key);
     buf_deinit(&value);
 }
 
 void shard_flush_mark(struct shard *shard)
 {
-    shard->flush_index = shard->state.group.index;
+    shard->flush_index = shard->stored_index;
 }
 
 void shard_flushed(struct shard *shard)
@@ -389,7 +401,12 @@ void shard_installed(struct shard *shard, const struct shard_state *state)
 {
     assert(state->desc.id == shard->state.desc.id);
     assert(state->replica == shard->state.replica);
+    bool frozen = shard_frozen(shard) || state->target != 0;
     shard->state = *state;
+    shard->stored_index = state->group.index;
+    if (frozen) {
+        shard->env->frozen(shard->env->ctx, shard);
+    }
     if (shard->env->trial != NULL) {
         trial_forget(shard->env->trial, state->desc.id); /* SCRIPT FLUSH may have been among it. */
     }

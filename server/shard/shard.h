@@ -154,6 +154,13 @@ struct shard_env {
     /* A split was applied. child: its replica here, whose state is in the txn: it is to be opened
      * once that is durable. NULL: there is none. */
     void (*divided)(void *ctx, struct shard *shard, const struct shard_state *child);
+    /* NULL, or why the target, at that version, could not take the shard over: an error's text. */
+    const char *(*unfit)(void *ctx, struct shard *shard, uint64_t target, uint64_t target_ver);
+    /* The shard was frozen, or is not any more, as of its applied state. */
+    void (*frozen)(void *ctx, struct shard *shard);
+    /* The shard took the source over, whose replica here is to go: all its rows of STORE_LOCAL are
+     * to be deleted now. */
+    void (*absorbed)(void *ctx, struct shard *shard, const struct shard_state *source);
     /* Snapshots, see server/shard/transfer.h. */
     void (*snapshot_wanted)(void *ctx,
                             struct shard *shard,
@@ -175,6 +182,9 @@ struct shard_state {
     struct shard_desc desc; /* Range and version as of the applied index. */
     struct group_state group;
     struct machine_state machine;
+    /* Frozen: it waits for `target` to absorb it at version target_ver, and does nothing. Its own
+     * version, which is above that before, tells this attempt from all others. 0: it is not. */
+    uint64_t target, target_ver;
 };
 
 void shard_state_key(uint64_t shard, struct buf *out);
@@ -205,6 +215,14 @@ void shard_tick(struct shard *shard, uint64_t now_ms);
  * another), else OK once the change is applied here. BAD_ARGUMENT, NOT_LEADER, LEADERSHIP_LOST: the
  * outcome is unknown, CLOSED. */
 void shard_change_submit(struct shard *shard, struct op *op);
+/* It waits for another to absorb it: all is refused with BUSY, and nothing is applied. */
+bool shard_frozen(const struct shard *shard);
+/* A change of its range is in flight. */
+bool shard_changing(const struct shard *shard);
+/* Proposes the change, if it is the leader, the version is right and there is room. It may come to
+ * nothing. */
+struct range_change;
+void shard_merge_propose(struct shard *shard, const struct range_change *change);
 /* The shard's range and version as its log has them, its members as the map wants them. */
 void shard_describe(const struct shard *shard, struct shard_desc *desc);
 /* Shards that became of tokens that this one had, the latest SHARD_KIN_MAX that this process knows

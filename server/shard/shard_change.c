@@ -50,7 +50,7 @@ static const struct replica_desc *member_on(const struct range_change *change, u
 }
 
 /* Everybody is a voter, and the change has one member on the node of each. */
-static bool members_match(const struct group_conf *conf, const struct range_change *change)
+bool shard_members_match(const struct group_conf *conf, const struct range_change *change)
 {
     bool match = conf->count == change->count;
     for (unsigned i = 0; match && i < conf->count; i++) {
@@ -73,15 +73,15 @@ static bool check_split(struct shard *shard,
     const struct shard_desc *desc = &shard->state.desc;
     const char *why = NULL;
     *status = STATUS_OK;
-    if (desc->ver != change->ver) {
+    if (desc->ver != change->ver || shard_frozen(shard)) {
         resp_write_errorf(reply, "STALE the shard has version %llu", (unsigned long long)desc->ver);
         return false;
     }
-    if (change->token <= desc->start || change->token > desc->last || change->child == desc->id) {
+    if (change->token <= desc->start || change->token > desc->last || change->other == desc->id) {
         resp_write_error(reply, "REFUSED this token is not inside the shard");
         return false;
     }
-    if (!members_match(&shard->state.group.conf, change)) {
+    if (!shard_members_match(&shard->state.group.conf, change)) {
         resp_write_error(reply, "RETRY the members of the shard are others");
         return false;
     }
@@ -103,7 +103,7 @@ static void child_desc(const struct shard_desc *parent,
                        const struct range_change *change,
                        struct shard_desc *child)
 {
-    *child = (struct shard_desc){.id = change->child,
+    *child = (struct shard_desc){.id = change->other,
                                  .start = change->token,
                                  .last = parent->last,
                                  .ver = change->ver + 1,
@@ -205,13 +205,14 @@ enum status shard_change_apply(struct shard *shard, struct slice entry, struct s
 {
     struct range_change change;
     enum status status = range_change_decode(entry, &change);
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK && !shard_frozen(shard)) {
         status = shard->machine->advance(shard->env->txn, &shard->state.machine,
                                          scope_of(&shard->state.desc), change.stamp_ms, NULL);
     }
     if (status == STATUS_OK) {
         struct buf *reply = batch == NULL ? shard->env->reply : &batch->replies;
-        status = apply_split(shard, &change, reply);
+        status = change.kind == RANGE_SPLIT ? apply_split(shard, &change, reply)
+                                            : shard_merge_apply(shard, &change, reply);
         if (batch == NULL) {
             buf_clear(reply);
         }
@@ -236,7 +237,7 @@ static bool read_change(struct args args, struct range_change *change)
     *change = (struct range_change){.kind = RANGE_SPLIT,
                                     .ver = numbers[ARG_VER],
                                     .token = numbers[ARG_TOKEN],
-                                    .child = numbers[ARG_CHILD],
+                                    .other = numbers[ARG_CHILD],
                                     .job = numbers[ARG_JOB],
                                     .count = (unsigned)pairs};
     for (size_t i = 0; i < pairs; i++) {
@@ -284,9 +285,10 @@ static const char *not_now(struct shard *shard)
     return group_can_propose(shard->group) ? NULL : "RETRY too much is under way";
 }
 
-static void propose(struct shard *shard, struct range_change *change, struct op *op)
+void shard_change_propose(struct shard *shard, struct range_change *change, struct op *op)
 {
     struct shard_batch *batch = shard_batch_new(shard);
+    batch->changes = true;
     batch->change = op;
     shard->changing++;
     change->stamp_ms = shard_now_ms(shard);
@@ -318,7 +320,7 @@ static void submit_split(struct shard *shard, struct op *op)
         answer(shard, op, why);
         return;
     }
-    propose(shard, &change, op);
+    shard_change_propose(shard, &change, op);
 }
 
 void shard_change_done(struct shard *shard, struct shard_batch *batch, enum status status)
@@ -327,6 +329,9 @@ void shard_change_done(struct shard *shard, struct shard_batch *batch, enum stat
     assert(shard->changing > 0);
     shard->changing--;
     batch->change = NULL;
+    if (op == NULL) {
+        return; /* Nobody asked. */
+    }
     shard_finish(op, status, status == STATUS_OK ? buf_slice(&batch->replies) : slice_of(NULL, 0));
 }
 
@@ -336,6 +341,10 @@ void shard_change_turn(struct shard *shard)
     if (shard->moved) {
         shard->moved = false;
         shard_wait_moved(shard);
+    }
+    if (shard->refuse) {
+        shard->refuse = false;
+        shard_refuse_all(shard, STATUS_BUSY);
     }
     /* The others learn that the split is committed with the next entry, and not with the next
      * heartbeat: the child's members must be there to elect its leader. */
@@ -424,14 +433,51 @@ static void tell_info(struct shard *shard, struct op *op)
     write_token(reply, "start", desc->start);
     write_token(reply, "last", desc->last);
     resp_write_text(reply, "state");
-    resp_write_text(reply, "normal");
-    write_pair(reply, "merge", 0);
+    resp_write_text(reply, shard_frozen(shard) ? "frozen" : "normal");
+    write_pair(reply, "merge", shard->state.target);
     write_members(reply, &info);
     write_pair(reply, "applied", info.applied_index);
     write_pair(reply, "bytes", size_of(shard));
     write_pair(reply, "keys", keys);
     shard_finish(op, STATUS_OK, buf_slice(reply));
     buf_clear(reply);
+}
+
+static void submit_merge(struct shard *shard, struct op *op)
+{
+    uint64_t numbers[5] = {0};
+    bool good = shard->machine->divides && op->args.argc == 5;
+    for (size_t i = 1; good && i < 5; i++) {
+        good = number_parse_u64(op->args.argv[i], &numbers[i]);
+    }
+    struct range_change change = {.kind = RANGE_FREEZE,
+                                  .ver = numbers[2],
+                                  .other = numbers[3],
+                                  .other_ver = numbers[1],
+                                  .job = numbers[4]};
+    struct buf *reply = shard->env->reply;
+    enum status status = STATUS_OK;
+    if (!good || change.other < SHARD_FIRST) {
+        shard_finish(op, STATUS_BAD_ARGUMENT, slice_of(NULL, 0));
+        return;
+    }
+    if (shard->state.desc.ver != change.ver || shard_frozen(shard)) {
+        answer(shard, op, "STALE the shard has another version");
+        return;
+    }
+    const char *why = not_now(shard);
+    why = why != NULL ? why
+                      : shard->env->unfit(shard->env->ctx, shard, change.other, change.other_ver);
+    if (why != NULL) {
+        answer(shard, op, why);
+        return;
+    }
+    if (!shard_merge_check(shard, &change, reply, &status)) {
+        shard_finish(op, status, buf_slice(reply));
+        buf_clear(reply);
+        return;
+    }
+    shard_change_propose(shard, &change, op);
 }
 
 void shard_change_submit(struct shard *shard, struct op *op)
@@ -444,6 +490,8 @@ void shard_change_submit(struct shard *shard, struct op *op)
         shard_finish(op, STATUS_NOT_LEADER, slice_of(NULL, 0));
     } else if (op->command->id == CMD_shard_info) {
         tell_info(shard, op);
+    } else if (op->command->id == CMD_shard_merge) {
+        submit_merge(shard, op);
     } else {
         submit_split(shard, op);
     }

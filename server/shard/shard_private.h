@@ -40,9 +40,9 @@ struct shard_batch {
     bool finished;  /* Its ops are done; older batches are not. */
     struct list ops;
     struct buf replies;
-    size_t kept; /* Bytes of replies of scripts that are not in the entry. */
-    struct op
-        *change; /* Who asked for the change of the range that the entry is; NULL: it is none. */
+    size_t kept;       /* Bytes of replies of scripts that are not in the entry. */
+    bool changes;      /* It is a change of the range, */
+    struct op *change; /* who asked for it; NULL: nobody. */
 };
 
 struct shard {
@@ -90,10 +90,12 @@ struct shard {
     struct shard_desc kin[SHARD_KIN_MAX]; /* A ring. */
     size_t kin_count;                     /* Ever. */
     size_t changing;                      /* Changes of the range that are under way. */
+    bool refuse;                          /* It was frozen: what is not in the log is refused. */
     bool moved;                           /* Tokens went: who waits for them is to be told. */
     bool spread;                          /* The others are to hear soon what is committed. */
 
-    uint64_t stamp_ms; /* The latest time that was used here. */
+    uint64_t stamp_ms;     /* The latest time that was used here. */
+    uint64_t stored_index; /* Of the state that was written last. */
     uint64_t flush_index;
     bool releasing;
     struct shard_stats stats;
@@ -199,8 +201,25 @@ MUST_USE enum status shard_change_apply(struct shard *shard,
                                         struct shard_batch *batch);
 /* The entry of a change was applied; or was not. */
 void shard_change_done(struct shard *shard, struct shard_batch *batch, enum status status);
+struct range_change;
+/* op: who asked; NULL: nobody. */
+void shard_change_propose(struct shard *shard, struct range_change *change, struct op *op);
+/* Everybody votes, and the change has one member on the node of each. */
+bool shard_members_match(const struct group_conf *conf, const struct range_change *change);
 /* In shard_turn(): what changes have left to do. */
 void shard_change_turn(struct shard *shard);
+
+/* shard_merge.c */
+/* Appends an error if the shard cannot be frozen now; false then. */
+bool shard_merge_check(struct shard *shard,
+                       const struct range_change *change,
+                       struct buf *reply,
+                       enum status *status);
+MUST_USE enum status shard_merge_apply(struct shard *shard,
+                                       const struct range_change *change,
+                                       struct buf *reply);
+/* Whatever was not proposed yet ends so. */
+void shard_refuse_all(struct shard *shard, enum status status);
 
 void shard_read_submit(struct shard *shard, struct op *op);
 /* Writes have ended: reads that are behind no other go on. */

@@ -67,6 +67,10 @@ static bool is_outdated(const struct op *op, uint64_t ver)
 /* The applied state is readable now. */
 static void read_applied(struct shard *shard, struct op *op)
 {
+    if (shard_frozen(shard)) {
+        finish_read(shard, op, STATUS_BUSY, slice_of(NULL, 0));
+        return;
+    }
     const struct shard_env *env = shard->env;
     bool large = op->command != NULL && (op->command->flags & CMD_LARGE) != 0;
     bool nothing = false;

@@ -146,8 +146,9 @@ static bool make_waiter(struct shard *shard, struct op *op)
 
 static void park(struct shard *shard, struct op *op)
 {
-    if (!shard_owns(shard, op)) {
-        shard_finish(op, STATUS_NOT_OWNER, slice_of(NULL, 0));
+    if (shard_frozen(shard) || !shard_owns(shard, op)) {
+        enum status status = shard_frozen(shard) ? STATUS_BUSY : STATUS_NOT_OWNER;
+        shard_finish(op, status, slice_of(NULL, 0));
         return;
     }
     if (op->wait.waiter == NULL && !make_waiter(shard, op)) {
@@ -173,8 +174,9 @@ static void park(struct shard *shard, struct op *op)
 /* We lead: so what is applied here is all that there is. */
 static void end_in_vain(struct shard *shard, struct op *op)
 {
-    if (!shard_owns(shard, op)) {
-        shard_finish(op, STATUS_NOT_OWNER, slice_of(NULL, 0));
+    if (shard_frozen(shard) || !shard_owns(shard, op)) {
+        enum status status = shard_frozen(shard) ? STATUS_BUSY : STATUS_NOT_OWNER;
+        shard_finish(op, status, slice_of(NULL, 0));
     } else if (!op->wait.cancelled && ready(shard, op) > 0) {
         gather_again(shard, op);
     } else {

@@ -196,7 +196,7 @@ static void on_proposed(struct proposal *proposal, enum status status)
         }
         finish_write(shard, op, op->status, reply);
     }
-    if (batch->change != NULL) {
+    if (batch->changes) {
         shard_change_done(shard, batch, status);
     }
     batch->finished = true;
@@ -512,6 +512,14 @@ static void apply_command(struct shard *shard,
                           struct buf *replies)
 {
     const struct shard_desc *desc = &shard->state.desc;
+    if (shard_frozen(shard)) {
+        if (op != NULL) {
+            op->status = STATUS_BUSY; /* Nothing happens, and nothing is told of what did before. */
+            op->reply_end = replies->len;
+            op->wait.nothing = false;
+        }
+        return;
+    }
     struct machine_apply_input input = {
         .scope = {.shard = desc->id, .start = desc->start, .last = desc->last},
         .planned = command->planned,
@@ -549,7 +557,7 @@ static void apply_entry(struct shard *shard, struct slice bytes, struct shard_ba
     const struct shard_desc *desc = &shard->state.desc;
     struct entry entry;
     enum status status = entry_open(bytes, &entry);
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK && !shard_frozen(shard)) {
         struct machine_scope scope = {.shard = desc->id, .start = desc->start, .last = desc->last};
         status = shard->machine->advance(shard->env->txn, &shard->state.machine, scope,
                                          entry.stamp_ms, events_wanted(shard, false));

@@ -56,6 +56,21 @@ static void divided(void *ctx, struct shard *shard, const struct shard_state *ch
     replica->child = *child;
 }
 
+static const char *unfit(void *ctx, struct shard *shard, uint64_t target, uint64_t target_ver)
+{
+    (void)ctx;
+    (void)shard;
+    (void)target;
+    return target_ver == 0 ? "RETRY the test says so" : NULL;
+}
+
+static void absorbed(void *ctx, struct shard *shard, const struct shard_state *source)
+{
+    struct shard_rig_replica *replica = ctx;
+    (void)shard;
+    replica->child = *source;
+}
+
 static bool refuse_writes(void *ctx, bool grows)
 {
     const struct shard_rig_replica *replica = ctx;
@@ -106,6 +121,9 @@ static void open_replica(struct shard_rig *rig, size_t index)
                                    .refuse_writes = refuse_writes,
                                    .may_bear = may_bear,
                                    .divided = divided,
+                                   .unfit = unfit,
+                                   .frozen = on_shard,
+                                   .absorbed = absorbed,
                                    .happened = on_happened};
     struct shard_desc desc = {
         .id = SHARD, .last = UINT64_MAX, .ver = 1, .replica_count = 2, .birth_max = 2};
