@@ -307,10 +307,12 @@ void sim_run(const struct sim_options *options)
     }
     printf(
         "seed %llu: ok, %zu commands, %llu events, %llu crashes, %llu cuts, %llu pauses, %llu "
-        "wipes, %llu errors, %llu unknown, %llu transactions, %llu not executed, %llu splits\n",
+        "wipes, %llu errors, %llu unknown, %llu transactions, %llu not executed, %llu splits, %llu "
+        "merges\n",
         (unsigned long long)options->seed, sim->history.count, (unsigned long long)sim->events,
         (unsigned long long)sim->crashes, (unsigned long long)sim->cuts,
         (unsigned long long)sim->pauses, (unsigned long long)sim->wipes,
         (unsigned long long)sim->errors, (unsigned long long)sim->unknowns,
-        (unsigned long long)done, (unsigned long long)aborted, (unsigned long long)sim->splits);
+        (unsigned long long)done, (unsigned long long)aborted, (unsigned long long)sim->splits,
+        (unsigned long long)sim->merges);
 }

@@ -94,8 +94,9 @@ struct sim_options {
     uint64_t peace_ms; /* and how long the cluster then has to recover. */
     bool verbose;
     bool faults;
-    bool splits;  /* Shards are divided meanwhile. */
-    bool deposes; /* Leaders are deposed, and nothing else happens. */
+    bool splits;     /* Shards are divided meanwhile, */
+    unsigned merges; /* and merged, so many of 1000. */
+    bool deposes;    /* Leaders are deposed, and nothing else happens. */
 };
 
 struct sim_event;
@@ -139,7 +140,7 @@ struct sim {
     uint64_t delay_max_ns;
     bool faulty; /* Things go wrong now. */
     struct history history;
-    uint64_t events, crashes, cuts, pauses, wipes, errors, unknowns, splits;
+    uint64_t events, crashes, cuts, pauses, wipes, errors, unknowns, splits, merges;
 };
 
 /* sim.c */

@@ -17,6 +17,7 @@
 enum { SEEDS_FAILED_MAX = 5 };
 
 static bool splits;
+static bool merges;
 
 /* The shape of the run comes from the seed as well. */
 static struct sim_options options_of(uint64_t seed)
@@ -36,7 +37,8 @@ static struct sim_options options_of(uint64_t seed)
     /* What a deposed leader answers is seldom wrong, so it takes many of them. */
     options.deposes = seed % 3 == 0;
     options.fault_ms += options.deposes ? 4000 : 0;
-    options.splits = splits && seed % 3 != 1;
+    options.splits = (splits || merges) && seed % 3 != 1;
+    options.merges = merges ? 500 : 0;
     options.poppers = 6 + (unsigned)rand_below(&rand, 18);
     return options;
 }
@@ -148,6 +150,8 @@ int main(int argc, char **argv)
             jobs = (unsigned)strtoul(argv[++i], NULL, 10);
         } else if (strcmp(argv[i], "--splits") == 0) {
             splits = true;
+        } else if (strcmp(argv[i], "--merges") == 0) {
+            merges = true;
         } else if (strcmp(argv[i], "--verbose") == 0) {
             verbose = true;
         } else {

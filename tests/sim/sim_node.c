@@ -152,6 +152,12 @@ static void ranged(void *ctx, const struct agent_range *ranges, size_t count)
     node_ranged(node->node, ranges, count);
 }
 
+static void merged(void *ctx, uint64_t shard, uint64_t replica)
+{
+    struct sim_node *node = ctx;
+    node_merged(node->node, shard, replica);
+}
+
 static void born(void *ctx, uint64_t shard, uint64_t replica)
 {
     struct sim_node *node = ctx;
@@ -365,6 +371,7 @@ static void start_worker(struct sim_node *node)
                              .again = again,
                              .meta_changed = meta_changed,
                              .born = born,
+                             .merged = merged,
                              .ranged = ranged,
                              .admin = admin,
                              .removed = removed,

@@ -8,8 +8,8 @@
 #include "server/worker.h"
 #include "tests/sim/sim.h"
 
-/* Divides shards while everything else goes on: random shards at random tokens, as jobs of the meta
- * group, which its leader's steward drives. */
+/* Divides and merges shards while everything else goes on: random shards, random tokens, as jobs of
+ * the meta group, which its leader's steward drives. */
 
 enum { ARGS_MAX = 2, SHARDS_MAX = 24, PATIENCE_MS = 3000 };
 
@@ -86,6 +86,14 @@ static bool find_leader(const struct sim *sim, unsigned *node)
 
 static bool pick(struct sim *sim, const struct shard_map *map, struct job_spec *spec)
 {
+    if (map->shard_count > 1 && sim_chance(sim, sim->options.merges)) {
+        size_t at = rand_below(&sim->rand, map->shard_count - 1);
+        size_t right = rand_below(&sim->rand, 2);
+        *spec = (struct job_spec){.kind = JOB_MERGE,
+                                  .shard = map->shards[at + right].id,
+                                  .other = map->shards[at + 1 - right].id};
+        return true;
+    }
     const struct shard_desc *shard = &map->shards[rand_below(&sim->rand, map->shard_count)];
     if (shard->last - shard->start < 2 || map->shard_count >= SHARDS_MAX) {
         return false;
@@ -120,15 +128,19 @@ static void operate(struct sim_surgeon *self, unsigned meta)
     struct job_list jobs = {0};
     uint8_t mode = 0;
     bool active = false;
-    uint64_t done = 0;
+    uint64_t splits = 0;
+    uint64_t merges = 0;
     shard_map_init(&map);
     enum status status = meta_machine_load_all(worker_txn(worker), &map, &jobs, &mode);
     assert(status == STATUS_OK);
     for (size_t i = 0; i < jobs.count; i++) {
         active = active || cluster_job_active(&jobs.jobs[i]);
-        done += jobs.jobs[i].state == JOB_DONE;
+        bool ended = jobs.jobs[i].state == JOB_DONE;
+        splits += ended && jobs.jobs[i].spec.kind == JOB_SPLIT;
+        merges += ended && jobs.jobs[i].spec.kind == JOB_MERGE;
     }
-    self->sim->splits = done;
+    self->sim->splits = splits;
+    self->sim->merges = merges;
     if (!active) {
         begin(self, meta, &map);
     }
