@@ -297,7 +297,7 @@ static void on_group_readable(struct group_read *read, enum status status)
     if (status == STATUS_OK && op->ask == GROUP_ASK_CONF) {
         agent_write_conf(&shard_state(op->op.shard)->group.conf, &reply);
     } else if (status == STATUS_OK) {
-        replica_report(worker, op->op.shard, &reply);
+        worker_group_report(worker, op->op.shard, &reply);
     }
     finish(worker, op, status, buf_slice(&reply));
     buf_deinit(&reply);
@@ -321,7 +321,7 @@ static void submit_group(struct worker *worker, struct worker_op *op, struct slo
         return;
     }
     if (op->ask == GROUP_ASK_LEAD || op->ask == GROUP_ASK_PACE) {
-        enum status status = replica_obey(worker, slot, op);
+        enum status status = worker_group_obey(worker, slot, op);
         finish(worker, op, status,
                slice_str(status == STATUS_OK ? "+OK\r\n" : status_text(status)));
         return;

@@ -168,12 +168,8 @@ void replica_tick(struct worker *worker, uint64_t now_ms);
 /* The members of a group that is led here are to be looked at soon. */
 void replica_look_soon(struct slot *slot);
 void replica_drop(struct worker *worker, struct slot *slot);
-/* GROUP.INFO of a group that is led here. */
-void replica_report(struct worker *worker, struct shard *shard, struct buf *reply);
-/* GROUP.LEAD, GROUP.PACE. BUSY: a step of its membership is under way. BAD_ARGUMENT. */
-MUST_USE enum status replica_obey(struct worker *worker,
-                                  struct slot *slot,
-                                  const struct worker_op *op);
+/* Bit i: the node of member i is connected to this loop and means to stay, or is this one. */
+unsigned replica_connected(struct worker *worker, const struct group_info *info);
 void worker_free_waiting(struct worker *worker);
 
 /* Visits the state rows of all replicas in the store, those of other loops as they committed them.
@@ -236,6 +232,13 @@ void change_shrink(struct worker *worker,
                    const struct shard_desc *now);
 /* The body of the reply NOT_OWNER: shards that have, or had, what op asks for. */
 void change_write_owners(struct worker *worker, const struct op *op, struct buf *out);
+
+/* worker_group.c. GROUP.INFO of a group that is led here. */
+void worker_group_report(struct worker *worker, struct shard *shard, struct buf *reply);
+/* GROUP.LEAD, GROUP.PACE. BUSY: a step of its membership is under way. BAD_ARGUMENT. */
+MUST_USE enum status worker_group_obey(struct worker *worker,
+                                       struct slot *slot,
+                                       const struct worker_op *op);
 
 /* worker_snapshot.c */
 void snapshot_wanted(void *ctx, struct shard *, const struct group_member *to, uint64_t token);

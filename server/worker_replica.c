@@ -562,7 +562,7 @@ void worker_free_waiting(struct worker *worker)
 }
 
 /* Of the members whose nodes are connected to this loop and mean to stay. */
-static unsigned connected_bits(struct worker *worker, const struct group_info *info)
+unsigned replica_connected(struct worker *worker, const struct group_info *info)
 {
     unsigned bits = 0;
     for (unsigned i = 0; i < info->conf.count; i++) {
@@ -573,37 +573,6 @@ static unsigned connected_bits(struct worker *worker, const struct group_info *i
         bits |= (unsigned)connected << i;
     }
     return bits;
-}
-
-void replica_report(struct worker *worker, struct shard *shard, struct buf *reply)
-{
-    struct group_info info;
-    group_info(shard_group(shard), &info);
-    unsigned connected = connected_bits(worker, &info);
-    struct group_report report = {.term = info.term, .commit_index = info.commit_index};
-    report.count = info.conf.count;
-    for (unsigned i = 0; i < info.conf.count; i++) {
-        const struct group_member *member = &info.conf.members[i];
-        report.members[i].replica = member->replica;
-        report.members[i].node = member->node;
-        report.members[i].role = (uint64_t)member->role;
-        report.members[i].match = member->replica == info.replica ? info.last_index : info.match[i];
-        report.members[i].connected = (connected >> i & 1) != 0;
-    }
-    group_ask_write_report(&report, reply);
-}
-
-enum status replica_obey(struct worker *worker, struct slot *slot, const struct worker_op *op)
-{
-    if (op->ask != GROUP_ASK_LEAD) {
-        return STATUS_BAD_ARGUMENT;
-    }
-    if (slot->stepping || worker->leaving) {
-        return STATUS_BUSY;
-    }
-    enum status status = group_transfer(shard_group(slot->shard), op->numbers[0], &slot->step);
-    slot->stepping = status == STATUS_OK;
-    return status;
 }
 
 static enum status begin_step(struct slot *slot, const struct reconcile_step *step)
@@ -668,8 +637,10 @@ static void look(struct worker *worker, struct slot *slot, uint64_t now_ms)
     }
     struct group_info info;
     group_info(shard_group(slot->shard), &info);
-    struct reconcile_input input = {
-        .desc = desc, .info = &info, .connected = connected_bits(worker, &info), .now_ms = now_ms};
+    struct reconcile_input input = {.desc = desc,
+                                    .info = &info,
+                                    .connected = replica_connected(worker, &info),
+                                    .now_ms = now_ms};
     uint64_t voters = count_voters(&input);
     slot->short_of = voters < desc->replica_count;
     board_voters(worker, slot, voters);
@@ -682,7 +653,7 @@ static void look(struct worker *worker, struct slot *slot, uint64_t now_ms)
 /* The connected voter with the longest log; 0 if there is none. */
 static uint64_t heir(struct worker *worker, const struct group_info *info)
 {
-    unsigned connected = connected_bits(worker, info);
+    unsigned connected = replica_connected(worker, info);
     uint64_t replica = 0;
     uint64_t match = 0;
     for (unsigned i = 0; i < info->conf.count; i++) {

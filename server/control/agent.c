@@ -39,8 +39,8 @@ static void look_at_self(struct agent *agent)
     if (self->state == NODE_GONE) {
         snprintf(text, sizeof(text),
                  "node %" PRIu64
-                 " lost its place when an empty node joined at its address: start"
-                 " with an empty data directory",
+                 " is no longer part of the cluster: it was removed, or an empty node took its"
+                 " place; start with an empty data directory",
                  self->id);
         agent_state_fail(agent, STATUS_CONFLICT, text);
         return;

@@ -133,8 +133,8 @@ static void join_again(struct meta_change *change, const struct meta_entry *entr
     if (node->state == NODE_GONE) {
         resp_write_errorf(change->reply,
                           "GONE node %" PRIu64
-                          " lost its place when an empty node joined at its"
-                          " address: start with an empty data directory",
+                          " is no longer part of the cluster: it was removed, or an empty node took"
+                          " its place; start with an empty data directory",
                           node->id);
         return;
     }

@@ -221,6 +221,23 @@ static void rate(struct steward *steward, struct care *care, uint64_t sent)
     care->sent = sent;
 }
 
+/* The sender is told how fast it may send, if it was told something else before. */
+static void pace(struct steward *steward,
+                 const struct cluster_job *job,
+                 struct care *care,
+                 uint64_t rate)
+{
+    if (care->paced == rate) {
+        return;
+    }
+    char texts[2][NUMBER_SIZE];
+    struct slice argv[] = {slice_str("GROUP.PACE"), number_arg(texts[0], job->new_replica),
+                           number_arg(texts[1], rate)};
+    care->paced = rate;
+    steward_ask(steward, care, job->spec.shard, (struct args){.argv = argv, .argc = 3},
+                STEWARD_LEAD);
+}
+
 /* The new replica is on its way. */
 static void look_at_new(struct steward *steward,
                         const struct cluster_job *job,
@@ -246,13 +263,8 @@ static void look_at_new(struct steward *steward,
         steward_wait(steward, care, LOOK_MS,
                      report->members[i].match == 0 ? "prepares the data" : "catches up");
     }
-    if (i < report->count && care->paced != job->throttle && report->members[i].size > 0) {
-        char texts[2][NUMBER_SIZE];
-        struct slice argv[] = {slice_str("GROUP.PACE"), number_arg(texts[0], job->new_replica),
-                               number_arg(texts[1], job->throttle)};
-        care->paced = job->throttle;
-        steward_ask(steward, care, job->spec.shard, (struct args){.argv = argv, .argc = 3},
-                    STEWARD_LEAD);
+    if (i < report->count && report->members[i].size > 0) {
+        pace(steward, job, care, job->throttle);
     }
 }
 
@@ -264,6 +276,10 @@ static void look_at_old(struct steward *steward,
 {
     unsigned new = member_of(report, job->new_replica);
     bool member = new < report->count && report->members[new].role == MEMBER_VOTER;
+    if (care->paced != 0) { /* It is the shard's, and would outlive the job. */
+        pace(steward, job, care, 0);
+        return;
+    }
     if (member && member_of(report, job->old_replica) == report->count) {
         steward_end(steward, job, JOB_DONE, "");
         return;

@@ -230,6 +230,11 @@ static bool clients_idle(struct sim *sim)
     return sim_queue_idle(sim) && sim_echo_idle(sim);
 }
 
+static bool jobs_ended(struct sim *sim)
+{
+    return sim_jobs_ended(sim);
+}
+
 static void phases(struct sim *sim)
 {
     run_until(sim, UINT64_C(20000) * SIM_MS, all_led);
@@ -248,6 +253,9 @@ static void phases(struct sim *sim)
     if (sim->options.splits) {
         sim_surgeon_make(sim);
     }
+    if (sim->options.moves) {
+        sim_jobs_make(sim);
+    }
     if (sim->options.faults) {
         sim_fault_begin(sim);
     }
@@ -257,6 +265,7 @@ static void phases(struct sim *sim)
     run_until(sim, sim->now_ns + sim->options.peace_ms * SIM_MS / 2, NULL);
     sim_queue_close(sim);
     sim_surgeon_stop(sim);
+    sim_jobs_stop(sim);
     for (unsigned i = 0; i < sim->options.clients; i++) {
         sim_client_stop(sim->clients[i]);
     }
@@ -276,6 +285,10 @@ static void phases(struct sim *sim)
     sim_queue_read(sim);
     run_until(sim, sim->now_ns + sim->options.peace_ms * SIM_MS / 2, NULL);
     sim_queue_check(sim);
+    if (!sim_jobs_ended(sim)) {
+        run_until(sim, sim->now_ns + UINT64_C(60000) * SIM_MS, jobs_ended);
+        run_until(sim, sim->now_ns + sim->options.peace_ms * SIM_MS / 2, NULL);
+    }
     sim_check_end(sim);
 }
 
@@ -308,11 +321,11 @@ void sim_run(const struct sim_options *options)
     printf(
         "seed %llu: ok, %zu commands, %llu events, %llu crashes, %llu cuts, %llu pauses, %llu "
         "wipes, %llu errors, %llu unknown, %llu transactions, %llu not executed, %llu splits, %llu "
-        "merges\n",
+        "merges, %llu jobs\n",
         (unsigned long long)options->seed, sim->history.count, (unsigned long long)sim->events,
         (unsigned long long)sim->crashes, (unsigned long long)sim->cuts,
         (unsigned long long)sim->pauses, (unsigned long long)sim->wipes,
         (unsigned long long)sim->errors, (unsigned long long)sim->unknowns,
         (unsigned long long)done, (unsigned long long)aborted, (unsigned long long)sim->splits,
-        (unsigned long long)sim->merges);
+        (unsigned long long)sim->merges, (unsigned long long)sim->jobs);
 }

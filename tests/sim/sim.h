@@ -21,6 +21,7 @@
  *   sim_queue.c   clients that push, and clients that wait for elements
  *   sim_teller.c  clients that run transactions
  *   sim_surgeon.c splits of shards
+ *   sim_jobs.c    moves, transfers, drains
  *   sim_fault.c   what goes wrong, and when
  *   sim_check.c   what must hold
  */
@@ -96,6 +97,7 @@ struct sim_options {
     bool faults;
     bool splits;     /* Shards are divided meanwhile, */
     unsigned merges; /* and merged, so many of 1000. */
+    bool moves;      /* Replicas move, nodes drain. */
     bool deposes;    /* Leaders are deposed, and nothing else happens. */
 };
 
@@ -107,6 +109,7 @@ struct sim_queue;
 struct sim_echo;
 struct sim_teller;
 struct sim_surgeon;
+struct sim_jobs;
 
 enum { SIM_TELLERS = 4, SIM_BANKS = 2 };
 
@@ -132,6 +135,7 @@ struct sim {
     struct sim_teller *tellers[SIM_TELLERS];
     struct sim_bank banks[SIM_BANKS];
     struct sim_surgeon *surgeon; /* NULL: there is none. */
+    struct sim_jobs *mover;      /* NULL: there is none. */
     struct list conns;
     uint64_t conn_next;
     bool cut[SIM_ACTORS_MAX][SIM_ACTORS_MAX]; /* [from][to] */
@@ -140,7 +144,7 @@ struct sim {
     uint64_t delay_max_ns;
     bool faulty; /* Things go wrong now. */
     struct history history;
-    uint64_t events, crashes, cuts, pauses, wipes, errors, unknowns, splits, merges;
+    uint64_t events, crashes, cuts, pauses, wipes, errors, unknowns, splits, merges, jobs;
 };
 
 /* sim.c */
@@ -244,6 +248,13 @@ bool sim_teller_idle(const struct sim_teller *teller);
 struct worker;
 struct shard;
 void sim_teller_check(struct sim *sim, struct worker *worker, struct shard *shard);
+
+/* sim_jobs.c */
+void sim_jobs_make(struct sim *sim);
+/* Nothing new is asked for: what was has to end. */
+void sim_jobs_stop(struct sim *sim);
+bool sim_jobs_ended(const struct sim *sim);
+const char *sim_jobs_zone(const struct sim *sim, unsigned node);
 
 /* sim_surgeon.c */
 void sim_surgeon_make(struct sim *sim);

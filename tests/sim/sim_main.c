@@ -12,12 +12,14 @@
 /* sim --seed N [--verbose]      one run, exactly the same every time
  * sim --seeds FROM TO [--jobs N] every seed in [FROM, TO) in a process of its own
  * sim --overnight [--jobs N]    seeds from the clock on, until one fails
+ * with --moves                  replicas move and nodes drain meanwhile, in most of them
  */
 
 enum { SEEDS_FAILED_MAX = 5 };
 
 static bool splits;
 static bool merges;
+static bool moves;
 
 /* The shape of the run comes from the seed as well. */
 static struct sim_options options_of(uint64_t seed)
@@ -39,6 +41,10 @@ static struct sim_options options_of(uint64_t seed)
     options.fault_ms += options.deposes ? 4000 : 0;
     options.splits = (splits || merges) && seed % 3 != 1;
     options.merges = merges ? 500 : 0;
+    options.moves = moves && seed % 4 != 1;
+    if (options.moves) {
+        options.nodes = seed % 2 == 0 ? 6 : 4 + (unsigned)rand_below(&rand, 2);
+    }
     options.poppers = 6 + (unsigned)rand_below(&rand, 18);
     return options;
 }
@@ -148,6 +154,8 @@ int main(int argc, char **argv)
             to = UINT64_MAX;
         } else if (strcmp(argv[i], "--jobs") == 0 && i + 1 < argc) {
             jobs = (unsigned)strtoul(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--moves") == 0) {
+            moves = true;
         } else if (strcmp(argv[i], "--splits") == 0) {
             splits = true;
         } else if (strcmp(argv[i], "--merges") == 0) {

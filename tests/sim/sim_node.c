@@ -461,7 +461,7 @@ static void make_node(struct sim_node *node)
     struct node_options options = {.dir = node->dir,
                                    .identity = node->identity,
                                    .address = node->address,
-                                   .zone = "",
+                                   .zone = sim_jobs_zone(node->sim, node->index),
                                    .incarnation = node->incarnation,
                                    .seeds = seeds,
                                    .seed_count = !join                          ? 0
@@ -472,7 +472,8 @@ static void make_node(struct sim_node *node)
                                    .store = node->store,
                                    .wal = node->wal,
                                    .flush_bytes = 128 << 10,
-                                   .free_space_min = 0};
+                                   .free_space_min = 0,
+                                   .rebuild_after_ms = node->sim->options.moves ? 1500 : 0};
     struct node_env env = {.ctx = node,
                            .connect = on_connect,
                            .disconnect = on_disconnect,
