@@ -247,6 +247,7 @@ static void look_at_new(struct steward *steward,
     unsigned i = member_of(report, job->new_replica);
     if (votes(report, i)) {
         care->votes = true;
+        care->size = care->size == 0 ? report->size : care->size; /* It went faster than looks. */
         care->sent = care->size;
         steward_step(steward, job);
         return;
