@@ -91,6 +91,12 @@ static void encode_details(const struct shard_load *load, struct buf *out)
     buf_append_u8(out, (uint8_t)load->verdict);
     buf_append_u64(out, load->split_token);
     buf_append_u16(out, load->split_left);
+    assert(load->cut_count <= SHARD_LOAD_CUTS);
+    buf_append_u8(out, (uint8_t)load->cut_count);
+    for (size_t i = 0; i < load->cut_count; i++) {
+        buf_append_u64(out, load->cuts[i].token);
+        buf_append_u16(out, load->cuts[i].left);
+    }
     buf_append_u64(out, load->hot_token);
     buf_append_u16(out, load->hot_share);
     for (size_t i = 0; i < SHARD_LOAD_HEAT; i++) {
@@ -102,11 +108,31 @@ static void encode_details(const struct shard_load *load, struct buf *out)
     }
 }
 
+static void decode_cuts(struct reader *in, struct shard_load *load)
+{
+    load->cut_count = reader_u8(in);
+    if (load->cut_count > SHARD_LOAD_CUTS) {
+        in->failed = true;
+        return;
+    }
+    uint64_t before = load->start;
+    for (size_t i = 0; i < load->cut_count; i++) {
+        struct load_cut *cut = &load->cuts[i];
+        cut->token = reader_u64(in);
+        cut->left = take_share(in);
+        if (cut->token <= before || cut->token > load->last) {
+            in->failed = true;
+        }
+        before = cut->token;
+    }
+}
+
 static void decode_details(struct reader *in, struct shard_load *load)
 {
     uint8_t verdict = reader_u8(in);
     load->split_token = reader_u64(in);
     load->split_left = take_share(in);
+    decode_cuts(in, load);
     load->hot_token = reader_u64(in);
     load->hot_share = take_share(in);
     for (size_t i = 0; i < SHARD_LOAD_HEAT; i++) {

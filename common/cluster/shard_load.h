@@ -5,7 +5,7 @@
 #include "common/base/status.h"
 
 /* What a shard and a node have to do, as they say it to the node that leads the meta group
- * (FRAME_LOAD, every second). Rates are per second, exponentially weighted over 3 s, those named
+ * (FRAME_LOAD, every second). Rates are per second, exponentially weighted over 1.5 s, those named
  * `slow` over 30 s. Shares are permille of the shard's load. CPU is what the loops used, in
  * microseconds per second. Pure.
  *
@@ -17,6 +17,7 @@ enum {
     SHARD_LOAD_KEYS_MAX = 8,
     SHARD_LOAD_KEY_SIZE_MAX = 56,
     SHARD_LOAD_HEAT = 16, /* Equal parts of the range. */
+    SHARD_LOAD_CUTS = 7,  /* The eighths of the load. */
     SHARD_LOAD_COUNT_MAX = 1 << 17,
 };
 
@@ -29,6 +30,12 @@ enum split_verdict {
     SPLIT_NO_DATA,   /* On one side of every good point nothing was found. */
     SPLIT_UNEVEN,    /* No point is good, though no token has half of it. */
     SPLIT_VERDICTS,
+};
+
+/* Where the range may be cut: something is stored on both sides. */
+struct load_cut {
+    uint64_t token; /* The first of the right side. */
+    uint16_t left;  /* Share of the left side. */
 };
 
 struct key_load {
@@ -54,8 +61,10 @@ struct shard_load {
     enum split_verdict verdict;
     uint64_t split_token; /* First token of the right side; if verdict is GOOD. */
     uint16_t split_left;  /* Share of the left side. */
-    uint64_t hot_token;   /* The one with most of the load, 0 if none was found, */
-    uint16_t hot_share;   /* and how much. */
+    size_t cut_count;     /* Points near the eighths of the load, by rising token. */
+    struct load_cut cuts[SHARD_LOAD_CUTS];
+    uint64_t hot_token; /* The one with most of the load, 0 if none was found, */
+    uint16_t hot_share; /* and how much. */
     uint16_t heat[SHARD_LOAD_HEAT];
     size_t key_count;
     struct key_load hot[SHARD_LOAD_KEYS_MAX]; /* Keys, hottest first. */

@@ -5,7 +5,7 @@
 #include "common/base/assert.h"
 
 enum {
-    FAST_MS = 3000,
+    FAST_MS = 1500,
     SLOW_MS = 30000,
     HALVE_MS = 10000,
     ENGAGED_MS = 30000, /* So long after it was worth it last. */
@@ -227,6 +227,8 @@ void shard_meter_read(const struct shard_meter *meter, struct shard_load *load)
     load->verdict = point.verdict;
     load->split_token = point.token;
     load->split_left = point.left;
+    load->cut_count = point.cut_count;
+    memcpy(load->cuts, point.cuts, sizeof(point.cuts));
     load->hot_token = point.hot_token;
     load->hot_share = point.hot_share;
     heat_shares(&meter->heat, load->heat, SHARD_LOAD_HEAT);

@@ -1,5 +1,7 @@
 #include "server/shard/split_point.h"
 
+#include <stdlib.h>
+
 #include "common/base/assert.h"
 
 enum {
@@ -9,6 +11,7 @@ enum {
     HEAVY_PART = 8,      /* A bucket with 1/8 of the load is looked into. */
     ONE_KEY_SHARE = 500, /* No cut can halve what one token has half of. */
     LARGER_MAX = 750,
+    HALF = SHARD_LOAD_CUTS / 2,
 };
 
 static unsigned shift_of(uint64_t start, uint64_t last)
@@ -125,17 +128,29 @@ void heat_shares(const struct heat *heat, uint16_t *shares, size_t count)
     }
 }
 
+/* The keys that are known, by place. */
+struct spot {
+    uint64_t place;
+    uint64_t weight;
+    bool found;
+};
+
+struct candidate {
+    uint64_t token;
+    double off; /* From what is wanted. */
+    double left;
+};
+
 /* What is tried, and the best so far. */
 struct search {
     const struct heat *heat;
-    const struct space_saving *top;
+    size_t spot_count;
+    struct spot spots[SPACE_SAVING_COUNTERS];
     double total;
     size_t count;
-    double before[HEAT_BUCKETS + 1]; /* Load in front of each bucket. */
-    double best_off;                 /* From the half. */
-    double best_left;
-    uint64_t best;
-    bool any; /* A point with something stored on both sides. */
+    double before[HEAT_BUCKETS + 1];        /* Load in front of each bucket. */
+    struct candidate best[SHARD_LOAD_CUTS]; /* For each eighth. */
+    bool any;                               /* A point with something stored on both sides. */
 };
 
 static bool found_between(const struct heat *heat, size_t first, size_t end)
@@ -150,85 +165,110 @@ static bool found_between(const struct heat *heat, size_t first, size_t end)
 
 static void try_point(struct search *search, uint64_t token, double left)
 {
-    search->any = true;
-    double off = left - search->total / 2;
-    off = off < 0 ? -off : off;
-    if (search->best == 0 || off < search->best_off) {
-        search->best = token;
-        search->best_off = off;
-        search->best_left = left;
+    for (size_t i = 0; i < SHARD_LOAD_CUTS; i++) {
+        struct candidate *best = &search->best[i];
+        double off = left - search->total * (double)(i + 1) / (SHARD_LOAD_CUTS + 1);
+        off = off < 0 ? -off : off;
+        if (!search->any || off < best->off) {
+            *best = (struct candidate){.token = token, .off = off, .left = left};
+        }
     }
+    search->any = true;
 }
 
 static void try_edges(struct search *search)
 {
-    for (size_t at = 1; at < search->count; at++) {
-        if (found_between(search->heat, 0, at) && found_between(search->heat, at, search->count)) {
-            try_point(search, bucket_start(search->heat, at), search->before[at]);
-        }
+    const struct heat *heat = search->heat;
+    size_t first = 0; /* The first and the last bucket where something is stored. */
+    size_t last = search->count;
+    while (first < search->count && !found_between(heat, first, first + 1)) {
+        first++;
+    }
+    while (last > first && !found_between(heat, last - 1, last)) {
+        last--;
+    }
+    for (size_t at = first + 1; at < last; at++) {
+        try_point(search, bucket_start(heat, at), search->before[at]);
     }
 }
 
-/* Of the items of one bucket: how much lies on each side of a token, and whether any of it is
- * stored. */
+static int by_place(const void *a, const void *b)
+{
+    const struct spot *left = a;
+    const struct spot *right = b;
+    return (left->place > right->place) - (left->place < right->place);
+}
+
+static void sort_spots(struct search *search, const struct space_saving *top)
+{
+    const struct heat *heat = search->heat;
+    for (size_t i = 0; i < top->count; i++) {
+        const struct space_saving_item *item = &top->items[i];
+        if (item->place >= heat->start && item->place <= heat->last) {
+            search->spots[search->spot_count++] = (struct spot){
+                item->place, top->weights[i], item->absent < top->weights[i] - item->over};
+        }
+    }
+    qsort(search->spots, search->spot_count, sizeof(search->spots[0]), by_place);
+}
+
+/* Of the spots of one bucket, first..end: what is in front of a token there, and behind. */
 struct sides {
     double left, right;
     bool found_left, found_right;
 };
 
-static struct sides sides_of(const struct search *search, size_t bucket, uint64_t token)
-{
-    const struct space_saving *top = search->top;
-    struct sides sides = {0};
-    for (size_t i = 0; i < top->count; i++) {
-        uint64_t place = top->items[i].place;
-        if (place < search->heat->start || place > search->heat->last ||
-            bucket_of(search->heat, place) != bucket) {
-            continue;
-        }
-        bool found = top->items[i].absent < top->weights[i];
-        if (place < token) {
-            sides.left += (double)top->weights[i];
-            sides.found_left = sides.found_left || found;
-        } else {
-            sides.right += (double)top->weights[i];
-            sides.found_right = sides.found_right || found;
-        }
-    }
-    return sides;
-}
-
-static void try_within(struct search *search, size_t bucket, uint64_t token)
+static void try_within(struct search *search,
+                       size_t bucket,
+                       uint64_t token,
+                       const struct sides *sides)
 {
     const struct heat *heat = search->heat;
-    if (token <= heat->start || token > heat->last) {
-        return;
+    bool found_left = sides->found_left || found_between(heat, 0, bucket);
+    bool found_right = sides->found_right || found_between(heat, bucket + 1, search->count);
+    if (token > heat->start && found_left && found_right && sides->left + sides->right > 0) {
+        double part = sides->left / (sides->left + sides->right);
+        try_point(search, token, search->before[bucket] + part * heat->buckets[bucket]);
     }
-    struct sides sides = sides_of(search, bucket, token);
-    bool found_left = sides.found_left || found_between(heat, 0, bucket);
-    bool found_right = sides.found_right || found_between(heat, bucket + 1, search->count);
-    if (!found_left || !found_right || sides.left + sides.right <= 0) {
-        return;
-    }
-    double part = sides.left / (sides.left + sides.right);
-    try_point(search, token, search->before[bucket] + part * heat->buckets[bucket]);
 }
 
-/* Heavy buckets are cut in front of and behind each key that is known there. */
+/* A heavy bucket is cut in front of and behind each key that is known there. */
+static void try_bucket(struct search *search, size_t bucket, size_t first, size_t end)
+{
+    double total = 0;
+    size_t found = 0;
+    for (size_t i = first; i < end; i++) {
+        total += (double)search->spots[i].weight;
+        found += search->spots[i].found;
+    }
+    struct sides sides = {.right = total, .found_right = found > 0};
+    for (size_t i = first; i < end; i++) {
+        const struct spot *spot = &search->spots[i];
+        try_within(search, bucket, spot->place, &sides);
+        sides.left += (double)spot->weight;
+        sides.right -= (double)spot->weight;
+        sides.found_left = sides.found_left || spot->found;
+        found -= spot->found;
+        sides.found_right = found > 0;
+        bool same = i + 1 < end && search->spots[i + 1].place == spot->place;
+        if (spot->place < search->heat->last && !same) {
+            try_within(search, bucket, spot->place + 1, &sides);
+        }
+    }
+}
+
 static void try_keys(struct search *search)
 {
-    const struct space_saving *top = search->top;
-    for (size_t i = 0; i < top->count; i++) {
-        uint64_t place = top->items[i].place;
-        if (place < search->heat->start || place > search->heat->last) {
-            continue;
+    size_t end = 0;
+    for (size_t first = 0; first < search->spot_count; first = end) {
+        size_t bucket = bucket_of(search->heat, search->spots[first].place);
+        end = first + 1;
+        while (end < search->spot_count &&
+               bucket_of(search->heat, search->spots[end].place) == bucket) {
+            end++;
         }
-        size_t bucket = bucket_of(search->heat, place);
         if (search->heat->buckets[bucket] * (double)HEAVY_PART >= search->total) {
-            try_within(search, bucket, place);
-            if (place < search->heat->last) {
-                try_within(search, bucket, place + 1);
-            }
+            try_bucket(search, bucket, first, end);
         }
     }
 }
@@ -236,24 +276,19 @@ static void try_keys(struct search *search)
 /* Many keys of one tag, or of a co-located database, lie on one token: their weights are added up.
  * The weights of all items add up to the total, and what an item took over from others is shared
  * out like everything else, so that the sum is a fair estimate. */
-static void find_hot(const struct space_saving *top, struct split_point *point)
+static void find_hot(const struct search *search, uint64_t total, struct split_point *point)
 {
-    if (top == NULL || top->total < TOP_MIN) {
-        return;
-    }
     uint64_t best = 0;
-    for (size_t i = 0; i < top->count; i++) {
-        uint64_t sum = 0;
-        for (size_t other = 0; other < top->count; other++) {
-            bool same = top->items[other].place == top->items[i].place;
-            sum += same ? top->weights[other] : 0;
-        }
+    uint64_t sum = 0;
+    for (size_t i = 0; i < search->spot_count; i++) {
+        bool same = i > 0 && search->spots[i - 1].place == search->spots[i].place;
+        sum = search->spots[i].weight + (same ? sum : 0);
         if (sum > best) {
             best = sum;
-            point->hot_token = top->items[i].place;
+            point->hot_token = search->spots[i].place;
         }
     }
-    uint64_t share = best * PERMILLE / top->total;
+    uint64_t share = best * PERMILLE / total;
     point->hot_share = share > PERMILLE ? PERMILLE : (uint16_t)share;
 }
 
@@ -265,8 +300,27 @@ static enum split_verdict judge(const struct search *search, const struct split_
     if (!search->any) {
         return SPLIT_NO_DATA;
     }
-    double half_and_off = search->total / 2 + search->best_off;
+    double half_and_off = search->total / 2 + search->best[HALF].off;
     return half_and_off * PERMILLE <= search->total * LARGER_MAX ? SPLIT_GOOD : SPLIT_UNEVEN;
+}
+
+static uint16_t permille_of(double part, double total)
+{
+    double share = part * PERMILLE / total;
+    return share > PERMILLE ? PERMILLE : (uint16_t)share;
+}
+
+/* By rising token, each once, and none without load on both sides. */
+static void add_cuts(const struct search *search, struct split_point *point)
+{
+    for (size_t i = 0; i < SHARD_LOAD_CUTS; i++) {
+        const struct candidate *best = &search->best[i];
+        uint16_t left = permille_of(best->left, search->total);
+        bool again = point->cut_count > 0 && point->cuts[point->cut_count - 1].token >= best->token;
+        if (!again && left > 0 && left < PERMILLE) {
+            point->cuts[point->cut_count++] = (struct load_cut){.token = best->token, .left = left};
+        }
+    }
 }
 
 void split_point_find(const struct heat *heat,
@@ -274,12 +328,15 @@ void split_point_find(const struct heat *heat,
                       struct split_point *point)
 {
     *point = (struct split_point){.verdict = SPLIT_UNKNOWN};
-    find_hot(top, point);
+    struct search search = {.heat = heat, .count = bucket_count(heat)};
+    if (top != NULL && top->total >= TOP_MIN) {
+        sort_spots(&search, top);
+        find_hot(&search, top->total, point);
+    }
     if (heat->start == heat->last) {
         point->verdict = SPLIT_ONE_TOKEN;
         return;
     }
-    struct search search = {.heat = heat, .top = top, .count = bucket_count(heat)};
     for (size_t at = 0; at < search.count; at++) {
         search.before[at] = search.total;
         search.total += heat->buckets[at];
@@ -288,12 +345,13 @@ void split_point_find(const struct heat *heat,
         return;
     }
     try_edges(&search);
-    if (top != NULL && top->total >= TOP_MIN) {
-        try_keys(&search);
-    }
+    try_keys(&search);
     point->verdict = judge(&search, point);
+    if (search.any) {
+        add_cuts(&search, point);
+    }
     if (point->verdict == SPLIT_GOOD) {
-        point->token = search.best;
-        point->left = (uint16_t)(search.best_left * PERMILLE / search.total);
+        point->token = search.best[HALF].token;
+        point->left = permille_of(search.best[HALF].left, search.total);
     }
 }

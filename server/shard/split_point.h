@@ -35,8 +35,10 @@ void heat_shares(const struct heat *heat, uint16_t *shares, size_t count);
 
 struct split_point {
     enum split_verdict verdict;
-    uint64_t token; /* GOOD: the first of the right side. */
-    uint16_t left;  /* Permille of the load on the left. */
+    uint64_t token;   /* GOOD: the first of the right side. */
+    uint16_t left;    /* Permille of the load on the left. */
+    size_t cut_count; /* Others, near the eighths of the load, the half among them. */
+    struct load_cut cuts[SHARD_LOAD_CUTS];
     uint64_t hot_token;
     uint16_t hot_share; /* 0: not known. */
 };

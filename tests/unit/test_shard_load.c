@@ -22,6 +22,8 @@ static struct shard_load warm(void)
                               .verdict = SPLIT_GOOD,
                               .split_token = 512,
                               .split_left = 480,
+                              .cut_count = 2,
+                              .cuts = {{300, 130}, {512, 480}},
                               .hot_token = 300,
                               .hot_share = 120,
                               .key_count = 2};
@@ -62,6 +64,8 @@ TEST(load_report, comes_back_as_it_was_written)
     CHECK(load_report_next(&report, &load));
     CHECK_EQ(load.shard, 7);
     CHECK_EQ(load.split_token, 512);
+    CHECK_EQ(load.cut_count, 2);
+    CHECK_EQ(load.cuts[0].left, 130);
     CHECK_EQ(load.heat[SHARD_LOAD_HEAT - 1], 400);
     CHECK_EQ(load.key_count, 2);
     CHECK_BYTES(slice_of(load.hot[0].key, load.hot[0].key_len), "abc");
@@ -111,6 +115,9 @@ TEST(load_report_open, refuses_what_cannot_be)
     refuse(&node, &load);
     load = warm();
     load.split_token = load.last + 1;
+    refuse(&node, &load);
+    load = warm();
+    load.cuts[1].token = load.cuts[0].token; /* Not rising. */
     refuse(&node, &load);
     load = warm();
     load.hot_share = 1001;

@@ -57,6 +57,11 @@ TEST(split_point_find, cuts_even_load_in_the_middle)
     CHECK(point.token > UINT64_MAX / 2 - UINT64_MAX / 64);
     CHECK(point.token < UINT64_MAX / 2 + UINT64_MAX / 64);
     CHECK(point.hot_share < 50);
+    CHECK_EQ(point.cut_count, SHARD_LOAD_CUTS);
+    for (size_t i = 0; i < SHARD_LOAD_CUTS; i++) {
+        int off = (int)point.cuts[i].left - 125 * (int)(i + 1);
+        CHECK(off > -15 && off < 15);
+    }
 }
 
 TEST(split_point_find, finds_the_middle_of_a_narrow_hot_range)
