@@ -67,7 +67,10 @@ static void take_shard(struct load_table *table,
         now_ms - shard->heard_ms < LOAD_HEARD_MS) {
         return;
     }
+    /* Who has just begun to lead has not measured it yet. */
+    uint64_t bytes = load->bytes == 0 && shard->load.ver == load->ver ? shard->load.bytes : 0;
     shard->load = *load;
+    shard->load.bytes += bytes;
     shard->node = node;
     shard->heard_ms = now_ms;
     note_peak(shard, now_ms);
