@@ -373,6 +373,7 @@ struct node *node_new(const struct node_options *options, const struct node_env 
 void node_free(struct node *node)
 {
     assert(!node_busy(node));
+    node_balance_deinit(node);
     node_steward_deinit(node);
     agent_free(node->agent);
     if (node->loads != NULL) {
@@ -566,6 +567,7 @@ void node_tick(struct node *node)
         flush_if_due(node, now_ms);
         watch_space(node);
         tell_load(node, now_ms);
+        node_balance_tick(node, now_ms);
     }
 }
 

@@ -2,7 +2,7 @@
 #define SERVER_NODE_H
 
 #include "server/control/agent.h"
-#include "server/control/load_table.h"
+#include "server/control/balancer.h"
 #include "server/worker.h"
 
 /* What a node has once, whatever its number of loops, without its sockets: the agent that follows
@@ -48,6 +48,7 @@ struct node_options {
     uint64_t free_space_min;
     /* A node that is down for so long has its replicas rebuilt elsewhere; 0: never. */
     uint64_t rebuild_after_ms;
+    struct balancer_options balancer;
 };
 
 struct node *node_new(const struct node_options *options, const struct node_env *env);
@@ -98,6 +99,9 @@ struct node_inquiry {
 };
 void node_inquire(struct node *node, struct node_inquiry *inquiry);
 
+/* While it is held the balancer of this node decides nothing, whatever its mode. Loop 0. */
+void node_hold_balancer(struct node *node, bool held);
+
 /* Any thread. */
 bool node_refuses_writes(const struct node *node, bool grows);
 
@@ -113,6 +117,9 @@ struct node_stats {
     uint64_t flushes, flush_failures, disk_free_bytes;
     uint64_t refusing; /* 0: no, 1: what grows, 2: all writes. */
     uint64_t jobs_running, jobs_waiting, jobs_done, jobs_failed, jobs_bytes;
+    uint64_t balancer_splits, balancer_transfers, balancer_moves, balancer_merges; /* Decided. */
+    uint64_t hot_shards;
+    uint64_t load_skew_permille; /* The busiest node to the mean; 0: not known here. */
 };
 void node_stats(const struct node *node, struct node_stats *stats);
 

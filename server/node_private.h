@@ -4,11 +4,12 @@
 #include <stdatomic.h>
 
 #include "common/cluster/errand.h"
+#include "server/control/balancer.h"
 #include "server/control/steward.h"
 #include "server/node.h"
 #include "server/node_load.h"
 
-/* What node.c and node_admin.c share. */
+/* What node.c, node_admin.c and node_balance.c share. */
 
 /* A flush of the store under way: every loop marks, the store flushes, every loop is told. */
 struct flushing {
@@ -45,7 +46,9 @@ struct node {
     struct node_stats stats;
     struct errands errands;
     struct steward *steward;
-    uint8_t balancer_mode; /* enum balancer_mode, as of the rows that the steward has. */
+    bool balancer_held;
+    struct balancer *balancer; /* NULL unless this node leads the meta group. */
+    uint8_t balancer_mode;     /* enum balancer_mode, as of the rows that the steward has. */
 };
 
 /* To this node's own shard; what it answers goes to the agent or to the errands. */
@@ -55,5 +58,9 @@ void node_request_own(struct node *node, const struct frame_request *request);
 void node_steward_init(struct node *node);
 void node_steward_deinit(struct node *node);
 void node_steward_tick(struct node *node, uint64_t now_ms);
+
+/* node_balance.c. Once a second, after the loads. */
+void node_balance_tick(struct node *node, uint64_t now_ms);
+void node_balance_deinit(struct node *node);
 
 #endif

@@ -70,6 +70,20 @@ static void sample_process(struct server *server, struct metrics_part *part)
     metrics_set(part, METRIC_jobs_done_total, (int64_t)node.jobs_done);
     metrics_set(part, METRIC_jobs_failed_total, (int64_t)node.jobs_failed);
     metrics_set(part, METRIC_jobs_moved_bytes_total, (int64_t)node.jobs_bytes);
+    metrics_set(part, METRIC_hot_shards, (int64_t)node.hot_shards);
+    metrics_set(part, METRIC_load_skew_percent, (int64_t)(node.load_skew_permille / 10));
+    const struct {
+        const char *kind;
+        uint64_t count;
+    } decisions[] = {{"split", node.balancer_splits},
+                     {"transfer", node.balancer_transfers},
+                     {"move", node.balancer_moves},
+                     {"merge", node.balancer_merges}};
+    for (size_t i = 0; i < sizeof(decisions) / sizeof(decisions[0]); i++) {
+        size_t label = metrics_label(part, METRIC_balancer_decisions_total, decisions[i].kind);
+        metrics_set_label(part, METRIC_balancer_decisions_total, label,
+                          (int64_t)decisions[i].count);
+    }
     metrics_set(part, METRIC_map_version, (int64_t)node_map(server->node)->version);
     metrics_set(part, METRIC_node_joined, node_is_joined(server->node));
 }

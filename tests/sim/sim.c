@@ -266,6 +266,10 @@ static void phases(struct sim *sim)
     sim_queue_close(sim);
     sim_surgeon_stop(sim);
     sim_jobs_stop(sim);
+    sim->calm = true;
+    for (unsigned i = 0; i < sim->options.nodes; i++) {
+        sim_node_calm(sim->nodes[i]);
+    }
     for (unsigned i = 0; i < sim->options.clients; i++) {
         sim_client_stop(sim->clients[i]);
     }

@@ -98,6 +98,7 @@ struct sim_options {
     bool splits;     /* Shards are divided meanwhile, */
     unsigned merges; /* and merged, so many of 1000. */
     bool moves;      /* Replicas move, nodes drain. */
+    bool balance;    /* The balancer is at work, in a hurry. */
     bool deposes;    /* Leaders are deposed, and nothing else happens. */
 };
 
@@ -143,6 +144,7 @@ struct sim {
     unsigned loss_permille;                   /* Of raft batches. */
     uint64_t delay_max_ns;
     bool faulty; /* Things go wrong now. */
+    bool calm;   /* Nothing is changed any more: what is there is compared. */
     struct history history;
     uint64_t events, crashes, cuts, pauses, wipes, errors, unknowns, splits, merges, jobs;
 };
@@ -197,6 +199,8 @@ struct store *sim_node_store(const struct sim_node *node);
 void sim_node_hello(struct sim_node *node, struct frame_hello *hello);
 void sim_node_accept(struct sim_node *node, struct sim_conn *conn, const struct frame_hello *hello);
 void sim_node_turn(struct sim_node *node);
+/* Its balancer rests from now on. */
+void sim_node_calm(struct sim_node *node);
 /* How long a batch of the log takes at most. */
 void sim_node_disk(struct sim_node *node, uint64_t latency_max_ns);
 

@@ -20,6 +20,7 @@ enum { SEEDS_FAILED_MAX = 5 };
 static bool splits;
 static bool merges;
 static bool moves;
+static bool balance;
 
 /* The shape of the run comes from the seed as well. */
 static struct sim_options options_of(uint64_t seed)
@@ -45,6 +46,7 @@ static struct sim_options options_of(uint64_t seed)
     if (options.moves) {
         options.nodes = seed % 2 == 0 ? 6 : 4 + (unsigned)rand_below(&rand, 2);
     }
+    options.balance = balance && seed % 3 != 0;
     options.poppers = 6 + (unsigned)rand_below(&rand, 18);
     return options;
 }
@@ -160,6 +162,8 @@ int main(int argc, char **argv)
             splits = true;
         } else if (strcmp(argv[i], "--merges") == 0) {
             merges = true;
+        } else if (strcmp(argv[i], "--balance") == 0) {
+            balance = true;
         } else if (strcmp(argv[i], "--verbose") == 0) {
             verbose = true;
         } else {

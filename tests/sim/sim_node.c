@@ -91,14 +91,14 @@ static void post(void *ctx, unsigned loop, struct worker_mail *mail)
     sim_after(node->sim, node->actor, 1000, on_mail, event);
 }
 
-struct job_event {
+struct work_event {
     struct sim_node *node;
     struct job *job;
 };
 
 static void on_job(void *arg)
 {
-    struct job_event event = *(struct job_event *)arg;
+    struct work_event event = *(struct work_event *)arg;
     free(arg);
     /* The work happens at some moment between the order and its end: here, at the end. */
     event.job->run(event.job);
@@ -109,9 +109,9 @@ static void on_job(void *arg)
 static void run_job(void *ctx, struct job *job)
 {
     struct sim_node *node = ctx;
-    struct job_event *event = malloc(sizeof(*event));
+    struct work_event *event = malloc(sizeof(*event));
     assert(event != NULL);
-    *event = (struct job_event){.node = node, .job = job};
+    *event = (struct work_event){.node = node, .job = job};
     sim_after(node->sim, node->actor, sim_random_ns(node->sim, SIM_MS / 10, 8 * SIM_MS), on_job,
               event);
 }
@@ -187,6 +187,13 @@ static void log_step(void *arg)
     node->log_due = false;
     (void)wal_step(node->wal);
     sim_turn(node->actor);
+}
+
+void sim_node_calm(struct sim_node *node)
+{
+    if (node->node != NULL) {
+        node_hold_balancer(node->node, true);
+    }
 }
 
 void sim_node_turn(struct sim_node *node)
@@ -473,7 +480,8 @@ static void make_node(struct sim_node *node)
                                    .wal = node->wal,
                                    .flush_bytes = 128 << 10,
                                    .free_space_min = 0,
-                                   .rebuild_after_ms = node->sim->options.moves ? 1500 : 0};
+                                   .rebuild_after_ms = node->sim->options.moves ? 1500 : 0,
+                                   .balancer = {.use_min = 0.0001, .haste = 15}};
     struct node_env env = {.ctx = node,
                            .connect = on_connect,
                            .disconnect = on_disconnect,
@@ -484,6 +492,7 @@ static void make_node(struct sim_node *node)
                            .map_changed = on_map_changed,
                            .failed = on_failed};
     node->node = node_new(&options, &env);
+    node_hold_balancer(node->node, !node->sim->options.balance || node->sim->calm);
 }
 
 /* Another disk, another name: what was on the old one never comes back. */
