@@ -702,7 +702,6 @@ static void place(struct core *core, struct lane_part *part)
 {
     struct core_request *request = part->request;
     uint64_t token = 0;
-    core->stats.moved++;
     if (may_be_applied(part) && part_tokens_first(part, &token)) {
         place_bound(core, part, token);
         return;
@@ -739,6 +738,7 @@ bool gather_settle(struct core *core, struct lane_part *part)
         return false;
     }
     list_remove(&part->queue);
+    core->stats.moved++;
     place(core, part);
     return true;
 }

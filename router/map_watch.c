@@ -64,6 +64,7 @@ static void unsettle(struct core *core, struct lane *lane, const struct shard_de
         next = lane_after(lane, part);
         bool stays = shard != NULL && part_tokens_within(part, shard) && !is_outdated(shard, part);
         if (!stays) {
+            core->stats.moved++;
             flow_remove(core, part);
             gather_stray(core, part);
         }

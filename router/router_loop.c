@@ -35,6 +35,7 @@ struct router_call {
     struct router_loop *part;
     struct request *request; /* NULL: our own. */
     struct front_ask *ask;   /* NULL: not the front's. */
+    bool scattered;          /* Run in parts, see scatter.h. */
     struct router_call *next;
 };
 
@@ -207,6 +208,7 @@ static struct router_call *take_call(struct router_loop *part)
     call->core.flags = 0;
     call->core.alone = NULL;
     call->ask = NULL;
+    call->scattered = false;
     call->part = part;
     call->next = NULL;
     part->calls++;
@@ -221,10 +223,30 @@ static void put_call(struct router_call *call)
     part->calls--;
 }
 
+/* A transaction had one home when it came, and a split has parted its keys: nothing was done. */
+static bool begin_apart(struct router_call *call, struct slice reply)
+{
+    static const char text[] = "-CROSSSLOT";
+    size_t len = sizeof(text) - 1;
+    struct router_loop *part = call->part;
+    bool apart = call->core.command->id == CMD_batch && !call->scattered && reply.len > len &&
+                 memcmp(reply.data, text, len) == 0;
+    if (!apart || config_number(part->router->config, CONFIG_multi_across_shards) != 1 ||
+        !scatter_wanted(part->core, &call->core)) {
+        return false;
+    }
+    call->scattered = true;
+    scatter_execute(part->core, &call->core);
+    return true;
+}
+
 static void on_reply(struct core_request *core, struct slice reply)
 {
     struct router_call *call = (struct router_call *)(void *)core;
     struct request *request = call->request;
+    if (begin_apart(call, reply)) {
+        return;
+    }
     uint8_t *memory = core_take_reply(call->part->core, reply);
     request->user = NULL;
     put_call(call); /* The end of the request may begin the next one. */
@@ -266,6 +288,7 @@ void router_loop_execute(struct router_loop *part, struct request *request)
     if (config_number(part->router->config, CONFIG_multi_across_shards) == 1 &&
         scatter_wanted(part->core, &call->core)) {
         (void)request_alone(request); /* Its parts may have to be sent again. */
+        call->scattered = true;
         scatter_execute(part->core, &call->core);
     } else if (!upload_wanted(&call->core) && too_large(request)) {
         put_call(call);
