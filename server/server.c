@@ -201,6 +201,7 @@ static void on_tick(void *arg)
     if (lane->worker != NULL) {
         worker_tick(lane->worker);
         server_metrics_sample(lane);
+        server_front_tick(lane);
     }
     if (leaving) {
         atomic_store(&lane->led, lane->worker == NULL ? 0 : worker_hand_over(lane->worker));
@@ -599,6 +600,7 @@ static void make_lanes(struct server *server)
         lane->wake.run = on_awake;
         map_init(&lane->peers);
         map_init(&lane->visitors);
+        list_init(&lane->followers);
         loop_timer_init(&lane->tick);
         loop_set_turn(lane->loop, on_turn, lane);
     }
@@ -646,6 +648,7 @@ static void close_workers(struct server *server)
 {
     for (unsigned i = 0; i < server->loops; i++) {
         server->lanes[i].closing = true;
+        server_front_tick(&server->lanes[i]);
     }
     step_all(server, 1);
     for (unsigned i = 0; i < server->loops; i++) {

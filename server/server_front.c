@@ -14,16 +14,18 @@
 /* Clients that speak RESP to the node itself: commands on one shard that this node leads. Routers
  * do the rest. */
 
-enum { HOPS_MAX = 4 };
+enum { HOPS_MAX = 4, FOLLOW_MS = 1500 /* An election of a child takes less. */ };
 
 struct client_op {
     struct worker_op op;
     struct lane *lane;
     struct request *request;
     uint64_t expires_ms;
-    uint64_t until_ms; /* It may wait; 0: it does not. */
-    uint64_t number;   /* Of one that may wait. */
-    unsigned hops;     /* Shards that said that it was not theirs. */
+    uint64_t until_ms;  /* It may wait; 0: it does not. */
+    uint64_t number;    /* Of one that may wait. */
+    unsigned hops;      /* Shards that said that it was not theirs. */
+    uint64_t follow_ms; /* Until when the last of them is given time to find its child's leader. */
+    struct list link;   /* In lane->followers. */
 };
 
 static void fail_not_leader(struct client_op *self, struct slice hint_bytes)
@@ -177,15 +179,58 @@ static bool follow(struct client_op *self, enum status status)
         return false;
     }
     self->hops++;
+    self->follow_ms = clock_now_ms() + FOLLOW_MS;
     submit(self, shard->id);
     return true;
+}
+
+/* It was split off, and this node is to have a replica. */
+static bool is_child_here(const struct client_op *self)
+{
+    const struct lane *lane = self->lane;
+    const struct shard_desc *desc = shard_map_shard(worker_routes(lane->worker), self->op.shard);
+    return desc != NULL && desc->parent != 0 &&
+           shard_map_replica_on(desc, lane->server->identity.node) != NULL;
+}
+
+/* A child that nobody leads yet, or that is not open here yet. */
+static bool wait_for_leader(struct client_op *self, enum status status, struct slice hint_bytes)
+{
+    struct reader in = reader_of(hint_bytes);
+    struct leader_hint hint;
+    bool nobody =
+        status == STATUS_NOT_LEADER && (!leader_hint_decode(&in, &hint) || hint.node == 0);
+    if (self->lane->closing || clock_now_ms() >= self->follow_ms ||
+        (!nobody && status != STATUS_NO_SHARD) || !is_child_here(self)) {
+        return false;
+    }
+    list_push_back(&self->lane->followers, &self->link);
+    return true;
+}
+
+void server_front_tick(struct lane *lane)
+{
+    struct list due;
+    list_init(&due);
+    for (struct list *at; (at = list_pop_front(&lane->followers)) != NULL;) {
+        list_push_back(&due, at);
+    }
+    for (struct list *at; (at = list_pop_front(&due)) != NULL;) {
+        struct client_op *self = list_entry(at, struct client_op, link);
+        if (lane->closing || lane->worker == NULL) {
+            request_fail(self->request, "LOADING this node is stopping");
+            free(self);
+        } else {
+            submit(self, self->op.shard);
+        }
+    }
 }
 
 static void deliver(struct worker_op *op, enum status status, struct slice reply)
 {
     struct client_op *self = list_entry(op, struct client_op, op);
     self->request->user = NULL;
-    if (follow(self, status)) {
+    if (follow(self, status) || wait_for_leader(self, status, reply)) {
         return;
     }
     if (status == STATUS_OK) {
@@ -196,6 +241,20 @@ static void deliver(struct worker_op *op, enum status status, struct slice reply
         fail(self, status);
     }
     free(self);
+}
+
+/* Others wait for that shard's leader already: behind them, not before. */
+static bool wait_behind(struct client_op *self, uint64_t shard)
+{
+    for (struct list *at = self->lane->followers.next; at != &self->lane->followers;
+         at = at->next) {
+        if (list_entry(at, struct client_op, link)->op.shard == shard) {
+            self->op.shard = shard;
+            list_push_back(&self->lane->followers, &self->link);
+            return true;
+        }
+    }
+    return false;
 }
 
 static void execute(void *arg, struct request *request)
@@ -216,13 +275,16 @@ static void execute(void *arg, struct request *request)
     uint64_t now_ms = clock_now_ms();
     self->lane = lane;
     self->request = request;
+    self->follow_ms = now_ms + FOLLOW_MS;
     self->expires_ms = now_ms + (uint64_t)config_number(server->config, CONFIG_request_deadline_ms);
     if (request->wait_ms != 0 && machine_waits(request->command)) {
         bool ever = request->wait_ms > UINT64_MAX - now_ms;
         self->until_ms = ever ? UINT64_MAX : now_ms + request->wait_ms;
         self->number = ++lane->waits;
     }
-    submit(self, shard->id);
+    if (!wait_behind(self, shard->id)) {
+        submit(self, shard->id);
+    }
 }
 
 static void cancel(void *arg, struct request *request)

@@ -34,8 +34,9 @@ struct lane {
     struct timer tick;
     struct mail wake;
     atomic_bool waking;
-    atomic_size_t led; /* While leaving: shards still to be given away. */
-    uint64_t waits;    /* Commands of clients that may wait, ever: their numbers. */
+    atomic_size_t led;     /* While leaving: shards still to be given away. */
+    uint64_t waits;        /* Commands of clients that may wait, ever: their numbers. */
+    struct list followers; /* Commands whose shard was split and whose child has no leader yet. */
     uint64_t sampled_ms;
     struct worker_stats seen; /* As of the last sample. */
 };
@@ -108,6 +109,9 @@ unsigned server_node_loops(void *ctx, uint64_t node);
 
 /* server_front.c: clients that speak to the node directly. */
 extern const struct front_env server_front_env;
+/* At every tick: tries those again that wait for the leader of a child; ends them when the lane is
+ * closing. */
+void server_front_tick(struct lane *lane);
 
 /* server_backup.c: SHERD BACKUP ..., of a lane that has a worker. */
 void server_backup(struct lane *lane, struct request *request);
