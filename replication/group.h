@@ -78,6 +78,9 @@ struct group_machine {
     /* True if the data named by manifest is here and whole. Asked before the library sees the
      * InstallSnapshot; false drops the message. */
     bool (*snapshot_ready)(void *ctx, const struct group_state *state, struct slice manifest);
+    /* Leader: a number that goes with a read point to the replica that reads, where the highest so
+     * far is kept: the time of the state machine. NULL: 0. */
+    uint64_t (*read_stamp)(void *ctx);
 };
 
 struct group_options {
@@ -126,6 +129,19 @@ bool group_can_propose(const struct group *group);
 /* Linearizable read point (docs/replication.md, Reads). OK: the applied state is readable right
  * now, no callback. AGAIN: on_readable comes later with OK, NOT_LEADER or CLOSED. NOT_LEADER. */
 MUST_USE enum status group_read(struct group *group, struct group_read *read);
+
+/* The same at any replica: one that does not lead asks the leader what is to be applied.
+ * NOT_LEADER: no leader is known, or it does not answer. */
+MUST_USE enum status group_read_replica(struct group *group, struct group_read *read);
+
+/* What a replica that does not lead knows of its age: its applied state holds all that was
+ * acknowledged before since_ns (clock_now_ns() of this node; 0: nothing is known). warm: it is
+ * asked anew in the background. */
+struct group_freshness {
+    uint64_t since_ns;
+    uint64_t stamp; /* The leader's read_stamp of then or later. */
+};
+void group_freshness(struct group *group, bool warm, struct group_freshness *freshness);
 
 /* Membership, leader only, one at a time (BUSY). on_done: OK when the change is committed;
  * LEADERSHIP_LOST: look again at the configuration; TIMEOUT: a promotion did not catch up. */

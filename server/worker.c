@@ -634,6 +634,10 @@ void worker_stats(struct worker *worker, struct worker_stats *stats)
         stats->shard.entries += shard->entries;
         stats->shard.not_leader += shard->not_leader;
         stats->shard.refused += shard->refused;
+        stats->shard.replica_reads += shard->replica_reads;
+        stats->shard.replica_bounded += shard->replica_bounded;
+        stats->shard.replica_stale += shard->replica_stale;
+        stats->shard.replica_refused += shard->replica_refused;
         stats->waiting += shard_waiting(slot->shard);
     }
 }

@@ -245,7 +245,8 @@ static void finish(struct worker *worker,
         end_wait(worker, op);
     }
     /* One that was parked is behind nothing and before nothing. */
-    if (op->link != 0 && op->op.command != NULL && is_refusal(status) && !op->op.wait.told) {
+    if (op->link != 0 && op->op.command != NULL && is_refusal(status) && !op->op.wait.told &&
+        !op->op.replica) {
         note_refusal(worker, op, status);
     }
     struct buf owners;
@@ -379,7 +380,7 @@ static void submit_here(struct worker *worker, struct worker_op *op)
     op->op.on_done = on_done;
     worker->stats.requests++;
     struct refusal *refusal =
-        op->link == 0 || op->op.command == NULL ? NULL : find_refusal(worker, op);
+        op->link == 0 || op->op.command == NULL || op->op.replica ? NULL : find_refusal(worker, op);
     if (refusal != NULL && !op->first) {
         op->op.shard = worker_shard(worker, op->shard);
         finish(worker, op, refusal->status, slice_of(NULL, 0));
@@ -578,11 +579,14 @@ enum status op_request(struct worker *worker, uint64_t link, struct slice body)
     op->op.sought = (request.flags & REQUEST_SOUGHT) != 0;
     op->op.db = request.db;
     op->op.session = request.session;
-    op->op.seq = request.seq;
+    op->op.replica = (request.flags & REQUEST_REPLICA) != 0 && request.session == 0;
+    op->op.bound_ms = op->op.replica ? request.seq : 0;
+    op->op.seq = op->op.replica ? 0 : request.seq;
     op->op.first_unacked = request.first_unacked;
     op->op.ver = request.ver;
     op->op.expires_ms = clock_now_ms() + request.deadline_ms;
     status = classify(op);
+    op->op.replica = op->op.replica && !op->op.write && op->op.command != NULL;
     if (status != STATUS_OK) {
         refuse(op, status, status_text(status));
     } else {

@@ -78,6 +78,9 @@ enum {
     /* EVALSHA: the source was looked for on all shards. If this one does not know it either, that
      * is the reply; without the flag it is the status NO_SCRIPT, and nothing was done. */
     REQUEST_SOUGHT = 1 << 6,
+    /* A read that a replica may answer which does not lead: seq is not one, but how many
+     * milliseconds old at most may be what it sees; 0: it is linearizable. NOT_LEADER: not here. */
+    REQUEST_REPLICA = 1 << 7,
 };
 
 struct wait_ref {

@@ -15,6 +15,7 @@
 #include "replication/raft/outbox.h"
 #include "replication/raft/quiesce.h"
 #include "replication/raft/read_index.h"
+#include "replication/raft/replica_read.h"
 #include "replication/raft/snapshot_feed.h"
 #include "replication/raft/stand.h"
 
@@ -196,6 +197,7 @@ static struct group *make(struct host *host, const struct group_options *options
     list_init(&group->storing);
     list_init(&group->dirty);
     list_init(&group->asking);
+    list_init(&group->replica_read.ticked);
     list_init(&group->sleeper);
     group->ops_end = &group->ops;
     group->parked_end = &group->parked;
@@ -268,11 +270,13 @@ void group_close(struct group *group)
     group->callbacks++;
     group_apply_run(group);
     read_index_fail(group, STATUS_CLOSED);
+    replica_read_fail(group, true, STATUS_CLOSED);
     group->callbacks--;
     list_remove(&group->awake);
     list_remove(&group->storing);
     list_remove(&group->dirty);
     list_remove(&group->asking);
+    list_remove(&group->replica_read.ticked);
     list_remove(&group->sleeper);
     free(group->sent);
     group->sent = NULL;
@@ -320,6 +324,34 @@ enum status group_read(struct group *group, struct group_read *read)
         list_push_back(&group->host->awake, &group->awake); /* To ask again if answers get lost. */
     }
     return status;
+}
+
+enum status group_read_replica(struct group *group, struct group_read *read)
+{
+    if (group->closed) {
+        return STATUS_CLOSED;
+    }
+    if (group->announced || group->raft.state == RAFT_LEADER) {
+        return group_read(group, read);
+    }
+    enum status status = group->broken ? STATUS_NOT_LEADER : replica_read_begin(group, read);
+    if (status == STATUS_NOT_LEADER) {
+        quiesce_demand(group);
+    }
+    return status;
+}
+
+void group_freshness(struct group *group, bool warm, struct group_freshness *freshness)
+{
+    const struct replica_read *own = &group->replica_read;
+    bool leads = group->announced || group->raft.state == RAFT_LEADER;
+    bool usable = !leads && !group->closed && !group->broken && group->state.index > 0 &&
+                  group->install.stage == INSTALL_NONE;
+    if (usable && warm) {
+        replica_read_warm(group);
+    }
+    *freshness =
+        (struct group_freshness){.since_ns = usable ? own->fresh_ns : 0, .stamp = own->stamp};
 }
 
 void group_snapshot_made(struct group *group,

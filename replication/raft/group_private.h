@@ -62,12 +62,13 @@ struct host {
     struct wal *wal;
     struct wal_port *port;
     struct rand rand;
-    struct map groups;   /* id -> group */
-    struct map peers;    /* node -> peer */
-    struct list awake;   /* group.awake: get ticks. */
-    struct list storing; /* group.storing: have records on their way to the disk. */
-    struct list dirty;   /* group.dirty: have something to do at the end of the turn. */
-    struct list asking;  /* group.asking: want a confirm round at the end of the turn. */
+    struct map groups;         /* id -> group */
+    struct map peers;          /* node -> peer */
+    struct list awake;         /* group.awake: get ticks. */
+    struct list storing;       /* group.storing: have records on their way to the disk. */
+    struct list dirty;         /* group.dirty: have something to do at the end of the turn. */
+    struct list asking;        /* group.asking: want a confirm round at the end of the turn. */
+    struct list replica_reads; /* group.replica_read.ticked: reads at replicas are under way. */
     struct early early;
     uint64_t durable;    /* Last looked at wal_port_durable(). */
     uint64_t frozen_ms;  /* Not 0: the library is shown this time, see guard_solo. */
@@ -120,6 +121,33 @@ struct read_round {
     uint64_t index; /* Readable when applied up to here. */
     struct group_read *reads;
     struct read_round *next;
+};
+
+/* What the leader said, and the reads that wait until as much is applied. */
+struct replica_point {
+    uint64_t index, stamp;
+    struct message commit; /* What the leader could have sent to say that index is committed; */
+    struct lane *lane;     /* from here. */
+    uint64_t stored;       /* As of when the library was shown it last. */
+    uint64_t asked_ns;     /* When the question left. */
+    uint64_t began_ms;
+    struct group_read *reads;
+    struct replica_point *next;
+};
+
+/* Reads at a replica that does not lead: see replica_read.h. */
+struct replica_read {
+    struct list ticked;
+    struct group_read *next;      /* Wait for the next question, */
+    struct group_read *asked;     /* for the answer of the one under way, */
+    struct replica_point *points; /* until enough is applied; oldest first. */
+    bool flying, warm;
+    bool refused; /* The leader did not answer, or not as one: those that ask are over, */
+    bool late;    /* and those that wait for the point, if it is not applied by now. */
+    uint64_t seq, sent_ns, sent_ms;
+    uint64_t began_ms; /* When the oldest read that waits for an answer was asked for. */
+    uint64_t fresh_ns; /* All that was committed then is applied; 0: nothing is known. */
+    uint64_t stamp;    /* The leader's of then. */
 };
 
 /* What the leader knows of a member besides the library's progress, in this term. */
@@ -237,6 +265,7 @@ struct group {
     struct contact contacts[GROUP_CONTACTS_MAX];
     uint64_t contacts_term;
     struct read_round *rounds, **rounds_end;
+    struct replica_read replica_read;
     uint64_t confirm_seq, confirm_sent_ms;
     uint64_t lease_suspect; /* Replica that was sent TimeoutNow; 0: none. */
     uint64_t lease_suspect_ns;

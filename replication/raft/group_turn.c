@@ -13,6 +13,7 @@
 #include "replication/raft/outbox.h"
 #include "replication/raft/quiesce.h"
 #include "replication/raft/read_index.h"
+#include "replication/raft/replica_read.h"
 #include "replication/raft/snapshot_feed.h"
 #include "replication/raft/tail.h"
 
@@ -60,6 +61,9 @@ static bool announce(struct group *group)
     group->callbacks++;
     group->machine->on_role(group->ctx, role, term, leader);
     group->callbacks--;
+    if (!group->closed) {
+        replica_read_fail(group, false, STATUS_NOT_LEADER); /* Another is to be asked. */
+    }
     return true;
 }
 
@@ -88,6 +92,7 @@ static bool run(struct group *group)
     more = (!group->closed && membership_run(group, clock_now_ms())) || more;
     more = (!group->closed && group_apply_run(group)) || more;
     more = (!group->closed && read_index_run(group)) || more;
+    more = (!group->closed && replica_read_run(group)) || more;
     return more && !group->closed;
 }
 

@@ -22,7 +22,8 @@ enum guard {
     GUARD_SOLO = 1 << 10,
     GUARD_VOTE = 1 << 11,
     GUARD_CTERM = 1 << 12,
-    GUARD_ALL = (1 << 13) - 1,
+    GUARD_POINT = 1 << 13, /* Ours, not against the library: replica_read.h. */
+    GUARD_ALL = (1 << 14) - 1,
 };
 
 /* Tests only: switches the guards in mask off for every group of the host from now on. */

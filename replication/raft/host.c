@@ -12,6 +12,7 @@
 #include "replication/raft/lane.h"
 #include "replication/raft/quiesce.h"
 #include "replication/raft/read_index.h"
+#include "replication/raft/replica_read.h"
 
 /* Orphans of a lost node stand spread over this much per group, so that a node with many groups
  * causes no storm. */
@@ -42,6 +43,7 @@ struct host *host_new(const struct host_options *options,
     list_init(&host->storing);
     list_init(&host->dirty);
     list_init(&host->asking);
+    list_init(&host->replica_reads);
     early_init(&host->early);
     buf_init(&host->scratch, HOST_SCRATCH_SIZE_MAX);
     buf_init(&host->chunk, HOST_SCRATCH_SIZE_MAX);
@@ -186,6 +188,18 @@ static void watch_leaders(struct host *host, uint64_t now_ms)
     }
 }
 
+/* Also of quiet groups. */
+static void tick_replica_reads(struct host *host, uint64_t now_ms)
+{
+    struct list *next = NULL;
+    for (struct list *at = host->replica_reads.next; at != &host->replica_reads; at = next) {
+        next = at->next;
+        if (!replica_read_tick(list_entry(at, struct group, replica_read.ticked), now_ms)) {
+            list_remove(at);
+        }
+    }
+}
+
 void host_tick(struct host *host)
 {
     uint64_t now_ms = clock_now_ms();
@@ -201,6 +215,7 @@ void host_tick(struct host *host)
     while (!list_empty(&later)) {
         list_push_back(&host->awake, list_pop_front(&later));
     }
+    tick_replica_reads(host, now_ms);
     watch_leaders(host, now_ms);
     early_tick(host, now_ms);
     lane_ping(host, now_ms);
@@ -227,7 +242,10 @@ void host_turn(struct host *host)
             group_turn(list_entry(list_pop_front(&host->dirty), struct group, dirty));
         }
         while (!list_empty(&host->asking)) {
-            read_index_ask(list_entry(list_pop_front(&host->asking), struct group, asking));
+            struct list *at = list_pop_front(&host->asking);
+            struct group *group = list_entry(at, struct group, asking);
+            read_index_ask(group);
+            replica_read_ask(group);
         }
     } while (!list_empty(&host->dirty));
     wal_port_submit(host->port);

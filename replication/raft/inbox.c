@@ -16,6 +16,7 @@
 #include "replication/raft/ops.h"
 #include "replication/raft/quiesce.h"
 #include "replication/raft/read_index.h"
+#include "replication/raft/replica_read.h"
 #include "replication/raft/snapshot_feed.h"
 
 /* The library wants one array, and all entries in one batch of at least one byte. */
@@ -199,7 +200,7 @@ static void deliver_vote_result(struct group *group,
 static bool wakes(enum message_kind kind)
 {
     return kind != MESSAGE_QUIESCE && kind != MESSAGE_CONFIRM && kind != MESSAGE_CONFIRM_RESULT &&
-           kind != MESSAGE_APPEND_RESULT;
+           kind != MESSAGE_APPEND_RESULT && kind != MESSAGE_ASK_POINT && kind != MESSAGE_READ_POINT;
 }
 
 void inbox_deliver(struct group *group, const struct message *in, struct lane *lane)
@@ -224,6 +225,8 @@ void inbox_deliver(struct group *group, const struct message *in, struct lane *l
     case MESSAGE_TIMEOUT_NOW: deliver_timeout_now(group, in, &message); return;
     case MESSAGE_CONFIRM: read_index_on_confirm(group, in, node); return;
     case MESSAGE_CONFIRM_RESULT: read_index_on_result(group, in); return;
+    case MESSAGE_ASK_POINT: replica_read_on_ask(group, in, node); return;
+    case MESSAGE_READ_POINT: replica_read_on_point(group, in, lane); return;
     case MESSAGE_QUIESCE: quiesce_on_message(group, in, lane); return;
     case MESSAGE_WAKE: return;
     case MESSAGE_NO_INSTALL:

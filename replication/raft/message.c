@@ -77,13 +77,20 @@ static void put_body(const struct message *message, struct buf *out)
         buf_append_u64(out, message->point.index);
         buf_append_u64(out, message->point.index_term);
         return;
+    case MESSAGE_ASK_POINT: buf_append_u64(out, message->ask_point.seq); return;
+    case MESSAGE_READ_POINT:
+        buf_append_u64(out, message->read_point.seq);
+        buf_append_u64(out, message->read_point.index);
+        buf_append_u64(out, message->read_point.index_term);
+        buf_append_u64(out, message->read_point.stamp);
+        return;
     case MESSAGE_WAKE: return;
     }
 }
 
 void message_put(const struct message *message, struct buf *out)
 {
-    assert(message->kind >= MESSAGE_APPEND && message->kind <= MESSAGE_NO_INSTALL);
+    assert(message->kind >= MESSAGE_APPEND && message->kind <= MESSAGE_READ_POINT);
     buf_append_u8(out, (uint8_t)message->kind);
     buf_append_u64(out, message->group);
     buf_append_u64(out, message->from);
@@ -216,6 +223,13 @@ static void take_body(struct reader *in, struct message *message)
         message->point.index = reader_u64(in);
         message->point.index_term = reader_u64(in);
         return;
+    case MESSAGE_ASK_POINT: message->ask_point.seq = reader_u64(in); return;
+    case MESSAGE_READ_POINT:
+        message->read_point.seq = reader_u64(in);
+        message->read_point.index = reader_u64(in);
+        message->read_point.index_term = reader_u64(in);
+        message->read_point.stamp = reader_u64(in);
+        return;
     case MESSAGE_WAKE: return;
     }
 }
@@ -226,7 +240,7 @@ bool message_next(struct reader *in, struct message *message)
         return false;
     }
     uint8_t kind = reader_u8(in);
-    if (kind < MESSAGE_APPEND || kind > MESSAGE_NO_INSTALL) {
+    if (kind < MESSAGE_APPEND || kind > MESSAGE_READ_POINT) {
         in->failed = true;
         return false;
     }

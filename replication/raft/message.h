@@ -31,6 +31,8 @@ enum message_kind {
     MESSAGE_QUIESCE,    /* Leader: everything is replicated, stop ticking. */
     MESSAGE_WAKE,       /* Tick again. */
     MESSAGE_NO_INSTALL, /* The snapshot at this index was not taken: do not wait for it. */
+    MESSAGE_ASK_POINT,  /* To the leader: what is to be applied for a read that began just now? */
+    MESSAGE_READ_POINT,
 };
 
 struct message_append {
@@ -72,6 +74,17 @@ struct message_confirm_result {
     bool follows; /* The sender follows the asker and reset its election timer. */
 };
 
+struct message_ask_point {
+    uint64_t seq;
+};
+
+struct message_read_point {
+    uint64_t seq;
+    uint64_t index;      /* 0: the sender does not lead. Else it is committed, */
+    uint64_t index_term; /* as an entry of this term. */
+    uint64_t stamp;      /* Of the sender's machine. */
+};
+
 struct message_point {
     uint64_t index, index_term;
 };
@@ -90,6 +103,8 @@ struct message {
         struct message_timeout_now timeout_now;
         struct message_confirm confirm;
         struct message_confirm_result confirm_result;
+        struct message_ask_point ask_point;
+        struct message_read_point read_point;
         struct message_point point; /* QUIESCE; NO_INSTALL: index only. */
     };
 };

@@ -134,6 +134,10 @@ void shard_submit(struct shard *shard, struct op *op)
     op->slow = false;
     op->tried = NULL;
     list_init(&op->link);
+    if (shard_replica_may_read(shard, op)) {
+        shard_replica_submit(shard, op);
+        return;
+    }
     if (shard->role != GROUP_LEADER) {
         shard->stats.not_leader++;
         shard_finish(op, STATUS_NOT_LEADER, slice_of(NULL, 0));
@@ -232,6 +236,7 @@ static void on_snapshot_install(void *ctx, const struct group_state *state, stru
 {
     struct shard *shard;
     CAST_OBJ(shard, ctx, SHARD_MAGIC);
+    shard->installs++;
     shard->env->snapshot_install(shard->env->ctx, shard, state, manifest);
 }
 
@@ -242,12 +247,20 @@ static bool snapshot_ready(void *ctx, const struct group_state *state, struct sl
     return shard->env->snapshot_ready(shard->env->ctx, shard, state, manifest);
 }
 
+static uint64_t read_stamp(void *ctx)
+{
+    struct shard *shard;
+    CAST_OBJ(shard, ctx, SHARD_MAGIC);
+    return shard_now_ms(shard);
+}
+
 static const struct group_machine group_machine = {
     .apply = shard_apply,
     .on_role = on_role,
     .on_snapshot_wanted = on_snapshot_wanted,
     .on_snapshot_install = on_snapshot_install,
     .snapshot_ready = snapshot_ready,
+    .read_stamp = read_stamp,
 };
 
 static void release(struct shard *shard)
@@ -403,6 +416,7 @@ void shard_installed(struct shard *shard, const struct shard_state *state)
     assert(state->replica == shard->state.replica);
     bool frozen = shard_frozen(shard) || state->target != 0;
     shard->state = *state;
+    shard->installs++;
     shard->stored_index = state->group.index;
     if (frozen) {
         shard->env->frozen(shard->env->ctx, shard);

@@ -101,6 +101,9 @@ struct op {
     bool sought; /* A script that is unknown here is so everywhere: NOSCRIPT, not NO_SCRIPT. */
     bool staged; /* Its value comes, or came, in pieces: */
     struct machine_stage stage;
+    bool replica;        /* A read that a replica may answer which does not lead. */
+    uint64_t bound_ms;   /* Of one: how old what it sees may be; 0: it is linearizable. */
+    uint64_t replica_ms; /* The shard's own: the time of the machine that it sees, at least. */
     uint64_t expires_ms; /* clock_now_ms() after which nobody waits: not started any more. */
     struct op_wait wait;
     void (*on_done)(struct op *op, enum status status, struct slice reply);
@@ -278,6 +281,7 @@ struct slow_read {
     const atomic_bool *killed; /* Of a script. */
     struct trial_limits script_limits;
     uint64_t index, term;
+    uint64_t installs; /* As of the view, see struct shard. */
     bool refuse_growth;
     struct tried *tried; /* Of a script that may write. */
     struct buf sources;  /* Of scripts that are known here by their SHA-1. */
@@ -302,6 +306,10 @@ bool shard_quiet(const struct shard *shard);
 struct shard_stats {
     uint64_t writes, reads, slow_reads, entries, not_leader, refused;
     uint64_t slow_scripts, killed_scripts;
+    uint64_t replica_reads;   /* At a replica, after the leader was asked, */
+    uint64_t replica_bounded; /* and without asking it, as it was young enough, */
+    uint64_t replica_stale;   /* or asked as it was not; */
+    uint64_t replica_refused; /* sent to the leader. */
 };
 const struct shard_stats *shard_stats(const struct shard *shard);
 /* What this replica has to do; the worker shares out the time of its thread. */

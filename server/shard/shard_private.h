@@ -70,6 +70,7 @@ struct shard {
     size_t reads_pending; /* Blocked, or waiting for a read point. */
     size_t reads_slow;
     bool fenced;       /* No entry begins. */
+    uint64_t installs; /* Snapshots that began and ended being installed: odd while one is. */
     size_t scripts;    /* Gathered writes that run on trial. */
     bool in_trial;     /* What ends now is told to nobody before the trial is over: */
     struct list over;  /* whoever hears of it may send more, which must not see what is tried. */
@@ -227,5 +228,11 @@ void shard_read_unblock(struct shard *shard);
 /* Number of the oldest write that is pending; UINT64_MAX: there is none. */
 uint64_t shard_write_oldest(const struct shard *shard);
 void shard_read_fail(struct shard *shard, enum status status);
+
+/* shard_replica.c: at a replica that does not lead. */
+bool shard_replica_may_read(const struct shard *shard, const struct op *op);
+void shard_replica_submit(struct shard *shard, struct op *op);
+/* The applied state is readable. */
+void shard_read_now(struct shard *shard, struct op *op);
 
 #endif

@@ -45,6 +45,17 @@ static void end_read(
     shard_wait_return(shard, op);
 }
 
+/* What has expired for a reader at the leader must be so for all who begin later, and nobody looks
+ * at the clocks of two nodes: a replica takes the leader's time. */
+static uint64_t time_of(struct shard *shard, const struct op *op)
+{
+    if (!op->replica || shard->role == GROUP_LEADER) {
+        return shard_now_ms(shard);
+    }
+    uint64_t applied_ms = shard->state.machine.time_ms;
+    return applied_ms > op->replica_ms ? applied_ms : op->replica_ms;
+}
+
 static struct machine_read_input input_of(struct shard *shard, struct op *op)
 {
     const struct shard_desc *desc = &shard->state.desc;
@@ -53,7 +64,7 @@ static struct machine_read_input input_of(struct shard *shard, struct op *op)
         .command = op->command,
         .args = op->args,
         .db = op->db,
-        .now_ms = shard_now_ms(shard),
+        .now_ms = time_of(shard, op),
         .load = &shard->load,
         .frozen = op->wait.wanted ? &op->wait.frozen : NULL};
 }
@@ -102,7 +113,7 @@ static void read_applied(struct shard *shard, struct op *op)
     buf_clear(env->reply);
 }
 
-static void read_now(struct shard *shard, struct op *op)
+void shard_read_now(struct shard *shard, struct op *op)
 {
     if (!shard_meter_due(&shard->meter)) {
         read_applied(shard, op);
@@ -118,7 +129,7 @@ static void on_readable(struct group_read *read, enum status status)
     struct op *op = list_entry(read, struct op, read);
     struct shard *shard = op->shard;
     if (status == STATUS_OK) {
-        read_now(shard, op);
+        shard_read_now(shard, op);
     } else {
         finish_read(shard, op, status, slice_of(NULL, 0));
     }
@@ -143,7 +154,7 @@ static void ask(struct shard *shard, struct op *op)
     op->read.on_readable = on_readable;
     enum status status = group_read(shard->group, &op->read);
     if (status == STATUS_OK) {
-        read_now(shard, op);
+        shard_read_now(shard, op);
     } else if (status == STATUS_AGAIN) {
         pend(shard, op);
     } else {
@@ -192,6 +203,7 @@ void shard_read_prepare(struct shard *shard, struct op *op, struct slow_read *re
                                .view = read->view,
                                .scope = input.scope,
                                .ver = shard->state.desc.ver,
+                               .installs = shard->installs,
                                .state = shard->state.machine,
                                .machine = shard->machine,
                                .load = shard->load,
@@ -255,6 +267,12 @@ void shard_read_done(struct slow_read *read)
     }
     if (read->op == NULL) {
         return;
+    }
+    /* A view may show parts of a snapshot that is being installed. */
+    bool torn = read->installs % 2 != 0 || read->installs != shard->installs;
+    if (read->op->replica && torn) {
+        read->status = STATUS_NOT_LEADER;
+        buf_clear(&read->reply);
     }
     end_read(shard, read->op, read->status, read->nothing, buf_slice(&read->reply));
     buf_deinit(&read->reply);

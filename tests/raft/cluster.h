@@ -34,10 +34,19 @@ struct cluster_options {
 
 struct cluster_counts {
     uint64_t acked, failed, leaders, crashes, installs, changes, transfers, reads, lease_reads,
-        cuts, quiesced;
+        cuts, quiesced, replica_reads, fresh;
+};
+
+enum { CLUSTER_SAMPLES = 64 };
+
+/* What was acknowledged when a node's clock showed this time. */
+struct acked_sample {
+    uint64_t ns, index;
 };
 
 struct replica {
+    struct acked_sample samples[CLUSTER_SAMPLES]; /* The last ones, a ring. */
+    size_t sample_count;
     bool exists; /* The node has been told to hold it. */
     uint64_t id; /* Replica id. */
     struct group *group;

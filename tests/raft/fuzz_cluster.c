@@ -124,6 +124,10 @@ static void use_group(struct cluster *cluster, const struct mood *mood, unsigned
         if (node->up && !cluster->peace && chance(cluster, 1)) {
             workload_replay(cluster, node, g);
         }
+        if (node->up && mood->reads && !node->replicas[g].leads && chance(cluster, 60)) {
+            (void)workload_read(cluster, node, g);
+            workload_check_age(cluster, node, g);
+        }
         if (!node->up || !node->replicas[g].leads) {
             continue;
         }
@@ -248,11 +252,11 @@ static void print_counts(const struct cluster_counts *counts)
 {
     printf("acknowledged %" PRIu64 ", outcome unknown %" PRIu64 ", leaders %" PRIu64
            ", crashes %" PRIu64 ", cuts %" PRIu64 ", installs %" PRIu64 ", changes %" PRIu64
-           ", handovers %" PRIu64 ", reads %" PRIu64 " (%" PRIu64
-           " by lease), quiet samples %" PRIu64 "\n",
+           ", handovers %" PRIu64 ", reads %" PRIu64 " (%" PRIu64 " by lease, %" PRIu64
+           " at replicas), ages %" PRIu64 ", quiet samples %" PRIu64 "\n",
            counts->acked, counts->failed, counts->leaders, counts->crashes, counts->cuts,
            counts->installs, counts->changes, counts->transfers, counts->reads, counts->lease_reads,
-           counts->quiesced);
+           counts->replica_reads, counts->fresh, counts->quiesced);
 }
 
 static bool parse(int argc, char **argv, struct plan *plan)

@@ -22,9 +22,9 @@ add_test(NAME raft_faults_quick COMMAND fuzz_cluster --seeds 1 21)
 set_tests_properties(raft_faults_quick PROPERTIES LABELS quick TIMEOUT 300)
 add_test(NAME raft_faults COMMAND fuzz_cluster --seeds 1000 1300)
 set_tests_properties(raft_faults PROPERTIES LABELS sim TIMEOUT 600)
-# The fuzzer notices a missing guard: CLAMP, BARRIER, SNAP, TRIM, CONF, SOLO, VOTE (guard.h). Each
+# The fuzzer notices a missing guard: CLAMP, BARRIER, SNAP, TRIM, CONF, SOLO, VOTE, POINT (guard.h). Each
 # begins where the first failing seed is near.
-foreach(pair 1:220 2:1 16:1 64:1 512:1 1024:1 2048:1)
+foreach(pair 1:220 2:1 16:1 64:1 512:1 1024:1 2048:1 8192:1)
   string(REPLACE ":" ";" pair ${pair})
   list(GET pair 0 mask)
   list(GET pair 1 seed)

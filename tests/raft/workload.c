@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
+#include "common/base/clock.h"
 #include "replication/raft/group_private.h"
 #include "replication/raft/inbox.h"
 #include "replication/raft/lane.h"
@@ -106,7 +107,10 @@ enum status workload_read(struct cluster *cluster, struct node *node, unsigned g
     reading->group = group;
     reading->need = cluster->chains[group].acked;
     clock_fake_use(node->number);
-    enum status status = group_read(replica->group, &reading->read);
+    bool leads = replica->leads;
+    enum status status = leads ? group_read(replica->group, &reading->read)
+                               : group_read_replica(replica->group, &reading->read);
+    cluster->counts.replica_reads += !leads && status == STATUS_AGAIN;
     if (status == STATUS_OK) {
         cluster->counts.lease_reads++;
         check_read(node, group, reading->need);
@@ -116,6 +120,31 @@ enum status workload_read(struct cluster *cluster, struct node *node, unsigned g
     }
     node->busy = true;
     return status;
+}
+
+void workload_check_age(struct cluster *cluster, struct node *node, unsigned group)
+{
+    struct replica *replica = &node->replicas[group];
+    if (replica->group == NULL) {
+        return;
+    }
+    clock_fake_use(node->number);
+    struct group_freshness freshness;
+    group_freshness(replica->group, cluster_below(cluster, 4) == 0, &freshness);
+    node->busy = true;
+    uint64_t need = 0;
+    for (size_t i = 0; i < CLUSTER_SAMPLES && freshness.since_ns != 0; i++) {
+        const struct acked_sample *sample = &replica->samples[i];
+        bool before = sample->ns != 0 && sample->ns <= freshness.since_ns;
+        need = before && sample->index > need ? sample->index : need;
+    }
+    if (replica->state.index < need) {
+        cluster_fail(cluster, "older than it says: applied, acknowledged before",
+                     replica->state.index, need);
+    }
+    cluster->counts.fresh += freshness.since_ns != 0;
+    replica->samples[replica->sample_count++ % CLUSTER_SAMPLES] =
+        (struct acked_sample){.ns = clock_now_ns(), .index = cluster->chains[group].acked};
 }
 
 static void on_changed(struct proposal *proposal, enum status status)

@@ -11,6 +11,8 @@ enum status workload_propose(struct cluster *cluster, struct node *node, unsigne
 void workload_applied(struct proposal *proposal, uint64_t index);
 /* A read; what was acknowledged before it began must be applied when it is answered. */
 enum status workload_read(struct cluster *cluster, struct node *node, unsigned group);
+/* A replica that does not lead is no older than it says. */
+void workload_check_age(struct cluster *cluster, struct node *node, unsigned group);
 /* One random membership change, or handover, by the group's leader on the node. */
 void workload_change_members(struct cluster *cluster, struct node *node, unsigned group);
 void workload_transfer(struct cluster *cluster, struct node *node, unsigned group);

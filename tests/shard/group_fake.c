@@ -20,6 +20,9 @@ struct group {
     size_t waiting_count;
     struct group_read *reads;
     bool hold_reads, full;
+    bool lonely;
+    unsigned warmed;
+    struct group_freshness freshness;
     bool applying;
 };
 
@@ -94,6 +97,40 @@ enum status group_read(struct group *group, struct group_read *read)
     read->next = group->reads;
     group->reads = read;
     return STATUS_AGAIN;
+}
+
+enum status group_read_replica(struct group *group, struct group_read *read)
+{
+    if (group->role == GROUP_LEADER) {
+        return group_read(group, read);
+    }
+    if (group->lonely) {
+        return STATUS_NOT_LEADER;
+    }
+    read->next = group->reads;
+    group->reads = read;
+    return STATUS_AGAIN;
+}
+
+void group_freshness(struct group *group, bool warm, struct group_freshness *freshness)
+{
+    group->warmed += warm;
+    *freshness = group->freshness;
+}
+
+void group_fake_fresh(struct group *group, uint64_t since_ns, uint64_t stamp)
+{
+    group->freshness = (struct group_freshness){.since_ns = since_ns, .stamp = stamp};
+}
+
+unsigned group_fake_warmed(const struct group *group)
+{
+    return group->warmed;
+}
+
+void group_fake_isolate(struct group *group, bool lonely)
+{
+    group->lonely = lonely;
 }
 
 void group_flushed(struct group *group, uint64_t index)

@@ -21,6 +21,12 @@ void group_fake_feed(struct group *group, struct slice entry);
 /* Reads wait until they are confirmed. */
 void group_fake_hold_reads(struct group *group, bool hold);
 void group_fake_confirm(struct group *group, enum status status);
+/* What a replica that does not lead knows of its age, */
+void group_fake_fresh(struct group *group, uint64_t since_ns, uint64_t stamp);
+/* how often it was told to ask anew, */
+unsigned group_fake_warmed(const struct group *group);
+/* and that it knows no leader. Its reads wait for group_fake_confirm() else. */
+void group_fake_isolate(struct group *group, bool lonely);
 /* No room for proposals. */
 void group_fake_fill(struct group *group, bool full);
 

@@ -315,6 +315,23 @@ struct shard_rig_op *shard_rig_send(struct shard_rig *rig, const char *line)
     return op;
 }
 
+struct shard *shard_rig_follower(struct shard_rig *rig)
+{
+    return rig->replicas[rig->leader == &rig->replicas[0]].shard;
+}
+
+struct shard_rig_op *shard_rig_ask_replica(struct shard_rig *rig,
+                                           const char *line,
+                                           uint64_t bound_ms)
+{
+    struct shard_rig_op *op = make(rig, line);
+    op->op.write = (op->op.command->flags & CMD_WRITE) != 0;
+    op->op.replica = true;
+    op->op.bound_ms = bound_ms;
+    shard_submit(shard_rig_follower(rig), &op->op);
+    return op;
+}
+
 struct shard_rig_op *shard_rig_change(struct shard_rig *rig, const char *line)
 {
     struct shard_rig_op *op = make(rig, line);

@@ -65,6 +65,11 @@ void shard_rig_free(struct shard_rig *rig);
 
 /* Sends a command to the leader, in its own session. */
 struct shard_rig_op *shard_rig_send(struct shard_rig *rig, const char *line);
+/* To the replica that does not lead, which may answer. */
+struct shard_rig_op *shard_rig_ask_replica(struct shard_rig *rig,
+                                           const char *line,
+                                           uint64_t bound_ms);
+struct shard *shard_rig_follower(struct shard_rig *rig);
 /* What the control plane asks of the leader. */
 struct shard_rig_op *shard_rig_change(struct shard_rig *rig, const char *line);
 /* One that may wait so long; 0: for ever. */
