@@ -9,6 +9,7 @@
 #include "router/flow.h"
 #include "router/gather.h"
 #include "router/map_watch.h"
+#include "router/nearby.h"
 #include "router/parking.h"
 #include "router/seek.h"
 
@@ -71,6 +72,8 @@ struct core *core_new(const struct core_options *options, const struct core_env 
     list_init(&core->requests);
     list_init(&core->unrouted);
     list_init(&core->strays);
+    list_init(&core->nearby);
+    core->zone = options->zone == NULL || options->zone[0] == '\0' ? NULL : strdup(options->zone);
     list_init(&core->cancels);
     route_init(&core->route);
     channels_init(&core->channels);
@@ -121,6 +124,7 @@ void core_free(struct core *core)
     free(core->lanes);
     free(core->scripts);
     free(core->seeds);
+    free(core->zone);
     free(core->slots);
     free(core->argv);
     map_deinit(&core->by_shard);
@@ -292,6 +296,7 @@ void core_tick(struct core *core)
         gather_reroute(core);
     }
     flow_tick(core);
+    nearby_tick(core);
     parking_tick(core);
     backend_tick(core);
     channels_tick(core);
@@ -300,6 +305,7 @@ void core_tick(struct core *core)
         core_wake_at(core, now_ms + ERRAND_TICK_MS);
     }
     flow_plan_timer(core);
+    nearby_plan_timer(core);
     if (!list_empty(&core->strays)) {
         core_wake_at(core, core->strays_ms);
     }

@@ -52,6 +52,7 @@ struct core_options {
     size_t lane_size_max;     /* The same in bytes (one part is always taken). 0: 64 MiB. */
     const char *const *seeds; /* "HOST:PORT" of nodes, for the first map. */
     size_t seed_count;
+    const char *zone;       /* Where the router stands; NULL or "": nowhere in particular. */
     struct slice saved_map; /* What save_map was given last; empty or damaged: not used. */
 };
 
@@ -60,7 +61,10 @@ struct core_request {
     const struct command *command; /* Not a FRONT_COMMAND; its arity is checked. */
     struct args args;              /* Valid, as is what it points to, until on_done. */
     uint8_t db;
-    uint8_t flags; /* REQUEST_PIECE, REQUEST_STAGED. */
+    uint8_t flags;     /* REQUEST_PIECE, REQUEST_STAGED. */
+    bool replica;      /* If it is a read: a replica may answer that does not lead. Nothing of the
+                        * same client is under way before it, nor will be behind it. */
+    uint64_t bound_ms; /* How old at most may be what that one sees; 0: it is linearizable. */
     /* Asked when it may have to be sent again, or was: true if nothing of the same client is behind
      * it, and nothing will be before on_done. NULL: it is so. */
     bool (*alone)(struct core_request *request);
@@ -140,28 +144,31 @@ bool core_leader(const struct core *core, uint64_t shard, struct leader_hint *hi
 bool core_node_up(const struct core *core, uint64_t node);
 
 struct core_stats {
-    uint64_t requests;    /* Taken. */
-    uint64_t gathers;     /* Of these: spread over several shards. */
-    uint64_t parts;       /* Single-shard commands made of them. */
-    uint64_t frames;      /* Sent, retries included. */
-    uint64_t retries;     /* Sent again. */
-    uint64_t redirects;   /* NOT_LEADER with a hint that was followed. */
-    uint64_t probes;      /* Runs begun: a target tried with the head of a lane. */
-    uint64_t silences;    /* Targets given up for saying nothing. */
-    uint64_t late;        /* Answers of an earlier try that were still good. */
-    uint64_t strange;     /* Answers to nothing that waits: duplicates, and those too late. */
-    uint64_t moved;       /* Parts that a new map gave to another shard. */
-    uint64_t disowned;    /* Answers NOT_OWNER. */
-    uint64_t hops_max;    /* Most of them for one part until its shard was found. */
-    uint64_t maps;        /* Adopted. */
-    uint64_t patches;     /* Changes of the map by news of single shards. */
-    uint64_t unknown;     /* Ended with UNKNOWN. */
-    uint64_t timeouts;    /* Ended with TIMEOUT. */
-    uint64_t clusterdown; /* Ended with CLUSTERDOWN. */
-    uint64_t overloads;   /* Refused with OVERLOADED. */
-    uint64_t rearmed;     /* Parts that waited at a node and were sent again. */
-    uint64_t parked;      /* Parts that wait at nodes, now. */
-    uint64_t crossslots;  /* Refused with CROSSSLOT. */
+    uint64_t requests;          /* Taken. */
+    uint64_t gathers;           /* Of these: spread over several shards. */
+    uint64_t parts;             /* Single-shard commands made of them. */
+    uint64_t frames;            /* Sent, retries included. */
+    uint64_t retries;           /* Sent again. */
+    uint64_t redirects;         /* NOT_LEADER with a hint that was followed. */
+    uint64_t probes;            /* Runs begun: a target tried with the head of a lane. */
+    uint64_t silences;          /* Targets given up for saying nothing. */
+    uint64_t late;              /* Answers of an earlier try that were still good. */
+    uint64_t strange;           /* Answers to nothing that waits: duplicates, and those too late. */
+    uint64_t moved;             /* Parts that a new map gave to another shard. */
+    uint64_t disowned;          /* Answers NOT_OWNER. */
+    uint64_t hops_max;          /* Most of them for one part until its shard was found. */
+    uint64_t maps;              /* Adopted. */
+    uint64_t patches;           /* Changes of the map by news of single shards. */
+    uint64_t unknown;           /* Ended with UNKNOWN. */
+    uint64_t timeouts;          /* Ended with TIMEOUT. */
+    uint64_t clusterdown;       /* Ended with CLUSTERDOWN. */
+    uint64_t overloads;         /* Refused with OVERLOADED. */
+    uint64_t rearmed;           /* Parts that waited at a node and were sent again. */
+    uint64_t parked;            /* Parts that wait at nodes, now. */
+    uint64_t crossslots;        /* Refused with CROSSSLOT. */
+    uint64_t replica_reads;     /* Sent to replicas; */
+    uint64_t replica_forwarded; /* of these: to the leader after all; */
+    uint64_t replica_at_leader; /* and those where the leader was the nearest, or the only one. */
     uint64_t statuses[STATUS_COUNT]; /* Answers of nodes by status. */
     uint64_t inflight;               /* Requests, now. */
     uint64_t queued;                 /* Parts in lanes, now. */

@@ -31,6 +31,8 @@ struct backend {
     uint64_t suspect_ms; /* When it was given up for saying nothing; 0: it is not. */
     uint64_t subscribe_ms;
     uint64_t heard_ms;                       /* Last frame. */
+    uint64_t latency;                        /* Of reads at replicas: nearby.c. */
+    uint64_t replica_reads;                  /* Of these: under way. */
     uint64_t ups;                            /* How often it came up. */
     char *address;                           /* As dialled. Owned. */
     char map_address[NODE_ADDRESS_SIZE_MAX]; /* The map's at that time; "": not in it. */
@@ -76,6 +78,8 @@ struct core {
     uint64_t wait_sessions; /* Made so far; those that are free: */
     uint64_t *wait_free;
     size_t wait_free_count, wait_free_size;
+    struct list nearby; /* Parts at replicas, the oldest first. */
+    char *zone;         /* Of the router; NULL: none. */
     struct list strays; /* Parts that wait for a newer map, by order. */
     uint64_t strays_ms;
     struct map held_tokens; /* Of strays; what needs one of them waits behind. May have more. */

@@ -9,6 +9,7 @@
 #include "router/backend.h"
 #include "router/gather.h"
 #include "router/map_watch.h"
+#include "router/nearby.h"
 #include "router/parking.h"
 #include "router/retry.h"
 #include "router/seek.h"
@@ -43,6 +44,7 @@ void flow_detach(struct core *core, struct lane_part *part)
 {
     struct slot *slot = &core->slots[part->slot];
     assert(slot->part == part && part->lane == NULL);
+    nearby_leave(part);
     slot->part = NULL;
     slot->free_next = core->slot_free;
     core->slot_free = part->slot;
@@ -102,7 +104,7 @@ static struct args wait_args(struct core *core,
 }
 
 /* The arguments of one share: the name, and its keys with what belongs to each. */
-static struct args share_args(struct core *core, const struct lane_part *part)
+struct args flow_share_args(struct core *core, const struct lane_part *part)
 {
     const struct core_request *request = part->request;
     if (part->keys == NULL) {
@@ -119,6 +121,12 @@ static struct args share_args(struct core *core, const struct lane_part *part)
         }
     }
     return (struct args){.argv = core->argv, .argc = count};
+}
+
+uint64_t flow_frame_id(const struct core *core, const struct lane_part *part)
+{
+    return (uint64_t)core->slots[part->slot].generation << 32 |
+           (uint64_t)(part->tries & 0xff) << SLOT_BITS | part->slot;
 }
 
 /* False if the link takes nothing just now. */
@@ -139,8 +147,7 @@ static bool send_part(struct core *core, struct lane *lane, struct lane_part *pa
     part->run = lane->run;
     part->sent_ms = now_ms;
     struct frame_request frame = {
-        .id = (uint64_t)core->slots[part->slot].generation << 32 |
-              (uint64_t)(part->tries & 0xff) << SLOT_BITS | part->slot,
+        .id = flow_frame_id(core, part),
         .shard = lane->shard,
         .deadline_ms = (uint32_t)left_ms,
         /* One that may have been applied is not given up for another try, as it would be if its
@@ -148,7 +155,7 @@ static bool send_part(struct core *core, struct lane *lane, struct lane_part *pa
         .flags = (uint8_t)(request->flags | (retry ? REQUEST_RETRY | REQUEST_SOUGHT : 0) |
                            (first ? REQUEST_FIRST : 0)),
         .db = request->db,
-        .args = share_args(core, part),
+        .args = flow_share_args(core, part),
         .ver = part->ver,
     };
     frame.flags |= part->ver != 0 ? REQUEST_EXACT : 0;
@@ -352,6 +359,9 @@ static void answered(struct core *core,
 {
     if (part->lane != NULL) {
         release(core, backend, part, try);
+    }
+    if (part->seq == 0 && part->tries == 1 && !parking_waits(part->request)) {
+        nearby_note(backend, core_now(core) - part->sent_ms);
     }
     parking_leave(core, part);
     gather_answer(core, part, body);
@@ -557,6 +567,10 @@ enum status flow_reply(struct core *core, struct backend *backend, const struct 
         return STATUS_OK;
     }
     struct lane_part *part = slot->part;
+    if (part->near_try != 0 && (part->near_try & 0xff) == try) {
+        nearby_reply(core, part, reply);
+        return STATUS_OK;
+    }
     if (part->unanswered > 0 && is_here(part, try)) {
         part->unanswered--;
     }
@@ -650,6 +664,7 @@ void flow_found(struct core *core, struct backend *backend)
 void flow_lost(struct core *core, struct backend *backend)
 {
     uint64_t now_ms = core_now(core);
+    nearby_lost(core, backend);
     for (size_t i = 0; i < core->lane_count; i++) {
         struct lane *lane = core->lanes[i];
         if (lane->target != backend) {

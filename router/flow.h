@@ -15,6 +15,11 @@ void flow_detach(struct core *core, struct lane_part *part);
 /* Bytes of the frame that the part makes. */
 size_t flow_frame_size(const struct core_request *request, const struct lane_part *part);
 
+/* Of the frame that the part's last try is. */
+uint64_t flow_frame_id(const struct core *core, const struct lane_part *part);
+/* The arguments of it: those of the request, or of this share. Valid until the next call. */
+struct args flow_share_args(struct core *core, const struct lane_part *part);
+
 /* Queues an attached part and sends what may be sent. */
 void flow_insert(struct core *core, struct lane *lane, struct lane_part *part);
 /* Takes it out of its lane, if it is in one. */

@@ -10,6 +10,7 @@
 #include "common/proto/resp.h"
 #include "router/fanout.h"
 #include "router/flow.h"
+#include "router/nearby.h"
 #include "router/parking.h"
 #include "router/part_tokens.h"
 #include "router/retry.h"
@@ -503,7 +504,7 @@ static void insert(struct core *core, struct lane *lane, struct lane_part *part)
     if (gather_held(core, part)) {
         part->shard = lane->shard;
         gather_stray(core, part);
-    } else {
+    } else if (!nearby_begin(core, lane, part)) {
         flow_insert(core, lane, part);
     }
 }

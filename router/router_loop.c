@@ -206,6 +206,7 @@ static struct router_call *take_call(struct router_loop *part)
         assert(call != NULL);
     }
     call->core.flags = 0;
+    call->core.replica = false;
     call->core.alone = NULL;
     call->ask = NULL;
     call->scattered = false;
@@ -298,6 +299,9 @@ void router_loop_execute(struct router_loop *part, struct request *request)
     } else if (upload_wanted(&call->core)) {
         upload_execute(part->core, &call->core);
     } else {
+        call->core.replica =
+            request->replica && (request->command->flags & CMD_READ) != 0 && request_solo(request);
+        call->core.bound_ms = request->bound_ms;
         core_execute(part->core, &call->core);
     }
 }
@@ -528,7 +532,8 @@ static void make_core(struct router_loop *part)
                            .disconnect = env_disconnect,
                            .message = env_message,
                            .save_map = env_save_map};
-    struct core_options options = {.seeds = (const char *const *)router->seeds,
+    struct core_options options = {.zone = config_text(router->config, CONFIG_zone),
+                                   .seeds = (const char *const *)router->seeds,
                                    .seed_count = router->seed_count,
                                    .saved_map = buf_slice(&router->saved_map)};
     rand_os(&options.seed, sizeof(options.seed));

@@ -54,6 +54,9 @@ void router_report_counters(struct router_loop *part)
     report(part, METRIC_shard_redirects_total, stats.redirects);
     report(part, METRIC_shard_probes_total, stats.probes);
     report(part, METRIC_shard_silences_total, stats.silences);
+    report(part, METRIC_replica_reads_sent_total, stats.replica_reads);
+    report(part, METRIC_replica_reads_forwarded_total, stats.replica_forwarded);
+    report(part, METRIC_replica_reads_led_total, stats.replica_at_leader);
     report(part, METRIC_shard_moves_total, stats.moved);
     report(part, METRIC_shard_disowned_total, stats.disowned);
     report(part, METRIC_shard_queue, stats.queued);

@@ -46,6 +46,8 @@ struct lane_part {
     uint32_t unanswered;       /* Tries that no answer has come to. */
     bool unsure;               /* A try may have been applied, and no answer will come to it. */
     struct backend *parked_at; /* Where it waits; it is in lane->parked then. NULL: nowhere. */
+    struct backend *near;      /* A replica that it was sent to beside its lane. NULL: none. */
+    uint32_t near_try;         /* Which of its tries that was; 0: none. */
     bool alone;                /* A write in a session of its own. */
     /* A share of a request: argument indexes of its keys, rising. Not owned. */
     const uint32_t *keys;
@@ -81,9 +83,10 @@ struct lane {
     unsigned failures;  /* Refusals, silences and lost links since the last answer. */
     unsigned redirects; /* Hints followed at once since then. */
     unsigned silences;
-    unsigned turn;   /* Which replica was asked last when no leader was known. */
-    uint64_t leader; /* Node, 0: unknown. */
-    uint64_t term;   /* In which it was known, also if it no longer is. */
+    unsigned turn;           /* Which replica was asked last when no leader was known. */
+    uint64_t avoid_until_ms; /* No replica is asked before. */
+    uint64_t leader;         /* Node, 0: unknown. */
+    uint64_t term;           /* In which it was known, also if it no longer is. */
     /* What a leader itself said last, see struct leader_hint; it stays when `leader` is forgotten
      * because an answer did not come. */
     uint64_t told_node;

@@ -151,6 +151,8 @@ static void submit(struct client_op *self, uint64_t shard)
     self->op.op.command = request->command;
     self->op.op.write = (request->command->flags & CMD_WRITE) != 0;
     self->op.op.db = request->db;
+    self->op.op.replica = request->replica && !self->op.op.write && request_solo(request);
+    self->op.op.bound_ms = request->bound_ms;
     self->op.op.args = request->args;
     self->op.op.expires_ms = self->expires_ms;
     self->op.op.sought = true; /* Only routers ask other shards. */

@@ -9,6 +9,8 @@
 #include "common/front/front_core.h"
 #include "common/front/multi.h"
 
+enum { READ_BOUND_MS_MAX = 24 * 3600 * 1000 };
+
 /* Commands about the connection itself, and those that say what this server is not. */
 
 void front_ping(struct request *request)
@@ -235,6 +237,7 @@ void front_reset(struct request *request)
     session->reply_mode = SESSION_REPLY_ON;
     session->no_evict = false;
     session->no_touch = false;
+    session->replica = false;
     session->authenticated = false; /* Unless no password is asked for. */
     session_apply_auth(session);
     free(session->name);
@@ -253,14 +256,59 @@ static void refuse_cluster(struct request *request)
     request_fail(request, no_cluster);
 }
 
+/* Redis Cluster's words for it; there only a replica knows them. */
 void front_readonly(struct request *request)
 {
-    refuse_cluster(request);
+    request->session->replica = true;
+    request->session->bound_ms = 0;
+    front_ok(request);
 }
 
 void front_readwrite(struct request *request)
 {
-    refuse_cluster(request);
+    request->session->replica = false;
+    front_ok(request);
+}
+
+static void tell_read(struct request *request)
+{
+    const struct session *session = request->session;
+    struct buf *reply = front_reply(request);
+    if (session->replica && session->bound_ms > 0) {
+        resp_write_array(reply, 2);
+        resp_write_text(reply, "bounded");
+        resp_write_int(reply, (int64_t)session->bound_ms);
+    } else {
+        resp_write_array(reply, 1);
+        resp_write_text(reply, session->replica ? "linearizable" : "leader");
+    }
+    front_done(request);
+}
+
+/* SHERD READ [leader | linearizable | bounded MILLISECONDS] */
+static void set_read(struct request *request)
+{
+    struct session *session = request->session;
+    struct args args = request->args;
+    uint64_t bound_ms = 0;
+    if (args.argc == 2) {
+        tell_read(request);
+        return;
+    }
+    bool leader = args.argc == 3 && command_word(args.argv[2], "leader");
+    bool linearizable = args.argc == 3 && command_word(args.argv[2], "linearizable");
+    bool bounded = args.argc == 4 && command_word(args.argv[2], "bounded") &&
+                   number_parse_u64(args.argv[3], &bound_ms) && bound_ms > 0 &&
+                   bound_ms <= READ_BOUND_MS_MAX;
+    if (!leader && !linearizable && !bounded) {
+        request_fail(request,
+                     "ERR SHERD READ takes leader, linearizable, or bounded and "
+                     "milliseconds from 1 to 86400000");
+        return;
+    }
+    session->replica = !leader;
+    session->bound_ms = bound_ms;
+    front_ok(request);
 }
 
 void front_cluster(struct request *request)
@@ -323,6 +371,10 @@ void front_wait(struct request *request)
 void front_sherd(struct request *request)
 {
     const struct front_options *options = &request->part->front->options;
+    if (request->args.argc >= 2 && command_word(request->args.argv[1], "read")) {
+        set_read(request);
+        return;
+    }
     if (options->env->sherd != NULL) {
         options->env->sherd(options->arg, request);
         return;

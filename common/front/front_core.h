@@ -123,6 +123,8 @@ struct session {
     bool no_evict;
     bool no_touch;
     bool monitor;
+    bool replica;      /* Reads may be answered by replicas: READONLY, SHERD READ; */
+    uint64_t bound_ms; /* then from what is so old at most; 0: linearizable. */
     struct front_part *part;
     struct conn *conn; /* NULL in tests. */
     struct list in_part;

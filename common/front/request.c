@@ -44,6 +44,8 @@ struct request *request_new(struct session *session,
         .client = session->id,
         .loop = part->index,
         .db = session->db,
+        .replica = session->replica,
+        .bound_ms = session->bound_ms,
         .protocol = session->protocol,
         .silent = session->reply_mode != SESSION_REPLY_ON,
         .session = session,
@@ -127,6 +129,13 @@ bool request_alone(struct request *request)
     }
     session->alone = true;
     return true;
+}
+
+bool request_solo(struct request *request)
+{
+    struct session *session = request->session;
+    return session != NULL && request->outer == NULL && request->order.prev == &session->requests &&
+           request_alone(request);
 }
 
 static void release(struct request *request)

@@ -24,7 +24,9 @@ struct request {
     uint64_t client;             /* Id of the client. */
     unsigned loop;               /* Of the session: where to finish it. */
     uint8_t db;
-    uint64_t wait_ms; /* It may wait for elements so long; BLOCK_FOREVER; 0: it does not. */
+    bool replica;      /* Its client lets replicas answer reads that do not lead, */
+    uint64_t bound_ms; /* from what is so old at most; 0: linearizable. */
+    uint64_t wait_ms;  /* It may wait for elements so long; BLOCK_FOREVER; 0: it does not. */
 
     /* The session's. */
     uint8_t protocol;
@@ -54,6 +56,8 @@ bool request_abandoned(const struct request *request);
 /* True: nothing that its client sent behind it is under way, and nothing will be before it is
  * finished. On the session's loop. */
 bool request_alone(struct request *request);
+/* The same, and nothing that its client sent before it is under way either. */
+bool request_solo(struct request *request);
 /* Bytes of memory that it holds. */
 size_t request_size(const struct request *request);
 

@@ -55,6 +55,7 @@ class Client(threading.Thread):
         self.last_ok_ns = 0
         self.gap_ns = 0
         self.crash = None
+        self.bound_ms = workload.bounds_ms[number % len(workload.bounds_ms)]
 
     def run(self):
         try:
@@ -81,11 +82,21 @@ class Client(threading.Thread):
         address = addresses[(self.number + self.random.randrange(2)) % len(addresses)]
         try:
             self.connection = RespClient(address, timeout=CLIENT_TIMEOUT, connect_timeout=2)
-            return True
+            return self.greet()
         except OSError as error:
             self.note_error("connect", error)
             time.sleep(0.02)
             return False
+
+    def greet(self):
+        """Says how it wants to read."""
+        if self.bound_ms is None:
+            return True
+        words = ("READONLY",) if self.bound_ms == 0 else ("SHERD", "READ", "bounded", self.bound_ms)
+        if self.connection.call(*words) == "OK":
+            return True
+        self.disconnect()
+        return False
 
     def note_error(self, what, error):
         self.errors.append((time.monotonic_ns(), what, f"{type(error).__name__}: {error}"))
@@ -143,6 +154,9 @@ class Client(threading.Thread):
 
     def record(self, row, key, kind, argument, result):
         outcome, _, invoked, returned = row
+        if kind == "get" and self.bound_ms:
+            # What it saw may be so old.
+            invoked = max(invoked - int(self.bound_ms * 1.01e6), self.workload.started_ns)
         self.history.append((invoked, returned if outcome != "unknown" else None, outcome, key,
                              kind,
                              argument, result))
@@ -176,8 +190,11 @@ class Workload:
     """clients threads over `keys` keys of each family; addresses() tells where to connect."""
 
     def __init__(self, cluster, seed, tools, clients=12, keys=60, pause_s=0.0005, value_size=0,
-                 routers=None, prefix=""):
+                 routers=None, prefix="", bounds_ms=(None,)):
+        """bounds_ms: how the clients read, in turn: None at the leader, 0 linearizable at any
+        replica, else at a replica that is so many milliseconds old at most."""
         self.cluster = cluster
+        self.bounds_ms = bounds_ms
         self.seed = seed
         self.tools = tools
         self.keys = keys

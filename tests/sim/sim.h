@@ -99,6 +99,7 @@ struct sim_options {
     unsigned merges; /* and merged, so many of 1000. */
     bool moves;      /* Replicas move, nodes drain. */
     bool balance;    /* The balancer is at work, in a hurry. */
+    bool stale;      /* Replicas answer reads before they have applied enough: that must show. */
     bool deposes;    /* Leaders are deposed, and nothing else happens. */
 };
 

@@ -15,12 +15,15 @@
 enum {
     ARGC_MAX = 6,
     TEXT_SIZE = 40,
-    SCRIPT_PERMILLE = 250, /* Of the commands are asked for by a script that does the same. */
-    SHA_PERMILLE = 500,    /* Of these by its SHA-1: some shard or other has run it before. */
-    LONG_PERMILLE = 10,    /* Of these take longer than a loop allows. */
-    MOVE_PERMILLE = 60,    /* Of all move an amount between two keys. */
-    STRAY_PERMILLE = 50,   /* Go through another router than usual. */
-    MIXED_PERMILLE = 150,  /* Of all change collections. */
+    SCRIPT_PERMILLE = 250,  /* Of the commands are asked for by a script that does the same. */
+    SHA_PERMILLE = 500,     /* Of these by its SHA-1: some shard or other has run it before. */
+    LONG_PERMILLE = 10,     /* Of these take longer than a loop allows. */
+    MOVE_PERMILLE = 60,     /* Of all move an amount between two keys. */
+    STRAY_PERMILLE = 50,    /* Go through another router than usual. */
+    MIXED_PERMILLE = 150,   /* Of all change collections. */
+    REPLICA_PERMILLE = 500, /* Of the reads may be answered by replicas, */
+    BOUNDED_PERMILLE = 400, /* of these with a bound, */
+    BOUND_MS_MAX = 2000,    /* up to this. */
 };
 
 struct call {
@@ -292,6 +295,21 @@ struct sim_router *sim_client_router(struct sim *sim, unsigned client, struct si
     return NULL;
 }
 
+/* When the read is to count as asked for: what it sees may be as old as its bound, by a clock that
+ * drifts. */
+static uint64_t choose_replica(struct call *call)
+{
+    struct sim *sim = call->client->sim;
+    bool reads = call->kind == HISTORY_GET || call->kind == HISTORY_EXISTS;
+    call->request.replica = reads && sim_chance(sim, REPLICA_PERMILLE);
+    if (!call->request.replica || !sim_chance(sim, BOUNDED_PERMILLE)) {
+        return sim->now_ns;
+    }
+    call->request.bound_ms = 1 + rand_below(&sim->rand, BOUND_MS_MAX);
+    uint64_t bound_ns = call->request.bound_ms * 1001000;
+    return sim->now_ns > bound_ns ? sim->now_ns - bound_ns : 0;
+}
+
 /* A command of the history, or a script. */
 static void ask(struct call *call)
 {
@@ -305,7 +323,8 @@ static void ask(struct call *call)
         ask_move(call);
         argc = 6;
     } else {
-        call->op = history_invoke(&sim->history, sim->now_ns, call->client->index, call->kind,
+        uint64_t asked_ns = choose_replica(call);
+        call->op = history_invoke(&sim->history, asked_ns, call->client->index, call->kind,
                                   call->argv[1], argc == 3 ? call->argv[2] : slice_of(NULL, 0));
         argc = sim_chance(sim, SCRIPT_PERMILLE) ? ask_script(call, argc) : argc;
     }

@@ -11,6 +11,7 @@
 
 /* sim --seed N [--verbose]      one run, exactly the same every time
  * sim --seeds FROM TO [--jobs N] every seed in [FROM, TO) in a process of its own
+ * --stale                       replicas answer reads before they have applied enough
  * sim --overnight [--jobs N]    seeds from the clock on, until one fails
  * with --moves                  replicas move and nodes drain meanwhile, in most of them
  */
@@ -21,6 +22,7 @@ static bool splits;
 static bool merges;
 static bool moves;
 static bool balance;
+static bool stale;
 
 /* The shape of the run comes from the seed as well. */
 static struct sim_options options_of(uint64_t seed)
@@ -47,6 +49,7 @@ static struct sim_options options_of(uint64_t seed)
         options.nodes = seed % 2 == 0 ? 6 : 4 + (unsigned)rand_below(&rand, 2);
     }
     options.balance = balance && seed % 3 != 0;
+    options.stale = stale;
     options.poppers = 6 + (unsigned)rand_below(&rand, 18);
     return options;
 }
@@ -164,6 +167,8 @@ int main(int argc, char **argv)
             merges = true;
         } else if (strcmp(argv[i], "--balance") == 0) {
             balance = true;
+        } else if (strcmp(argv[i], "--stale") == 0) {
+            stale = true;
         } else if (strcmp(argv[i], "--verbose") == 0) {
             verbose = true;
         } else {

@@ -3,7 +3,9 @@
 
 #include "common/base/assert.h"
 #include "common/base/map.h"
+#include "replication/raft/guard.h"
 #include "server/node.h"
+#include "server/worker_private.h"
 #include "tests/sim/sim.h"
 #include "tests/support/disk_sim.h"
 #include "tests/support/store_memory.h"
@@ -385,6 +387,9 @@ static void start_worker(struct sim_node *node)
                              .refuse_writes = refuse_writes,
                              .measured = measured};
     node->worker = worker_new(&options, &env);
+    if (node->sim->options.stale) {
+        guard_disable(node->worker->host, GUARD_POINT);
+    }
     enum status status = worker_open(node->worker);
     if (status != STATUS_OK) {
         sim_fail(node->sim, "node %u cannot open its replicas: %s", node->index + 1,
