@@ -351,6 +351,10 @@ static void sherd(void *arg, struct request *request)
         server_backup(lane, request);
         return;
     }
+    if (request->args.argc > 2 && command_word(request->args.argv[1], "replica")) {
+        server_recover(lane, request);
+        return;
+    }
     if (request->args.argc == 2 && command_word(request->args.argv[1], "databases")) {
         request_fail(request, "ERR a node knows what its own shards have only; ask a sherd-router");
         return;

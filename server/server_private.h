@@ -116,6 +116,9 @@ void server_front_tick(struct lane *lane);
 /* server_backup.c: SHERD BACKUP ..., of a lane that has a worker. */
 void server_backup(struct lane *lane, struct request *request);
 
+/* server_recover.c: SHERD REPLICA ..., the same. */
+void server_recover(struct lane *lane, struct request *request);
+
 /* server_metrics.c */
 void server_metrics_sample(struct lane *lane);
 enum status server_http_open(struct server *server, char *error);

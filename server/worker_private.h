@@ -71,6 +71,8 @@ struct subscriber {
 struct birth {
     struct list link;
     struct shard_state state;
+    bool reborn;  /* It was here before, in a group that is no more. */
+    uint64_t lsn; /* Then: its last record in the log. */
     bool campaign;
     bool split; /* It came with a split; its loop may be another. */
 };
@@ -161,6 +163,9 @@ struct slot *worker_slot_of(struct worker *worker, const struct shard *shard);
 
 /* worker_replica.c */
 void replica_open(struct worker *worker, const struct shard_state *state, bool campaign);
+/* What was here as `old` is what state says from the next commit on. */
+void replica_rename(struct worker *worker, uint64_t old, const struct shard_state *state);
+void replica_open_reborn(struct worker *worker, const struct shard_state *state);
 void replica_after_commit(struct worker *worker);
 void replica_after_sync(struct worker *worker);
 /* Every tick: removals, and the members of the groups that are led here. */

@@ -122,7 +122,9 @@ static void on_step(struct proposal *proposal, enum status status)
     }
 }
 
-void replica_open(struct worker *worker, const struct shard_state *state, bool campaign)
+static void open_slot(struct worker *worker,
+                      const struct shard_state *state,
+                      enum shard_start start)
 {
     uint64_t id = state->desc.id;
     struct slot *slot = calloc(1, sizeof(*slot));
@@ -137,7 +139,7 @@ void replica_open(struct worker *worker, const struct shard_state *state, bool c
     struct slot *before = map_put(&worker->slots, id, slot);
     assert(before == NULL);
     const struct shard_machine *machine = id == SHARD_META ? &meta_machine : &data_machine;
-    enum status status = shard_open(&worker->shard_env, machine, state, campaign, &slot->shard);
+    enum status status = shard_open(&worker->shard_env, machine, state, start, &slot->shard);
     if (status != STATUS_OK) {
         log_error("shard.unusable",
                   "shard=%llu replica=%llu reason=\"%s\" action=\"this node stops; its log and its "
@@ -152,6 +154,17 @@ void replica_open(struct worker *worker, const struct shard_state *state, bool c
     merge_opened(worker, slot);
     log_debug("shard.open", "shard=%llu replica=%llu index=%llu", (unsigned long long)id,
               (unsigned long long)state->replica, (unsigned long long)state->group.index);
+}
+
+void replica_open(struct worker *worker, const struct shard_state *state, bool campaign)
+{
+    open_slot(worker, state, campaign ? SHARD_STANDS : SHARD_GOES_ON);
+}
+
+void replica_open_reborn(struct worker *worker, const struct shard_state *state)
+{
+    open_slot(worker, state, SHARD_REBORN);
+    worker->env.born(worker->env.ctx, state->desc.id, state->replica);
 }
 
 /* A group's log begins before anything is applied: a state beyond its birth without a log has lost
@@ -345,6 +358,24 @@ void worker_create(struct worker *worker,
     worker->env.again(worker->env.ctx);
 }
 
+void replica_rename(struct worker *worker, uint64_t old, const struct shard_state *state)
+{
+    struct buf key;
+    struct buf value;
+    buf_init(&key, 32);
+    buf_init(&value, 4096);
+    shard_state_key(state->desc.id, &key);
+    shard_state_encode(state, &value);
+    txn_put(worker->txn, STORE_LOCAL, buf_slice(&key), buf_slice(&value));
+    buf_clear(&key);
+    buf_clear(&value);
+    tombstone_key(state->desc.id, &key);
+    buf_append_u64(&value, old);
+    txn_put(worker->txn, STORE_LOCAL, buf_slice(&key), buf_slice(&value));
+    buf_deinit(&key);
+    buf_deinit(&value);
+}
+
 void replica_delete_local(struct worker *worker, const struct shard_state *state)
 {
     const struct shard_desc *desc = &state->desc;
@@ -466,7 +497,13 @@ static void on_flushed(struct job *job)
     }
     for (struct list *at; (at = list_pop_front(&durable->births)) != NULL;) {
         struct birth *fresh = list_entry(at, struct birth, link);
-        if (fresh->split) {
+        if (fresh->reborn && fresh->lsn > wal_port_durable(worker->port)) {
+            list_push_back(&worker->births, &fresh->link); /* Once more. */
+            continue;
+        }
+        if (fresh->reborn) {
+            replica_open_reborn(worker, &fresh->state);
+        } else if (fresh->split) {
             change_open(worker, &fresh->state, fresh->campaign);
         } else {
             replica_open(worker, &fresh->state, fresh->campaign);
@@ -627,6 +664,17 @@ static uint64_t count_voters(const struct reconcile_input *input)
     return good > unwanted ? good - unwanted : 0;
 }
 
+/* Alone, and younger than all that the map has: reborn, and the map has not heard of it. What it
+ * wants is of a group that is no more. */
+static bool ahead_of(const struct shard_desc *desc, const struct group_info *info)
+{
+    bool alone = info->conf.count == 1 && info->conf.members[0].replica == info->replica;
+    for (unsigned i = 0; alone && i < desc->replica_count; i++) {
+        alone = desc->replicas[i].id < info->replica;
+    }
+    return alone;
+}
+
 /* Looks at the members of a group that is led here: tells how many vote, takes the next step. */
 static void look(struct worker *worker, struct slot *slot, uint64_t now_ms)
 {
@@ -645,7 +693,7 @@ static void look(struct worker *worker, struct slot *slot, uint64_t now_ms)
     slot->short_of = voters < desc->replica_count;
     board_voters(worker, slot, voters);
     bool fixed = shard_frozen(slot->shard) || shard_changing(slot->shard);
-    if (!slot->stepping && !worker->leaving && !fixed) {
+    if (!slot->stepping && !worker->leaving && !fixed && !ahead_of(desc, &info)) {
         reconcile(slot, &input);
     }
 }

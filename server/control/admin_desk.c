@@ -403,6 +403,36 @@ static enum desk_answer node_verb(struct call *call, uint64_t node, bool remove)
     return DESK_ORDER;
 }
 
+static enum desk_answer lost_node(struct call *call, uint64_t node)
+{
+    if (call->steward->env.is_up(call->steward->env.ctx, node)) {
+        return fail(call, "UNSAFE the node is up: it is not lost");
+    }
+    call->order->op = META_NODE;
+    call->order->id = node;
+    call->order->what = META_LOST;
+    return DESK_ORDER;
+}
+
+static enum desk_answer recover_shard(struct call *call)
+{
+    uint64_t numbers[4] = {0};
+    size_t argc = call->args.argc;
+    bool good = argc == 6 || argc == 7;
+    for (size_t i = 3; good && i < argc; i++) {
+        good = number_of(call->args.argv[i], &numbers[i - 3]);
+    }
+    if (!good) {
+        return fail(call, "ERR usage: SHERD SHARD RECOVER shard node replica [fresh]");
+    }
+    call->order->op = META_RECOVER;
+    call->order->id = numbers[0];
+    call->order->value = numbers[1];
+    call->order->parent = numbers[2];
+    call->order->undo_of = numbers[3];
+    return DESK_ORDER;
+}
+
 static enum desk_answer node_command(struct call *call)
 {
     uint64_t node = 0;
@@ -420,6 +450,9 @@ static enum desk_answer node_command(struct call *call)
     }
     if (replace) {
         return whole_node(call, (struct job_spec){.kind = JOB_REPLACE, .from = node, .to = other});
+    }
+    if (is_word(call, 2, "LOST")) {
+        return lost_node(call, node);
     }
     bool remove = is_word(call, 2, "REMOVE");
     return remove || is_word(call, 2, "UNDRAIN")
@@ -446,6 +479,9 @@ static enum desk_answer shard_command(struct call *call)
     uint64_t numbers[3] = {0};
     size_t argc = call->args.argc;
     bool split = is_word(call, 2, "SPLIT");
+    if (is_word(call, 2, "RECOVER")) {
+        return recover_shard(call);
+    }
     for (size_t i = 3; i < argc && i < 6 && !(split && i > 3); i++) {
         if (!number_of(call->args.argv[i], &numbers[i - 3])) {
             return fail(call, usage);

@@ -16,6 +16,8 @@
  *   NODE DRAIN id [DRYRUN]          {job} or a plan
  *   NODE UNDRAIN|REMOVE id          OK
  *   NODE REPLACE old new [DRYRUN]   {job} or a plan
+ *   NODE LOST id                    OK; refused while it is up
+ *   SHARD RECOVER shard node replica [fresh]   integer; see meta_recover.h
  *   SHARD MOVE shard from to [DRYRUN]
  *   SHARD TRANSFER shard to [DRYRUN]
  *   SHARD SPLIT shard [token] [DRYRUN]   token: 16 hexadecimal digits; else in the middle

@@ -183,12 +183,63 @@ static void place_shards(struct meta_change *change)
     free(nodes);
 }
 
+static bool is_busy(const struct meta_change *change, uint64_t shard)
+{
+    const struct job_list *jobs = &change->rows.jobs;
+    for (size_t i = 0; i < jobs->count; i++) {
+        const struct job_spec *spec = &jobs->jobs[i].spec;
+        if (cluster_job_active(&jobs->jobs[i]) && (spec->shard == shard || spec->other == shard)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A shard that lost copies with their nodes, when there were no others to take them, gets them as
+ * soon as there are. */
+static void grow_shard(struct meta_change *change, struct shard_desc *shard)
+{
+    size_t count = 0;
+    unsigned before = shard->replica_count;
+    struct placement_node *nodes = candidates(&change->rows.map, &count);
+    while (shard->replica_count < change->rows.cluster.replicas) {
+        uint64_t used[SHARD_REPLICAS_MAX];
+        for (unsigned i = 0; i < shard->replica_count; i++) {
+            used[i] = shard->replicas[i].node;
+        }
+        uint64_t node = placement_choose(nodes, count, used, shard->replica_count, shard->id);
+        if (node == 0) {
+            break;
+        }
+        struct replica_desc *replica = &shard->replicas[shard->replica_count++];
+        replica->id = change->rows.cluster.next_replica++;
+        replica->node = node;
+    }
+    free(nodes);
+    if (shard->replica_count > before) {
+        shard->conf_ver++;
+        meta_change_put_shard(change, shard);
+    }
+}
+
+static void grow_shards(struct meta_change *change)
+{
+    struct shard_map *map = &change->rows.map;
+    for (size_t i = 0; i < map->shard_count; i++) {
+        struct shard_desc *shard = &map->shards[i];
+        if (shard->replica_count < change->rows.cluster.replicas && !is_busy(change, shard->id)) {
+            grow_shard(change, shard);
+        }
+    }
+}
+
 void meta_change_settle(struct meta_change *change)
 {
     struct meta_rows *rows = &change->rows;
     if (change->changed) {
         grow_meta(change);
         place_shards(change);
+        grow_shards(change);
         rows->cluster.version++;
         rows->map.version = rows->cluster.version;
     }

@@ -21,8 +21,9 @@ enum meta_op {
     META_JOB_END,
     META_JOB_SET, /* A user's: pause, resume, cancel, throttle. */
     META_NODE,
-    META_NOTE, /* A line of the journal. */
-    META_MODE, /* Of the balancer. */
+    META_NOTE,    /* A line of the journal. */
+    META_MODE,    /* Of the balancer. */
+    META_RECOVER, /* A shard that lost its majority goes on with what is left. */
     META_OPS,
 };
 

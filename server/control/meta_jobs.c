@@ -8,6 +8,7 @@
 #include "common/base/reader.h"
 #include "common/proto/resp.h"
 #include "server/control/job_check.h"
+#include "server/control/meta_recover.h"
 
 enum { LINE_SIZE = JOB_TEXT_SIZE_MAX };
 
@@ -558,7 +559,8 @@ void meta_jobs_node(struct meta_change *change, const struct meta_order *order)
     }
     struct node_desc *node = &map->nodes[index];
     if (node->state == NODE_GONE) {
-        if (order->what == META_REMOVE || order->what == META_REMOVE_DOWN) {
+        if (order->what == META_REMOVE || order->what == META_REMOVE_DOWN ||
+            order->what == META_LOST) {
             resp_write_ok(change->reply);
         } else {
             resp_write_errorf(change->reply, "CONFLICT node %" PRIu64 " is gone", node->id);
@@ -569,6 +571,7 @@ void meta_jobs_node(struct meta_change *change, const struct meta_order *order)
     case META_REMOVE: remove_node(change, node, false); break;
     case META_REMOVE_DOWN: remove_node(change, node, true); break;
     case META_UNDRAIN: undrain(change, node); break;
+    case META_LOST: meta_recover_lost(change, index); break;
     case META_DRAIN: /* Is a job. */
     case META_NODE_VERBS: resp_write_error(change->reply, "ERR not a verb for nodes"); break;
     }
@@ -597,6 +600,20 @@ void meta_jobs_lost(struct meta_change *change, uint64_t node)
         bool about = job->spec.from == node || job->spec.to == node;
         if (cluster_job_active(job) && job->spec.kind == JOB_MOVE && about && !beyond(job)) {
             end_one(change, job, JOB_FAILED, "the disk of a node was lost");
+        }
+    }
+}
+
+void meta_jobs_drop(struct meta_change *change, uint64_t node, uint64_t shard, const char *why)
+{
+    struct job_list *jobs = &change->rows.jobs;
+    for (size_t i = 0; i < jobs->count; i++) {
+        struct cluster_job *job = &jobs->jobs[i];
+        const struct job_spec *spec = &job->spec;
+        bool about = (node != 0 && (spec->from == node || spec->to == node)) ||
+                     (shard != 0 && (spec->shard == shard || spec->other == shard));
+        if (cluster_job_active(job) && about) {
+            end_one(change, job, beyond(job) ? JOB_DONE : JOB_FAILED, why);
         }
     }
 }

@@ -22,4 +22,7 @@ void meta_jobs_mode(struct meta_change *change, const struct meta_order *order);
 /* The disk of the node is lost: moves from or to it end, and take nothing with them. */
 void meta_jobs_lost(struct meta_change *change, uint64_t node);
 
+/* Whatever is under way about the node, or the shard (0: none), ends. */
+void meta_jobs_drop(struct meta_change *change, uint64_t node, uint64_t shard, const char *why);
+
 #endif

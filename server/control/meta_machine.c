@@ -11,6 +11,7 @@
 #include "server/control/meta_entry.h"
 #include "server/control/meta_jobs.h"
 #include "server/control/meta_order.h"
+#include "server/control/meta_recover.h"
 #include "server/control/meta_report.h"
 
 enum { MAP_SIZE_MAX = 64 << 20 /* Encoded; a map at all its limits is below. */ };
@@ -302,6 +303,7 @@ static void apply_order(struct meta_change *change, const struct meta_order *ord
     case META_JOB_SET: meta_jobs_set(change, order); break;
     case META_NODE: meta_jobs_node(change, order); break;
     case META_MODE: meta_jobs_mode(change, order); break;
+    case META_RECOVER: meta_recover_shard(change, order); break;
     case META_NOTE:
         meta_change_note(change, order->id, order->text, order->why, order->effect);
         resp_write_ok(change->reply);

@@ -66,6 +66,7 @@ static bool sound(const struct meta_order *order)
         return none && order->id != 0 && order->what >= META_DRAIN && order->what < META_NODE_VERBS;
     case META_NOTE: return none && order->text[0] != '\0';
     case META_MODE: return none;
+    case META_RECOVER: return none && order->id != 0 && order->value != 0;
     case META_INIT:
     case META_JOIN:
     case META_OPS: break;

@@ -27,6 +27,7 @@ enum meta_node_verb {
     META_UNDRAIN,
     META_REMOVE,
     META_REMOVE_DOWN,
+    META_LOST, /* It will never come back with its data. */
     META_NODE_VERBS
 };
 

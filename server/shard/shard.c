@@ -277,7 +277,7 @@ static void release(struct shard *shard)
 enum status shard_open(const struct shard_env *env,
                        const struct shard_machine *machine,
                        const struct shard_state *state,
-                       bool campaign,
+                       enum shard_start start,
                        struct shard **shard)
 {
     struct shard *self = calloc(1, sizeof(*self));
@@ -307,7 +307,8 @@ enum status shard_open(const struct shard_env *env,
                                     .ctx = self,
                                     .machine = &group_machine,
                                     .state = state->group,
-                                    .campaign = campaign};
+                                    .campaign = start != SHARD_GOES_ON,
+                                    .reborn = start == SHARD_REBORN};
     enum status status = group_open(env->host, &options, &self->group);
     if (status != STATUS_OK) {
         release(self);

@@ -198,11 +198,17 @@ MUST_USE enum status shard_state_decode(struct slice bytes, struct shard_state *
 void shard_state_birth(const struct shard_desc *desc, uint64_t replica, struct shard_state *state);
 void shard_state_empty(const struct shard_desc *desc, uint64_t replica, struct shard_state *state);
 
+enum shard_start {
+    SHARD_GOES_ON,
+    SHARD_STANDS, /* For election, at once. */
+    SHARD_REBORN, /* As what is left of a group: see group_options.reborn. Stands too. */
+};
+
 /* Opens the group behind *state, which the store holds already. */
 MUST_USE enum status shard_open(const struct shard_env *env,
                                 const struct shard_machine *machine,
                                 const struct shard_state *state,
-                                bool campaign,
+                                enum shard_start start,
                                 struct shard **shard);
 /* Everything pending is done with CLOSED before this returns. Reads on the pool are over. */
 void shard_close(struct shard *shard);

@@ -132,7 +132,7 @@ static void open_replica(struct shard_rig *rig, size_t index)
     }
     struct shard_state state;
     shard_state_birth(&desc, index + 1, &state);
-    CHECK_EQ(shard_open(&self->env, &machine, &state, false, &self->shard), STATUS_OK);
+    CHECK_EQ(shard_open(&self->env, &machine, &state, SHARD_GOES_ON, &self->shard), STATUS_OK);
 }
 
 static void set_time(struct shard_rig *rig)

@@ -692,3 +692,109 @@ TEST(meta_jobs, any_orders_leave_every_shard_whole)
         scene_deinit(&scene);
     }
 }
+
+/* The new id, 0 if it was refused. */
+static uint64_t recover(struct scene *scene, uint64_t shard, uint64_t node_id, uint64_t replica)
+{
+    struct meta_order order = {.op = META_RECOVER, .id = shard, .value = node_id};
+    order.parent = replica;
+    if (!give(scene, &order)) {
+        return 0;
+    }
+    struct resp_value value;
+    CHECK_EQ(resp_value_read(buf_slice(&scene->reply), &value), STATUS_OK);
+    return (uint64_t)value.number;
+}
+
+static unsigned copies_on(const struct shard_map *map, uint64_t node_id)
+{
+    unsigned count = shard_map_replica_on(&map->meta, node_id) != NULL;
+    for (size_t i = 0; i < map->shard_count; i++) {
+        count += shard_map_replica_on(&map->shards[i], node_id) != NULL;
+    }
+    return count;
+}
+
+TEST(meta_recover_lost, takes_the_copies_of_a_lost_node_elsewhere)
+{
+    struct scene scene;
+    scene_init(&scene, "abcd");
+    CHECK(copies_on(&scene.map, 2) > 0);
+    CHECK(node(&scene, 2, META_LOST));
+    CHECK_EQ(copies_on(&scene.map, 2), 0);
+    CHECK_EQ(shard_map_node(&scene.map, 2)->state, NODE_GONE);
+    CHECK(scene.map.shards[0].replica_count == 3 && scene.map.meta.replica_count == 3);
+    scene_deinit(&scene);
+}
+
+TEST(meta_recover_lost, leaves_the_last_copy_where_it_is)
+{
+    struct scene scene;
+    scene_init(&scene, "abc");
+    CHECK(node(&scene, 1, META_LOST));
+    CHECK(node(&scene, 2, META_LOST));
+    CHECK(node(&scene, 3, META_LOST));
+    for (size_t i = 0; i < scene.map.shard_count; i++) {
+        CHECK_EQ(scene.map.shards[i].replica_count, 1);
+        CHECK_EQ(scene.map.shards[i].replicas[0].node, 3);
+    }
+    scene_deinit(&scene);
+}
+
+TEST(meta_recover_shard, goes_on_with_one_replica_under_new_ids)
+{
+    struct scene scene;
+    scene_init(&scene, "abc");
+    CHECK(node(&scene, 2, META_LOST));
+    CHECK(node(&scene, 3, META_LOST));
+    uint64_t shard = scene.map.shards[1].id;
+    const struct replica_desc old = *shard_map_replica_on(&scene.map.shards[1], 1);
+    uint64_t conf_ver = scene.map.shards[1].conf_ver;
+    uint64_t fresh = recover(&scene, shard, 1, old.id);
+    CHECK(fresh > old.id);
+    const struct shard_desc *desc = &scene.map.shards[1];
+    CHECK_EQ(desc->replica_count, 1);
+    CHECK_EQ(desc->replicas[0].id, fresh);
+    CHECK(desc->conf_ver > conf_ver && fresh > desc->birth_max);
+    CHECK_EQ(recover(&scene, shard, 1, old.id), fresh);
+    CHECK(!scene.changed);
+    /* New nodes get copies, with ids that were never used. */
+    join(&scene, 8, "b");
+    join(&scene, 9, "c");
+    CHECK_EQ(scene.map.shards[1].replica_count, 3);
+    CHECK_EQ(scene.map.shards[1].replicas[0].id, fresh);
+    CHECK(scene.map.shards[1].replicas[1].id > fresh && scene.map.shards[1].replicas[2].id > fresh);
+    scene_deinit(&scene);
+}
+
+TEST(meta_recover_shard, gives_all_that_are_left_new_ids)
+{
+    struct scene scene;
+    scene_init(&scene, "abc");
+    const struct shard_desc before = scene.map.shards[0];
+    uint64_t fresh = recover(&scene, before.id, 2, shard_map_replica_on(&before, 2)->id);
+    const struct shard_desc *desc = &scene.map.shards[0];
+    CHECK_EQ(desc->replica_count, 3);
+    CHECK_EQ(desc->replicas[0].id, fresh);
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK(desc->replicas[i].id >= fresh);
+    }
+    scene_deinit(&scene);
+}
+
+TEST(meta_recover_shard, takes_an_id_that_the_group_chose_for_itself)
+{
+    struct scene scene;
+    scene_init(&scene, "abc");
+    uint64_t old = shard_map_replica_on(&scene.map.meta, 1)->id;
+    struct meta_order order = {.op = META_RECOVER, .id = SHARD_META, .value = 1, .parent = old};
+    order.undo_of = old;
+    CHECK(!give(&scene, &order)); /* Was there before. */
+    CHECK(says(&scene, "CONFLICT"));
+    order.undo_of = 1000;
+    CHECK(give(&scene, &order));
+    CHECK_EQ(scene.map.meta.replicas[0].id, 1000);
+    const struct shard_desc *desc = &scene.map.shards[0];
+    CHECK(recover(&scene, desc->id, 1, shard_map_replica_on(desc, 1)->id) > 1000);
+    scene_deinit(&scene);
+}
