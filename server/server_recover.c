@@ -89,7 +89,8 @@ void server_recover(struct lane *lane, struct request *request)
     first.rebirth = args.argc == 6 && command_word(args.argv[2], "rebirth") &&
                     number_parse_u64(args.argv[3], &first.shard) &&
                     number_parse_u64(args.argv[4], &first.replica) &&
-                    number_parse_u64(args.argv[5], &first.fresh);
+                    number_parse_u64(args.argv[5], &first.fresh) &&
+                    first.fresh >> RECOVER_REPLICA_BITS == 0;
     if (!list && !first.rebirth) {
         request_fail(request, "ERR unknown SHERD REPLICA subcommand: sherd-admin recover uses it");
         return;

@@ -7,6 +7,8 @@
  * (docs/decisions/0015-recovery.md): which replicas it has, and to make one of them a group of its
  * own. Thread: asked on any loop of the node, done on that loop. */
 
+enum { RECOVER_REPLICA_BITS = 40 }; /* Ids have no more. */
+
 struct recover_ask {
     struct worker_mail mail;
     struct worker *origin;

@@ -7,7 +7,9 @@
 #include "common/proto/resp.h"
 #include "server/control/meta_jobs.h"
 
-enum { LINE_SIZE = 160 };
+enum { LINE_SIZE = 160, REPLICA_BITS = 40 };
+
+static const uint64_t generation = UINT64_C(1) << 32;
 
 static void drop_replica(struct meta_change *change, struct shard_desc *shard, uint64_t node)
 {
@@ -102,8 +104,10 @@ void meta_recover_shard(struct meta_change *change, const struct meta_order *ord
         resp_write_int(change->reply, (int64_t)fresh);
         return;
     }
-    if (order->undo_of != 0 && order->undo_of < cluster->next_replica) {
-        resp_write_errorf(change->reply, "CONFLICT replica %" PRIu64 " may have been there before",
+    bool odd = order->undo_of < cluster->next_replica || order->undo_of >> REPLICA_BITS != 0;
+    if (order->undo_of != 0 && odd) {
+        resp_write_errorf(change->reply,
+                          "CONFLICT replica %" PRIu64 " may have been there before, or is no id",
                           order->undo_of);
         return;
     }
@@ -111,6 +115,11 @@ void meta_recover_shard(struct meta_change *change, const struct meta_order *ord
     fresh = order->undo_of != 0 ? order->undo_of : cluster->next_replica;
     cluster->next_replica = fresh + 1;
     renew(change, shard, (struct replica_desc){.id = fresh, .node = order->value});
+    if (shard->id == SHARD_META) {
+        /* Old members that come back together would go on counting where they stopped: no map of
+         * theirs is ever newer than ours. */
+        cluster->version += generation;
+    }
     char line[LINE_SIZE];
     char effect[LINE_SIZE];
     (void)snprintf(line, sizeof(line), "recover shard %" PRIu64 " from node %" PRIu64, shard->id,
