@@ -108,7 +108,7 @@ def come_back(context, cluster, nodes):
             demand(client.call("GET", f"key:{count % KEYS}") == b"after %d" % (count % KEYS), "GET")
         for node in nodes:
             demand(node.wait_exit(30) != 0, f"{node.name} was lost and came back")
-            demand("lost its place" in node.log_text() or "GONE" in node.log_text(),
+            demand("no longer part of the cluster" in node.log_text(),
                    f"its log does not say why, see {node.log_path}")
             node.wipe()
         check(client, "after")
