@@ -380,7 +380,7 @@ bool shard_counting(const struct shard *shard)
 
 void shard_count_tick(struct shard *shard, uint64_t now_ms)
 {
-    bool due = shard_counting(shard) && now_ms >= shard->state.machine.recount_ms;
+    bool due = shard_counting(shard) && !shard->fenced && now_ms >= shard->state.machine.recount_ms;
     if (due && list_empty(&shard->batches) && !shard->env->refuse_writes(shard->env->ctx, false) &&
         group_can_propose(shard->group)) {
         shard_propose_empty(shard);

@@ -348,7 +348,8 @@ void shard_change_turn(struct shard *shard)
     }
     /* The others learn that the split is committed with the next entry, and not with the next
      * heartbeat: the child's members must be there to elect its leader. */
-    if (shard->spread && shard->role == GROUP_LEADER && group_can_propose(shard->group)) {
+    if (shard->spread && shard->role == GROUP_LEADER && !shard->fenced &&
+        group_can_propose(shard->group)) {
         shard->spread = false;
         shard_propose_empty(shard);
     }

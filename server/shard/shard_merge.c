@@ -195,7 +195,7 @@ enum status shard_merge_apply(struct shard *shard,
 void shard_merge_propose(struct shard *shard, const struct range_change *change)
 {
     struct range_change fresh = *change;
-    if (shard->role == GROUP_LEADER && shard->changing == 0 &&
+    if (shard->role == GROUP_LEADER && shard->changing == 0 && !shard->fenced &&
         shard->state.desc.ver == change->ver && group_can_propose(shard->group)) {
         shard_change_propose(shard, &fresh, NULL);
     }
