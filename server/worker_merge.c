@@ -84,6 +84,17 @@ static bool same_nodes(const struct group_conf *a, const struct group_conf *b)
     return a->count == b->count;
 }
 
+static bool all_connected(struct worker *worker, const struct group_conf *conf)
+{
+    for (unsigned i = 0; i < conf->count; i++) {
+        uint64_t node = conf->members[i].node;
+        if (node != worker->options.node && worker->env.node_loops(worker->env.ctx, node) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 const char *merge_unfit(void *ctx, struct shard *shard, uint64_t target, uint64_t target_ver)
 {
     struct worker *worker = ctx;
@@ -93,6 +104,9 @@ const char *merge_unfit(void *ctx, struct shard *shard, uint64_t target, uint64_
     look(worker, &source, &pair);
     const struct shard_desc *other = &pair.target.desc;
     const struct shard_desc *own = &source.desc;
+    if (!all_connected(worker, &source.group.conf)) {
+        return "RETRY a member of the shard is not connected"; /* It would be frozen in vain. */
+    }
     if (!pair.target_here || !same_nodes(&source.group.conf, &pair.target.group.conf)) {
         return "RETRY the members of the two shards are on different nodes";
     }

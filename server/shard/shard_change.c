@@ -255,23 +255,25 @@ static void answer(struct shard *shard, struct op *op, const char *text)
     buf_clear(reply);
 }
 
-/* The members are not being changed, and none is so far behind that the child would be short. */
-static const char *not_now(struct shard *shard)
+/* The members are not being changed, and so many are near that it goes on without a pause. */
+static const char *not_now(struct shard *shard, bool all_near)
 {
     struct group_info info;
     group_info(shard->group, &info);
     const struct group_conf *conf = &shard->state.group.conf;
     bool same = info.conf.count == conf->count;
+    unsigned near = 0;
     for (unsigned i = 0; same && i < conf->count; i++) {
         same = info.conf.members[i].replica == conf->members[i].replica &&
                info.conf.members[i].role == conf->members[i].role;
-        if (info.conf.members[i].replica != info.replica &&
-            info.match[i] + VOTER_LAG_MAX < info.last_index) {
-            return "RETRY a member of the shard is far behind";
-        }
+        near += info.conf.members[i].replica == info.replica ||
+                info.match[i] + VOTER_LAG_MAX >= info.last_index;
     }
     if (!same) {
         return "RETRY the members of the shard are being changed";
+    }
+    if (near < (all_near ? conf->count : conf->count / 2 + 1)) {
+        return "RETRY a member of the shard is far behind";
     }
     if (shard->changing > 0) {
         return "RETRY another change of the shard is under way";
@@ -315,7 +317,7 @@ static void submit_split(struct shard *shard, struct op *op)
         buf_clear(reply);
         return;
     }
-    const char *why = not_now(shard);
+    const char *why = not_now(shard, false);
     if (why != NULL) {
         answer(shard, op, why);
         return;
@@ -466,7 +468,7 @@ static void submit_merge(struct shard *shard, struct op *op)
         answer(shard, op, "STALE the shard has another version");
         return;
     }
-    const char *why = not_now(shard);
+    const char *why = not_now(shard, true);
     why = why != NULL ? why
                       : shard->env->unfit(shard->env->ctx, shard, change.other, change.other_ver);
     if (why != NULL) {
