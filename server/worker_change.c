@@ -24,8 +24,9 @@ struct held {
 struct search {
     struct worker *worker;
     const struct shard_desc *range;
-    bool exists;   /* A replica of the shard itself, whatever it holds. */
-    bool overlaps; /* One of another shard that holds tokens of the range. */
+    uint64_t replica; /* Of the shard itself, whatever it holds; 0: none is here. */
+    bool overlaps;    /* One of another shard that holds tokens of the range. */
+    bool late;        /* One of another shard has not applied yet what the map says of it. */
 };
 
 static void compare(struct search *search, const struct shard_state *state)
@@ -33,11 +34,16 @@ static void compare(struct search *search, const struct shard_state *state)
     const struct shard_desc *desc = &state->desc;
     const struct shard_desc *range = search->range;
     if (desc->id == range->id) {
-        search->exists = true;
-    } else if (desc->id != SHARD_META && state->group.index > 0 && !merge_covers(range, state)) {
-        search->overlaps =
-            search->overlaps || (desc->start <= range->last && range->start <= desc->last);
+        search->replica = state->replica;
+        return;
     }
+    if (desc->id == SHARD_META || state->group.index == 0) {
+        return;
+    }
+    const struct shard_desc *mapped = shard_map_shard(&search->worker->map, desc->id);
+    bool apart = desc->start > range->last || range->start > desc->last;
+    search->overlaps = search->overlaps || !(apart || merge_covers(range, state));
+    search->late = search->late || (mapped != NULL && mapped->ver > desc->ver);
 }
 
 static void compare_row(void *arg, struct slice value)
@@ -76,6 +82,33 @@ bool change_may_fill(struct worker *worker, const struct shard_desc *desc)
     return !search.overlaps;
 }
 
+/* Every token of the range has a newer owner in the map. */
+static bool is_passed_on(const struct shard_map *map, const struct shard_desc *desc)
+{
+    for (size_t i = 0; i < map->shard_count; i++) {
+        const struct shard_desc *owner = &map->shards[i];
+        bool apart = owner->start > desc->last || desc->start > owner->last;
+        if (!apart && owner->ver <= desc->ver) {
+            return false;
+        }
+    }
+    return map->shard_count > 0;
+}
+
+/* The map loses a shard only when another has absorbed it. Whoever is to absorb it here is late
+ * then: a merge is of two shards on the same nodes. */
+bool change_left_behind(struct worker *worker, const struct slot *slot)
+{
+    const struct shard_state *state = shard_state(slot->shard);
+    if (slot->desc != NULL || state->desc.id == SHARD_META || state->target != 0 ||
+        !is_passed_on(&worker->map, &state->desc)) {
+        return false;
+    }
+    struct search search = {.worker = worker, .range = &state->desc};
+    look_around(worker, &search);
+    return !search.late;
+}
+
 /* ---- replicas to be made ---- */
 
 bool change_hold(struct worker *worker, const struct shard_desc *desc, uint64_t replica)
@@ -85,7 +118,10 @@ bool change_hold(struct worker *worker, const struct shard_desc *desc, uint64_t 
         return false;
     }
     look_around(worker, &search);
-    if (!search.exists && !search.overlaps) {
+    if (search.replica == replica || replica_tombstone(worker, desc->id) >= replica) {
+        return true; /* It came with a split while the agent asked for it, and may be gone again. */
+    }
+    if (search.replica == 0 && !search.overlaps) {
         return false;
     }
     struct held *held = calloc(1, sizeof(*held));
@@ -242,12 +278,12 @@ bool change_may_bear(void *ctx, uint64_t child, uint64_t replica)
     struct search search = {.worker = worker, .range = &desc};
     look_around(worker, &search);
     uint64_t dead = replica_tombstone(worker, child);
-    if (search.exists || dead >= replica) {
+    if (search.replica != 0 || dead >= replica) {
         log_warn("shard.child_known", "shard=%llu replica=%llu exists=%d tombstone=%llu",
-                 (unsigned long long)child, (unsigned long long)replica, (int)search.exists,
+                 (unsigned long long)child, (unsigned long long)replica, (int)(search.replica != 0),
                  (unsigned long long)dead);
     }
-    return !search.exists && dead < replica;
+    return search.replica == 0 && dead < replica;
 }
 
 /* Routers join the moved channels again, at the child. */

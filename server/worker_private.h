@@ -216,8 +216,11 @@ void merge_end(struct worker *worker, struct absorbed *absorbed);
 void change_tell(struct worker *worker, struct shard *shard);
 /* Nothing here holds tokens of the shard's range but the shard itself. */
 bool change_may_fill(struct worker *worker, const struct shard_desc *desc);
+/* A replica that was let go before its shard was absorbed, which the agent did not hear of in time,
+ * or while this node was down: the map has no such shard, and nothing here needs the rows. */
+bool change_left_behind(struct worker *worker, const struct slot *slot);
 /* False: nothing stands against making the replica. Else it is made once that is so, or never if it
- * comes with a split. */
+ * comes with a split or did already. */
 bool change_hold(struct worker *worker, const struct shard_desc *desc, uint64_t replica);
 /* It shall not be made any more. False: it is not held. */
 bool change_drop_held(struct worker *worker, uint64_t shard, uint64_t replica);

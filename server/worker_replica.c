@@ -334,7 +334,7 @@ void worker_create(struct worker *worker,
 {
     assert(worker_loop_of(worker, desc->id) == worker->options.loop);
     if (change_hold(worker, desc, replica)) {
-        return; /* It may have come with a split while the agent was asking for it. */
+        return;
     }
     assert(worker_slot(worker, desc->id) == NULL);
     struct birth *fresh = calloc(1, sizeof(*fresh));
@@ -466,11 +466,11 @@ static bool removable(const struct slot *slot)
 void worker_remove(struct worker *worker, uint64_t shard, uint64_t replica)
 {
     struct slot *slot = worker_slot(worker, shard);
-    if (change_drop_held(worker, shard, replica)) {
-        worker->env.removed(worker->env.ctx, shard, replica);
-        return;
-    }
+    bool held = change_drop_held(worker, shard, replica);
     if (slot == NULL || shard_state(slot->shard)->replica != replica) {
+        if (held) {
+            worker->env.removed(worker->env.ctx, shard, replica);
+        }
         return;
     }
     slot->removing = true;
@@ -746,6 +746,13 @@ void replica_look_soon(struct slot *slot)
     slot->worker->look = true;
 }
 
+/* Its shard is gone, and nobody here takes over its rows. */
+static bool is_orphaned(struct worker *worker, struct slot *slot)
+{
+    return shard_frozen(slot->shard) ? merge_orphaned(worker, slot)
+                                     : change_left_behind(worker, slot);
+}
+
 void replica_tick(struct worker *worker, uint64_t now_ms)
 {
     bool second = now_ms - worker->second_ms >= SECOND_MS;
@@ -764,7 +771,7 @@ void replica_tick(struct worker *worker, uint64_t now_ms)
     uint64_t wall_ms = clock_wall_ms();
     size_t at = 0;
     for (struct slot *slot; (slot = map_next(&worker->slots, &at)) != NULL;) {
-        if (second && shard_frozen(slot->shard) && merge_orphaned(worker, slot)) {
+        if (second && is_orphaned(worker, slot)) {
             slot->orphaned = true;
             slot->removing = true;
         }
