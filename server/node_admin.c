@@ -58,11 +58,22 @@ static void ask(void *ctx, const struct errand_order *order)
     errands_begin(&node->errands, order);
 }
 
+/* As the nodes that lead them say. */
+static uint64_t size_of(void *ctx, uint64_t shard)
+{
+    const struct node *node = ctx;
+    const struct load_shard *load =
+        node->loads == NULL ? NULL
+                            : load_table_shard(node_load_table(node->loads), shard, clock_now_ms());
+    return load == NULL ? 0 : load->load.bytes;
+}
+
 void node_steward_init(struct node *node)
 {
     struct errands_env errands = {
         .ctx = node, .leader = known_leader, .shard = known_shard, .send = send_errand};
-    struct steward_env steward = {.ctx = node, .leader = known_leader, .is_up = is_up, .ask = ask};
+    struct steward_env steward = {
+        .ctx = node, .leader = known_leader, .is_up = is_up, .ask = ask, .size = size_of};
     errands_init(&node->errands, &errands, node->options.seed ^ 1);
     node->steward = steward_new(&steward);
     steward_set_rebuild(node->steward, node->options.rebuild_after_ms);

@@ -161,10 +161,14 @@ static void write_plan(struct call *call, const struct job_spec *specs, size_t c
         specs++;
         count--;
     }
+    uint64_t bytes = 0;
     for (size_t i = 0; i < count; i++) {
-        moves += specs[i].kind == JOB_MOVE;
+        const struct steward_env *env = &call->steward->env;
+        bool move = specs[i].kind == JOB_MOVE;
+        moves += move;
+        bytes += move && env->size != NULL ? env->size(env->ctx, specs[i].shard) : 0;
     }
-    resp_write_map(out, 3);
+    resp_write_map(out, 4);
     (void)snprintf(text, sizeof(text), "%016" PRIx64, job_plan_hash(specs, count));
     field_text(out, "hash", text);
     resp_write_text(out, "steps");
@@ -173,6 +177,7 @@ static void write_plan(struct call *call, const struct job_spec *specs, size_t c
         resp_write_text(out, job_spec_describe(&specs[i], text, sizeof(text)));
     }
     field_int(out, "moves", moves);
+    field_int(out, "bytes", bytes);
 }
 
 /* The jobs become an order, or are shown. The first may hold the others together. */

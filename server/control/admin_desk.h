@@ -29,7 +29,8 @@
  *
  * job: {id, parent, kind, what, state, step, percent, bytes, size, rate, eta_ms, doing, reason,
  * result, who, undo_of, throttle, created_ms, started_ms, ended_ms, now_ms}; eta_ms -1: not known.
- * A plan: {hash, steps: [what], moves}. Errors begin with CONFLICT, UNSAFE, GONE, LIMIT or ERR. */
+ * A plan: {hash, steps: [what], moves, bytes}; bytes: about, those that are known. Errors begin
+ * with CONFLICT, UNSAFE, GONE, LIMIT or ERR. */
 
 enum desk_answer {
     DESK_UNKNOWN,  /* Not one of these: nothing was written. */

@@ -8,7 +8,12 @@
 #include "common/base/log.h"
 #include "server/control/steward_state.h"
 
-enum { RETRY_MS = 500, LOOK_MS = 1000, TAG_QUESTION_BITS = 8 };
+enum {
+    RETRY_MS = 500,
+    LOOK_MS = 1000,
+    TAG_QUESTION_BITS = 8,
+    QUEUED_MAX = 64, /* That are looked at in one tick: more could not begin anyway. */
+};
 
 struct steward *steward_new(const struct steward_env *env)
 {
@@ -148,7 +153,10 @@ static void on_answer(const struct errand_order *order, enum status status, stru
     if (job == NULL || !cluster_job_active(job)) {
         return;
     }
-    if (status != STATUS_OK) {
+    if (question == STEWARD_DIVIDE && status_class(status) == STATUS_CLASS_CALLER_FAULT) {
+        steward_end(steward, job, JOB_FAILED,
+                    "the shard's node runs a version that cannot do that");
+    } else if (status != STATUS_OK) {
         char text[JOB_TEXT_SIZE_MAX];
         (void)snprintf(text, sizeof(text), "no answer yet: %s", status_text(status));
         steward_wait(steward, care, RETRY_MS, text);
@@ -273,9 +281,13 @@ void steward_tick(struct steward *steward, uint64_t now_ms, uint64_t term)
     if (term == 0 || steward->map.version == 0) {
         return;
     }
+    unsigned queued = 0;
     for (size_t i = 0; i < steward->jobs.count; i++) {
-        if (cluster_job_active(&steward->jobs.jobs[i])) {
-            drive(steward, &steward->jobs.jobs[i]);
+        const struct cluster_job *job = &steward->jobs.jobs[i];
+        queued += job->state == JOB_QUEUED && !cluster_job_has_children(job->spec.kind);
+        bool later = job->state == JOB_QUEUED && queued > QUEUED_MAX;
+        if (cluster_job_active(job) && !later) {
+            drive(steward, job);
         }
     }
     if (now_ms >= steward->look_ms) {

@@ -30,6 +30,8 @@ struct steward_env {
     bool (*leader)(void *ctx, uint64_t shard, struct leader_hint *hint);
     bool (*is_up)(void *ctx, uint64_t node); /* Connected to this one, or this one. */
     void (*ask)(void *ctx, const struct errand_order *order);
+    /* Bytes of a shard on one disk, about; 0: not known. May be NULL. */
+    uint64_t (*size)(void *ctx, uint64_t shard);
 };
 
 struct steward *steward_new(const struct steward_env *env);

@@ -265,7 +265,9 @@ static void look_at_new(struct steward *steward,
                      report->members[i].match == 0 ? "prepares the data" : "catches up");
     }
     if (i < report->count && report->members[i].size > 0) {
-        pace(steward, job, care, job->throttle);
+        const struct cluster_job *parent = job_list_get(&steward->jobs, job->parent);
+        bool own = job->throttle != 0 || parent == NULL;
+        pace(steward, job, care, own ? job->throttle : parent->throttle);
     }
 }
 

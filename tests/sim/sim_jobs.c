@@ -17,6 +17,7 @@ enum {
     ARGS_MAX = 2,
     PATIENCE_MS = 3000,
     ACTIVE_MAX = 6,
+    SHARDS_MAX = 24,
     ZONED_NODES = 6, /* With so many nodes there are three zones of two, else one of all. */
     END_MS = 60000,  /* Of peace, in which every job must end. */
 };
@@ -154,6 +155,11 @@ static void ask_move(struct sim_jobs *self, const struct view *view)
         spec.kind = JOB_TRANSFER;
         spec.to = spec.from;
         spec.from = 0;
+    }
+    if (sim->options.splits && sim_chance(sim, 150) && view->map.shard_count < SHARDS_MAX &&
+        shard->last - shard->start > 2) {
+        spec = (struct job_spec){.kind = JOB_SPLIT, .shard = shard->id};
+        spec.token = shard->start + 1 + rand_below(&sim->rand, shard->last - shard->start);
     }
     give_spec(self, view, &spec);
 }
