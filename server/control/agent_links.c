@@ -110,13 +110,6 @@ static void want_nodes_of(struct agent *agent, const struct shard_desc *shard)
     }
 }
 
-static bool holds(const struct agent *agent, const struct shard_desc *shard)
-{
-    const struct agent_local *local = map_get(&agent->locals, shard->id);
-    return (local != NULL && local->replica != 0) ||
-           shard_map_replica_on(shard, agent->identity.node) != NULL;
-}
-
 static void want_all(struct agent *agent)
 {
     bool alone =
@@ -130,16 +123,10 @@ static void want_all(struct agent *agent)
     if (agent->map.version > 0) {
         want_nodes_of(agent, &agent->map.meta);
     }
-    if (agent_replicas_has(agent, SHARD_META)) {
-        for (size_t i = 0; i < agent->map.node_count; i++) {
-            want_node(agent, agent->map.nodes[i].id);
-        }
-        return;
-    }
-    for (size_t i = 0; agent->identity.node != 0 && i < agent->map.shard_count; i++) {
-        if (holds(agent, &agent->map.shards[i])) {
-            want_nodes_of(agent, &agent->map.shards[i]);
-        }
+    /* All of them: a group's members need not be those that the map wants any more, and each of
+     * them must be able to answer the others. */
+    for (size_t i = 0; agent->identity.node != 0 && i < agent->map.node_count; i++) {
+        want_node(agent, agent->map.nodes[i].id);
     }
 }
 

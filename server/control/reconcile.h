@@ -19,7 +19,7 @@ enum {
     RECONCILE_LAG_MAX = 256,       /* Entries that a caught-up replica may be behind. */
     RECONCILE_STABLE_MS = 5000,    /* How long all must be well before leadership goes home. */
     RECONCILE_RETRY_MS_MIN = 1000, /* After a failed step; doubles. */
-    RECONCILE_RETRY_MS_MAX = 60000,
+    RECONCILE_RETRY_MS_MAX = 10000,
 };
 
 enum reconcile_kind {

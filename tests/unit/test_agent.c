@@ -199,6 +199,27 @@ TEST(agent_receive_map, only_the_first_descriptor_gives_birth)
     scene_deinit(&scene);
 }
 
+/* The leader of a group may be the very one that the map has taken out: until it has handed over it
+ * needs the answers of those that stay. */
+TEST(agent_receive_map, stays_linked_to_members_that_the_map_has_let_go)
+{
+    struct scene scene;
+    scene_restart(&scene);
+    scene_confirm(&scene, 6);
+    CHECK(scene_link_up(&scene, 4, 4, scene_cluster_a) == STATUS_OK);
+    scene_make_map(&scene.map, scene_cluster_a, 7);
+    for (unsigned i = 0; i < scene.map.shards[0].replica_count; i++) {
+        if (scene.map.shards[0].replicas[i].node == 4) {
+            scene.map.shards[0].replicas[i] = (struct replica_desc){.id = 31, .node = 2};
+        }
+    }
+    scene.map.shards[0].conf_ver = 2;
+    CHECK(scene_give_map(&scene) == STATUS_OK);
+    scene_tick(&scene, 1000);
+    CHECK(!scene_said_any(&scene, "disconnect 4"));
+    scene_deinit(&scene);
+}
+
 /* A map in which shard 2 is no longer on node 9. */
 static void take_away(struct scene *scene, uint64_t version)
 {
