@@ -170,13 +170,16 @@ static void run_desk(struct worker *to, struct worker_mail *mail)
     struct buf reply;
     (void)to;
     buf_init(&reply, REPLY_SIZE_MAX);
-    enum desk_answer kind =
-        admin_desk_take(call->node->steward, call->op->op.args, (uint64_t)clock_wall_ms(),
-                        &call->order, &call->items, &reply);
+    enum desk_answer kind = DESK_ANSWERED;
+    if (!node_balance_answer(call->node, &call->op->op.args, &reply)) {
+        kind = admin_desk_take(call->node->steward, call->op->op.args, (uint64_t)clock_wall_ms(),
+                               &call->order, &call->items, &reply);
+    }
     if (kind == DESK_UNKNOWN) {
         resp_write_error(&reply,
                          "ERR unknown subcommand of SHERD. Try STATUS, NODES, SHARDS, EXPLAIN key"
-                         " [db], MAP, DATABASES, JOB, NODE, SHARD, REBALANCE, BALANCER, EVENTS.");
+                         " [db], MAP, DATABASES, JOB, NODE, SHARD, REBALANCE, BALANCER, EVENTS, "
+                         "LOAD, HOT, HEAT.");
         kind = DESK_ANSWERED;
     }
     if (kind == DESK_ANSWERED) {

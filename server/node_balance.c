@@ -1,7 +1,9 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
+#include "server/control/load_view.h"
 #include "server/node_private.h"
 
 /* The balancer of this node, which lives while the node leads the meta group: once a second it
@@ -112,4 +114,17 @@ void node_balance_tick(struct node *node, uint64_t now_ms)
         order_job(node, &output.spec);
     }
     count(node);
+}
+
+bool node_balance_answer(struct node *node, const struct args *args, struct buf *reply)
+{
+    if (!steward_leads(node->steward)) {
+        return false;
+    }
+    struct load_view view = {.table = node_load_table(node->loads),
+                             .map = steward_map(node->steward),
+                             .balancer = node->balancer,
+                             .mode = (enum balancer_mode)node->balancer_mode,
+                             .now_ms = clock_now_ms()};
+    return load_view_answer(&view, args, reply);
 }

@@ -62,5 +62,7 @@ void node_steward_tick(struct node *node, uint64_t now_ms);
 /* node_balance.c. Once a second, after the loads. */
 void node_balance_tick(struct node *node, uint64_t now_ms);
 void node_balance_deinit(struct node *node);
+/* SHERD LOAD, HOT, HEAT. False: it is none of these. */
+bool node_balance_answer(struct node *node, const struct args *args, struct buf *reply);
 
 #endif

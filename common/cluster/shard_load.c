@@ -19,6 +19,17 @@ const char *shard_load_verdict_text(enum split_verdict verdict)
     return "?";
 }
 
+const char *shard_load_remedy(const struct key_load *key)
+{
+    if (key->absent * 2 > key->share) {
+        return "it does not exist: let the router's cache remember that";
+    }
+    if (key->writes * 2 > key->share) {
+        return "mostly writes: spread it over several keys, or limit who writes it";
+    }
+    return "mostly reads: the router's cache or reads from replicas take them off the leader";
+}
+
 void node_load_encode(const struct node_load *load, struct buf *out)
 {
     buf_append_u64(out, load->node);

@@ -83,6 +83,8 @@ struct node_load {
 };
 
 const char *shard_load_verdict_text(enum split_verdict verdict);
+/* What takes the load of a key off its shard, where a split cannot. */
+const char *shard_load_remedy(const struct key_load *key);
 
 void node_load_encode(const struct node_load *load, struct buf *out);
 void shard_load_encode(const struct shard_load *load, struct buf *out);

@@ -484,17 +484,6 @@ static const struct balance_shard *hottest_of(const struct turn *turn, size_t no
     return best;
 }
 
-static const char *remedy_of(const struct key_load *key)
-{
-    if (key->absent * 2 > key->share) {
-        return "it does not exist: let the router's cache remember that";
-    }
-    if (key->writes * 2 > key->share) {
-        return "mostly writes: spread it over several keys, or limit who writes it";
-    }
-    return "mostly reads: the router's cache or reads from replicas take them off the leader";
-}
-
 /* Nothing would help: says why, and what would. */
 static void give_up(struct turn *turn, size_t node)
 {
@@ -521,7 +510,8 @@ static void give_up(struct turn *turn, size_t node)
         buf_append_shown(&key, slice_of(load->hot[0].key, load->hot[0].key_len), 32);
         buf_append_u8(&key, '\0');
         (void)snprintf(note->why, sizeof(note->why), "key %s is %u%% of its load; %s",
-                       (const char *)key.data, load->hot[0].share / 10U, remedy_of(&load->hot[0]));
+                       (const char *)key.data, load->hot[0].share / 10U,
+                       shard_load_remedy(&load->hot[0]));
         buf_deinit(&key);
     } else {
         (void)snprintf(note->why, sizeof(note->why), "%s", shard_load_verdict_text(load->verdict));

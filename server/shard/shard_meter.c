@@ -12,6 +12,7 @@ enum {
     SIZE_UNIT = 1024,   /* So many bytes count like one more command, */
     SIZE_WEIGHT_MAX = 64,
     PERMILLE = 1000,
+    TOLD_MIN = 64, /* Hits that were looked at, before a key is named. */
     /* What the connection of a command and the log of an entry cost, before the clock is asked. It
      * stands for all of it where the clock does not move: in the simulator. */
     OP_NS = 2000,
@@ -232,7 +233,7 @@ void shard_meter_read(const struct shard_meter *meter, struct shard_load *load)
     load->hot_token = point.hot_token;
     load->hot_share = point.hot_share;
     heat_shares(&meter->heat, load->heat, SHARD_LOAD_HEAT);
-    if (meter->top != NULL && meter->top->total > 0) {
+    if (meter->top != NULL && meter->top->total >= TOLD_MIN) {
         read_keys(meter->top, load);
     }
 }
