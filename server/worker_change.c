@@ -312,6 +312,7 @@ void change_divided(void *ctx, struct shard *shard, const struct shard_state *ch
         fresh->state = *child;
         fresh->campaign = shard_leads(shard);
         fresh->split = true;
+        fresh->meter = load_divide(shard, &child->desc);
         list_push_back(&worker->births, &fresh->link);
     }
     /* Also without a child: a snapshot may wait for the range to be free. */
@@ -353,11 +354,18 @@ struct open_mail {
     struct worker_mail mail;
     struct shard_state state;
     bool campaign;
+    struct shard_meter *meter;
 };
 
-static void open_here(struct worker *worker, const struct shard_state *state, bool campaign)
+static void open_here(struct worker *worker,
+                      const struct shard_state *state,
+                      bool campaign,
+                      struct shard_meter *meter)
 {
     replica_open(worker, state, campaign);
+    if (meter != NULL) {
+        load_adopt(worker_shard(worker, state->desc.id), meter);
+    }
     worker->ranged = true;
     worker->env.born(worker->env.ctx, state->desc.id, state->replica);
     worker->env.again(worker->env.ctx);
@@ -367,16 +375,21 @@ static void run_open(struct worker *to, struct worker_mail *mail)
 {
     struct open_mail *open = list_entry(mail, struct open_mail, mail);
     if (!to->quit) {
-        open_here(to, &open->state, open->campaign);
+        open_here(to, &open->state, open->campaign, open->meter);
+    } else {
+        load_drop(open->meter);
     }
     free(open);
 }
 
-void change_open(struct worker *worker, const struct shard_state *state, bool campaign)
+void change_open(struct worker *worker,
+                 const struct shard_state *state,
+                 bool campaign,
+                 struct shard_meter *meter)
 {
     unsigned loop = worker_loop_of(worker, state->desc.id);
     if (loop == worker->options.loop) {
-        open_here(worker, state, campaign);
+        open_here(worker, state, campaign, meter);
         return;
     }
     struct open_mail *open = calloc(1, sizeof(*open));
@@ -384,6 +397,7 @@ void change_open(struct worker *worker, const struct shard_state *state, bool ca
     open->mail.run = run_open;
     open->state = *state;
     open->campaign = campaign;
+    open->meter = meter;
     worker->env.post(worker->env.ctx, loop, &open->mail);
 }
 

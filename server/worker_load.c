@@ -174,3 +174,33 @@ void load_tick(struct worker *worker, uint64_t now_ms)
         measure_sizes(worker);
     }
 }
+
+struct shard_meter *load_divide(struct shard *shard, const struct shard_desc *child)
+{
+    struct shard_meter *parent = shard_meter(shard);
+    struct shard_meter *part = malloc(sizeof(*part));
+    assert(part != NULL);
+    uint64_t start = shard_state(shard)->desc.start;
+    if (parent->heat.start != start || parent->heat.last != child->last) {
+        shard_meter_range(parent, start, child->last); /* It has not followed the last change. */
+    }
+    shard_meter_init(part, child->start, child->last, parent->ticked_ms);
+    shard_meter_split(parent, part, child->start);
+    return part;
+}
+
+void load_adopt(struct shard *shard, struct shard_meter *meter)
+{
+    struct shard_meter *own = shard_meter(shard);
+    shard_meter_deinit(own);
+    *own = *meter;
+    free(meter);
+}
+
+void load_drop(struct shard_meter *meter)
+{
+    if (meter != NULL) {
+        shard_meter_deinit(meter);
+        free(meter);
+    }
+}

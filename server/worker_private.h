@@ -74,7 +74,8 @@ struct birth {
     bool reborn;  /* It was here before, in a group that is no more. */
     uint64_t lsn; /* Then: its last record in the log. */
     bool campaign;
-    bool split; /* It came with a split; its loop may be another. */
+    bool split;                /* It came with a split; its loop may be another. */
+    struct shard_meter *meter; /* Then: what it had to do as a part of its parent. Owned. */
 };
 
 struct slow {
@@ -232,8 +233,11 @@ void change_divided(void *ctx, struct shard *shard, const struct shard_state *ch
 void change_after_commit(struct worker *worker);
 /* Another loop may write the rows of these tokens, and of the shard, from now on. */
 void change_forget(struct worker *worker, const struct shard_desc *desc);
-/* A child whose first state is durable, on whichever loop. */
-void change_open(struct worker *worker, const struct shard_state *state, bool campaign);
+/* A child whose first state is durable, on whichever loop. Takes meter, which may be NULL. */
+void change_open(struct worker *worker,
+                 const struct shard_state *state,
+                 bool campaign,
+                 struct shard_meter *meter);
 /* A snapshot has made the shard smaller: the rest's rows, which nobody owns here, go. */
 void change_shrink(struct worker *worker,
                    const struct shard_state *before,
@@ -306,6 +310,11 @@ void slow_tick(struct worker *worker);
 void slow_close(struct worker *worker);
 /* worker_load.c */
 void load_tick(struct worker *worker, uint64_t now_ms);
+/* The part of a shard's load that goes to its child: to be given to load_adopt(), or freed with
+ * load_drop(). */
+struct shard_meter *load_divide(struct shard *shard, const struct shard_desc *child);
+void load_adopt(struct shard *shard, struct shard_meter *meter);
+void load_drop(struct shard_meter *meter);
 
 /* worker_backup.c. Makes the commit due if that is what a backup waits for. */
 void backup_turn(struct worker *worker);

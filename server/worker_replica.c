@@ -504,7 +504,7 @@ static void on_flushed(struct job *job)
         if (fresh->reborn) {
             replica_open_reborn(worker, &fresh->state);
         } else if (fresh->split) {
-            change_open(worker, &fresh->state, fresh->campaign);
+            change_open(worker, &fresh->state, fresh->campaign, fresh->meter);
         } else {
             replica_open(worker, &fresh->state, fresh->campaign);
         }
@@ -577,7 +577,9 @@ void replica_after_commit(struct worker *worker)
 void worker_free_waiting(struct worker *worker)
 {
     for (struct list *at; (at = list_pop_front(&worker->births)) != NULL;) {
-        free(list_entry(at, struct birth, link));
+        struct birth *fresh = list_entry(at, struct birth, link);
+        load_drop(fresh->meter);
+        free(fresh);
     }
     for (struct list *at; (at = list_pop_front(&worker->removals)) != NULL;) {
         free(list_entry(at, struct removal, link));
