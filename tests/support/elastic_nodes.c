@@ -44,6 +44,11 @@ static void announce(struct elastic *elastic, uint64_t id)
     }
 }
 
+static void give_back(struct elastic *elastic,
+                      uint64_t shard,
+                      bool (*goes)(struct elastic *, struct elastic_answer *, uint64_t shard));
+static bool goes_all(struct elastic *elastic, struct elastic_answer *parked, uint64_t shard);
+
 /* One that is stopped cannot be elected. */
 static bool move_leader(struct elastic *elastic, uint64_t id)
 {
@@ -54,6 +59,7 @@ static bool move_leader(struct elastic *elastic, uint64_t id)
     }
     shard->leader = leader;
     shard->term++;
+    give_back(elastic, id, goes_all);
     if (!elastic_chance(elastic, 300)) {
         announce(elastic, id);
     }
@@ -91,6 +97,17 @@ static void add_record(struct elastic_shard *shard, const struct elastic_record 
     shard->records[shard->record_count++] = *record;
 }
 
+static uint64_t *floor_of(struct elastic_shard *shard, uint64_t session)
+{
+    size_t at = 0;
+    while (shard->floors[at].session != session && shard->floors[at].session != 0) {
+        at++;
+        CHECK(at < ELASTIC_SESSIONS_MAX);
+    }
+    shard->floors[at].session = session;
+    return &shard->floors[at].floor;
+}
+
 static void prune_records(struct elastic *elastic, struct elastic_shard *shard)
 {
     size_t kept = 0;
@@ -98,7 +115,7 @@ static void prune_records(struct elastic *elastic, struct elastic_shard *shard)
         const struct elastic_record *record = &shard->records[i];
         bool handed_on = (record->session & SESSION_NUMBER_INHERITED) != 0;
         bool needed = handed_on ? record->at_ms + RECORD_MS > elastic->script.now_ms
-                                : record->seq >= shard->floor;
+                                : record->seq >= *floor_of(shard, record->session);
         if (needed) {
             shard->records[kept++] = *record;
         }
@@ -202,8 +219,8 @@ static void disown(struct elastic *elastic,
     write_news(elastic, all ? 0 : start, all ? UINT64_MAX : last, answer);
 }
 
-/* As the leader of a shard that lives. */
-static void apply(struct elastic *elastic, struct elastic_answer *answer)
+/* As the leader of a shard that lives. False: it found nothing, and may wait. */
+static bool apply(struct elastic *elastic, struct elastic_answer *answer)
 {
     const struct frame_request *frame = &answer->request.frame;
     struct elastic_shard *shard = shard_of(elastic, frame->shard);
@@ -218,27 +235,158 @@ static void apply(struct elastic *elastic, struct elastic_answer *answer)
     uint64_t other = desc->start;
     if (known != NULL && !outdated) {
         put_reply(answer, known->reply);
-        return;
+        return true;
     }
     if (!owns(answer, desc, &other) || (outdated && !write)) {
         disown(elastic, answer, desc, other);
-        return;
+        return true;
     }
     bool own = (frame->session & SESSION_NUMBER_INHERITED) == 0;
-    if (write && own && frame->seq < shard->floor) {
+    if (write && own && frame->seq < *floor_of(shard, frame->session)) {
         put_reply(answer, "-UNKNOWN acknowledged before\r\n"); /* A try that arrives too late. */
-        return;
+        return true;
     }
-    elastic->execute(elastic->ctx, frame, desc, record.reply);
+    if (!elastic->execute(elastic->ctx, frame, desc, record.reply)) {
+        return false;
+    }
     put_reply(answer, record.reply);
     if (write) {
-        bool more = own && frame->first_unacked > shard->floor;
-        shard->floor = more ? frame->first_unacked : shard->floor;
+        if (own && frame->first_unacked > *floor_of(shard, frame->session)) {
+            *floor_of(shard, frame->session) = frame->first_unacked;
+        }
         add_record(shard, &record);
         prune_records(elastic, shard);
     }
     if (outdated) {
         disown(elastic, answer, desc, desc->last);
+    }
+    return true;
+}
+
+/* Waiting. */
+
+static void park(struct elastic *elastic, const struct elastic_answer *request)
+{
+    struct elastic_answer *parked = malloc(sizeof(*parked));
+    CHECK(parked != NULL);
+    *parked = *request;
+    struct slice argv[SCRIPT_ARGS_MAX];
+    size_t argc = request->request.frame.args.argc;
+    size_t size = sizeof(parked->request.text);
+    /* Its arguments borrow from what was copied. */
+    for (size_t i = 0; i < argc; i++) {
+        size_t at = (size_t)(request->request.argv[i].data - request->request.text);
+        CHECK(at < size);
+        argv[i] = slice_of(parked->request.text + at, request->request.argv[i].len);
+    }
+    memcpy(parked->request.argv, argv, argc * sizeof(*argv));
+    parked->request.frame.args.argv = parked->request.argv;
+    parked->next = NULL;
+    struct elastic_answer **at = &elastic->waiting;
+    while (*at != NULL) {
+        at = &(*at)->next;
+    }
+    *at = parked;
+}
+
+static bool is_at(const struct elastic_answer *parked, uint64_t shard)
+{
+    return parked->request.frame.shard == shard;
+}
+
+/* Takes out those that `goes` says, and answers them with what it leaves in them. */
+static void give_back(struct elastic *elastic,
+                      uint64_t shard,
+                      bool (*goes)(struct elastic *, struct elastic_answer *, uint64_t shard))
+{
+    struct elastic_answer **at = &elastic->waiting;
+    while (*at != NULL) {
+        struct elastic_answer *parked = *at;
+        if (!goes(elastic, parked, shard)) {
+            at = &parked->next;
+            continue;
+        }
+        *at = parked->next;
+        answer_later(elastic, parked, 1 + rand_below(&elastic->rand, 3));
+    }
+}
+
+static bool goes_all(struct elastic *elastic, struct elastic_answer *parked, uint64_t shard)
+{
+    const struct elastic_shard *from = shard_of(elastic, shard);
+    parked->status = from->alive ? STATUS_NOT_LEADER : STATUS_NO_SHARD;
+    parked->hint_node = from->leader;
+    parked->hint_term = from->term;
+    return is_at(parked, shard);
+}
+
+static bool goes_disowned(struct elastic *elastic, struct elastic_answer *parked, uint64_t shard)
+{
+    const struct shard_desc *desc = shard_map_shard(&elastic->script.map, shard);
+    uint64_t other = 0;
+    if (!is_at(parked, shard) || owns(parked, desc, &other)) {
+        return false;
+    }
+    disown(elastic, parked, desc, other);
+    return true;
+}
+
+static bool goes_in_vain(struct elastic *elastic, struct elastic_answer *parked, uint64_t shard)
+{
+    (void)shard;
+    put_reply(parked, "*-1\r\n");
+    return parked->until_ms <= elastic->script.now_ms;
+}
+
+static bool goes_served(struct elastic *elastic, struct elastic_answer *parked, uint64_t shard)
+{
+    return is_at(parked, shard) && apply(elastic, parked);
+}
+
+/* The connection is gone, and so is who would get it. */
+static void forget_waiting(struct elastic *elastic, uint64_t node)
+{
+    struct elastic_answer **at = &elastic->waiting;
+    while (*at != NULL) {
+        struct elastic_answer *parked = *at;
+        if (parked->node == node) {
+            *at = parked->next;
+            free(parked);
+        } else {
+            at = &parked->next;
+        }
+    }
+}
+
+/* The same request again takes the place of the one that waits. */
+static void replace_waiting(struct elastic *elastic, const struct frame_request *frame)
+{
+    struct elastic_answer **at = &elastic->waiting;
+    while (*at != NULL) {
+        const struct frame_request *other = &(*at)->request.frame;
+        if (other->shard == frame->shard && other->session == frame->session) {
+            struct elastic_answer *parked = *at;
+            *at = parked->next;
+            free(parked);
+        } else {
+            at = &(*at)->next;
+        }
+    }
+}
+
+/* As the leader; what waits for it is served, too. */
+static void run(struct elastic *elastic, struct elastic_answer *answer)
+{
+    const struct frame_request *frame = &answer->request.frame;
+    if ((frame->flags & REQUEST_WAIT) != 0) {
+        replace_waiting(elastic, frame);
+    }
+    if (!apply(elastic, answer)) {
+        answer->parked = true;
+        park(elastic, answer);
+        elastic->parked++;
+    } else if (answer->status == STATUS_OK && frame->session != 0) {
+        give_back(elastic, frame->shard, goes_served);
     }
 }
 
@@ -263,18 +411,31 @@ static void serve(struct elastic *elastic, struct elastic_answer *answer)
     } else if (*latched || frozen || elastic_chance(elastic, 20)) {
         answer->status = STATUS_BUSY;
     } else if (elastic->trouble && elastic_chance(elastic, 10)) {
-        if (elastic_chance(elastic, 500)) {
-            apply(elastic, answer);
+        if (elastic_chance(elastic, 500) && (frame->flags & REQUEST_WAIT) == 0) {
+            run(elastic, answer);
             answer->body_len = 0;
         }
         answer->status = STATUS_LEADERSHIP_LOST;
         (void)move_leader(elastic, frame->shard);
     } else {
-        apply(elastic, answer);
-        delay_ms += rand_below(&elastic->rand, 5);
+        run(elastic, answer);
+        delay_ms += answer->parked ? 0 : rand_below(&elastic->rand, 5);
     }
     *latched = answer->status != STATUS_OK && answer->status != STATUS_NOT_OWNER;
     answer_later(elastic, answer, delay_ms);
+}
+
+/* What a node takes off the arguments: how long it may wait. */
+static void take_wait(struct elastic *elastic, struct elastic_answer *answer)
+{
+    struct frame_request *frame = &answer->request.frame;
+    struct wait_ref ref;
+    if ((frame->flags & REQUEST_WAIT) != 0) {
+        frame->args.argc--;
+        CHECK(wait_ref_decode(frame->args.argv[frame->args.argc], &ref));
+        CHECK(ref.left_ms > 0);
+        answer->until_ms = elastic->script.now_ms + ref.left_ms;
+    }
 }
 
 static void serve_all(struct elastic *elastic)
@@ -289,6 +450,7 @@ static void serve_all(struct elastic *elastic)
             }
             answer->node = node;
             answer->connection = elastic->connections[node];
+            take_wait(elastic, answer);
             serve(elastic, answer);
         }
     }
@@ -305,7 +467,9 @@ static void deliver_answers(struct elastic *elastic)
             free(answer);
             continue;
         }
-        if (answer->status == STATUS_NOT_LEADER) {
+        if (answer->parked) {
+            script_park(script, answer->node, &answer->request);
+        } else if (answer->status == STATUS_NOT_LEADER) {
             script_redirect(script, answer->node, &answer->request, answer->hint_term,
                             answer->hint_node);
         } else {
@@ -325,6 +489,7 @@ static void cut_link(struct elastic *elastic, uint64_t node)
         serve_all(elastic);
     }
     script_down(&elastic->script, node);
+    forget_waiting(elastic, node);
     elastic->connections[node]++;
     memset(elastic->latched[node], 0, sizeof(elastic->latched[node]));
 }
@@ -370,6 +535,7 @@ static void split(struct elastic *elastic, size_t position)
         stays ? shard->leader : 1 + rand_below(&elastic->rand, ELASTIC_NODES);
     (void)can_decide(elastic, child);
     hand_on(elastic, parent, child);
+    give_back(elastic, parent, goes_disowned);
     publish(elastic, position, position + 1);
 }
 
@@ -413,6 +579,7 @@ static void end_merge(struct elastic *elastic, size_t position)
     elastic->merges++;
     script_merge(&elastic->script, low, target);
     hand_on(elastic, id, target);
+    give_back(elastic, id, goes_all);
     publish(elastic, low, low);
 }
 
@@ -474,6 +641,7 @@ static void tell_map(struct elastic *elastic)
 void elastic_turn(struct elastic *elastic, void (*begin)(void *ctx))
 {
     go_on_merging(elastic);
+    give_back(elastic, 0, goes_in_vain);
     deliver_answers(elastic);
     tell_map(elastic);
     begin(elastic->ctx);
@@ -507,6 +675,9 @@ void elastic_close(struct elastic *elastic)
         struct elastic_answer *next = elastic->answers->next;
         free(elastic->answers);
         elastic->answers = next;
+    }
+    for (uint64_t node = 1; node <= ELASTIC_NODES; node++) {
+        forget_waiting(elastic, node);
     }
     for (size_t i = 0; i < ELASTIC_SHARDS_MAX; i++) {
         free(elastic->shards[i].records);

@@ -15,6 +15,7 @@ enum {
     ELASTIC_SHARDS_MAX = 1024,
     ELASTIC_BODY_SIZE_MAX = 4096,
     ELASTIC_REPLY_SIZE = 64,
+    ELASTIC_SESSIONS_MAX = 8, /* Not inherited. */
 };
 
 struct elastic_record {
@@ -32,7 +33,10 @@ struct elastic_shard {
     uint64_t start, last; /* As it was last. */
     uint64_t leader;
     uint64_t term;
-    uint64_t floor; /* Of the router's own session. */
+    struct elastic_floor {
+        uint64_t session;
+        uint64_t floor; /* Below it all was acknowledged. */
+    } floors[ELASTIC_SESSIONS_MAX];
     struct elastic_record *records;
     size_t record_count, record_size;
 };
@@ -41,6 +45,8 @@ struct elastic_answer {
     uint64_t at_ms;
     uint64_t node;
     unsigned connection;
+    bool parked;       /* No answer yet: it waits. */
+    uint64_t until_ms; /* Of one that waits. */
     enum status status;
     uint64_t hint_term, hint_node;
     uint8_t body[ELASTIC_BODY_SIZE_MAX];
@@ -60,11 +66,13 @@ struct elastic {
     unsigned connections[ELASTIC_NODES + 1];
     bool latched[ELASTIC_NODES + 1][ELASTIC_SHARDS_MAX];
     struct elastic_answer *answers; /* By time. */
+    struct elastic_answer *waiting; /* Requests that are parked, the oldest first. */
     uint64_t map_due_ms;            /* When the router hears of the newest map; 0: it has. */
-    unsigned splits, merges;
+    unsigned splits, merges, parked;
     void *ctx;
-    /* A command that is applied, or read, at a shard of that range; writes one RESP value. */
-    void (*execute)(void *ctx,
+    /* A command that is applied, or read, at a shard of that range; writes one RESP value. False:
+     * it found nothing, and would wait. */
+    bool (*execute)(void *ctx,
                     const struct frame_request *frame,
                     const struct shard_desc *desc,
                     char reply[ELASTIC_REPLY_SIZE]);

@@ -28,7 +28,7 @@ enum {
     SEEDS = 40,
 };
 
-enum step_kind { STEP_APPEND, STEP_LENGTH, STEP_DELETE, STEP_COUNT, STEP_FLUSH };
+enum step_kind { STEP_APPEND, STEP_LENGTH, STEP_DELETE, STEP_COUNT, STEP_FLUSH, STEP_PUSH };
 
 struct step {
     struct script_client client;
@@ -36,6 +36,16 @@ struct step {
     unsigned number;
     uint64_t begun_ms;
     unsigned deleted[SPREAD]; /* How often. */
+};
+
+/* A client that takes what others push, one after the other, and waits for it. */
+struct taker {
+    struct script_client client;
+    bool busy;
+    unsigned queue[CLIENTS * STEPS]; /* At the nodes: what was pushed and not taken yet. */
+    unsigned head, tail;
+    unsigned taken[CLIENTS * STEPS]; /* Of each number: how often it arrived here. */
+    unsigned taken_count, unknown;
 };
 
 /* A client that walks over all keys, again and again. */
@@ -56,6 +66,7 @@ struct world {
     unsigned applied_count[CLIENTS];
     uint64_t flushed_ms[FIXED];
     struct walker walker;
+    struct taker taker;
 };
 
 static uint64_t fixed_token(unsigned nth)
@@ -140,14 +151,40 @@ static void scan(const struct frame_request *frame,
                    first, count);
 }
 
-static void execute(void *ctx,
+static void push(struct world *world, const struct frame_request *frame, char *reply)
+{
+    struct taker *taker = &world->taker;
+    unsigned number = 0;
+    CHECK_EQ(sscanf((const char *)frame->args.argv[2].data, "%u", &number), 1);
+    taker->queue[taker->tail++] = number;
+    (void)snprintf(reply, ELASTIC_REPLY_SIZE, ":%u\r\n", taker->tail - taker->head);
+}
+
+/* False: there is nothing to be taken. */
+static bool pop(struct world *world, char *reply)
+{
+    struct taker *taker = &world->taker;
+    if (taker->head == taker->tail) {
+        return false;
+    }
+    (void)snprintf(reply, ELASTIC_REPLY_SIZE, "*2\r\n$5\r\nqueue\r\n:%u\r\n",
+                   taker->queue[taker->head++]);
+    return true;
+}
+
+static bool execute(void *ctx,
                     const struct frame_request *frame,
                     const struct shard_desc *desc,
                     char reply[ELASTIC_REPLY_SIZE])
 {
     struct world *world = ctx;
+    if (is_name(frame, "blpop")) {
+        return pop(world, reply);
+    }
     if (is_name(frame, "append")) {
         append(world, frame, reply);
+    } else if (is_name(frame, "rpush")) {
+        push(world, frame, reply);
     } else if (is_name(frame, "strlen")) {
         unsigned client = client_of(world, frame->args.argv[1]);
         (void)snprintf(reply, ELASTIC_REPLY_SIZE, ":%u\r\n", world->applied_count[client]);
@@ -171,6 +208,7 @@ static void execute(void *ctx,
             (void)snprintf(reply, ELASTIC_REPLY_SIZE, ":%u\r\n", count);
         }
     }
+    return true;
 }
 
 /* The clients' side. */
@@ -189,7 +227,10 @@ static void begin_step(struct world *world)
     uint64_t dice = rand_below(&elastic->rand, 100);
     step->number = begun;
     step->begun_ms = elastic->script.now_ms;
-    if (dice < 60) {
+    if (dice < 8) {
+        step->kind = STEP_PUSH;
+        (void)snprintf(line, sizeof(line), "rpush queue %u.", client * STEPS + begun);
+    } else if (dice < 60) {
         step->kind = STEP_APPEND;
         (void)snprintf(line, sizeof(line), "append %s %u.", world->keys[client], begun);
     } else if (dice < 84) {
@@ -245,10 +286,40 @@ static void walk(struct world *world)
     script_run(&world->elastic.script, &walker->client, line);
 }
 
+/* What came of the taker's last command. */
+static void look_at_taker(struct taker *taker)
+{
+    unsigned number = 0;
+    const char *reply = (const char *)taker->client.reply.data;
+    if (sscanf(reply, "*2\r\n$5\r\nqueue\r\n:%u\r\n", &number) == 1) {
+        taker->taken[number]++;
+        taker->taken_count++;
+    } else {
+        taker->unknown += script_failed(&taker->client, "UNKNOWN ");
+        CHECK(reply[0] == '-' || script_replied(&taker->client, "*-1\r\n"));
+    }
+    script_client_free(&taker->client);
+    taker->busy = false;
+}
+
+static void take(struct world *world)
+{
+    struct taker *taker = &world->taker;
+    if (taker->busy && taker->client.done == 0) {
+        return;
+    }
+    if (taker->busy) {
+        look_at_taker(taker);
+    }
+    taker->busy = true;
+    script_run(&world->elastic.script, &taker->client, "blpop queue 0.4");
+}
+
 static void begin(void *ctx)
 {
     begin_step(ctx);
     walk(ctx);
+    take(ctx);
 }
 
 static void begin_nothing(void *ctx)
@@ -316,6 +387,7 @@ static void check_step(const struct world *world, unsigned client, const struct 
         }
         break;
     case STEP_DELETE: check_deletion(step, good); break;
+    case STEP_PUSH: break;
     case STEP_COUNT: CHECK(!good || script_replied(&step->client, ":256\r\n")); break;
     case STEP_FLUSH:
         for (unsigned i = 0; good && i < FIXED; i++) {
@@ -336,6 +408,20 @@ static void check_client(const struct world *world, unsigned client, unsigned *e
         *errors += step->client.reply.data[0] == '-';
         check_step(world, client, step);
     }
+}
+
+/* What left the queue arrived, once. */
+static void check_taker(struct world *world)
+{
+    struct taker *taker = &world->taker;
+    CHECK(taker->client.done == 1);
+    look_at_taker(taker);
+    for (unsigned i = 0; i < CLIENTS * STEPS; i++) {
+        CHECK(taker->taken[i] <= 1);
+    }
+    CHECK(taker->taken_count <= taker->head);
+    CHECK(taker->head - taker->taken_count <= taker->unknown);
+    CHECK(world->elastic.parked > 0);
 }
 
 static unsigned all_begun(const struct world *world)
@@ -389,6 +475,7 @@ static unsigned run_seed(uint64_t seed, unsigned restless, bool trouble)
     for (unsigned i = 0; i < CLIENTS; i++) {
         check_client(world, i, &errors);
     }
+    check_taker(world);
     /* The trouble passes well within the deadline: nearly all of it is absorbed. */
     CHECK(errors * 20 <= all);
     struct core_stats stats;
