@@ -55,6 +55,17 @@ static bool is_outdated(const struct shard_desc *shard, const struct lane_part *
     return part->ver != 0 && part->ver != shard->ver && part->unanswered == 0 && !part->unsure;
 }
 
+/* One that may be applied stays as long as its first key does: the shard is asked for it, and its
+ * number remains open there. */
+static bool stays(const struct shard_desc *shard, const struct lane_part *part)
+{
+    uint64_t token = 0;
+    if (gather_bound(part) && part_tokens_first(part, &token)) {
+        return shard->start <= token && token <= shard->last;
+    }
+    return part_tokens_within(part, shard) && !is_outdated(shard, part);
+}
+
 /* Takes out what has to go to another shard; shard: what the lane's has become, NULL: it is gone.
  * The order in which parts wait goes with them. */
 static void unsettle(struct core *core, struct lane *lane, const struct shard_desc *shard)
@@ -62,8 +73,7 @@ static void unsettle(struct core *core, struct lane *lane, const struct shard_de
     struct lane_part *next = NULL;
     for (struct lane_part *part = lane_head(lane); part != NULL; part = next) {
         next = lane_after(lane, part);
-        bool stays = shard != NULL && part_tokens_within(part, shard) && !is_outdated(shard, part);
-        if (!stays) {
+        if (shard == NULL || !stays(shard, part)) {
             core->stats.moved++;
             flow_remove(core, part);
             gather_stray(core, part);
