@@ -72,7 +72,8 @@ struct core {
 
     struct list active;   /* Lanes that have parts. */
     struct list requests; /* By deadline. */
-    struct list unrouted; /* Requests (by part.queue) that came before the first map. */
+    struct list unrouted; /* Requests (by part.queue) that came before the first map, */
+    bool rerouting;       /* or while strays that came before them are sent on. */
     struct list cancels;  /* That could not be sent yet. */
     uint64_t parked_look_ms;
     uint64_t wait_sessions; /* Made so far; those that are free: */

@@ -623,7 +623,7 @@ static void begin(struct core *core, struct core_request *request, bool again)
     request->gather = NULL;
     list_init(&request->part.queue);
     list_init(&request->part.writes);
-    if (core->lane_count == 0) {
+    if (core->lane_count == 0 || (core->rerouting && !again)) {
         list_push_back(&core->unrouted, &request->part.queue);
         return;
     }
@@ -750,22 +750,20 @@ void gather_reroute(struct core *core)
         return;
     }
     struct list parts;
-    struct list requests;
     list_init(&parts);
-    list_init(&requests);
     map_deinit(&core->held_tokens);
     map_init(&core->held_tokens);
     struct list *node = NULL;
     while ((node = list_pop_front(&core->strays)) != NULL) {
         list_push_back(&parts, node);
     }
-    while ((node = list_pop_front(&core->unrouted)) != NULL) {
-        list_push_back(&requests, node);
-    }
+    /* What comes when one of them ends is not to overtake those that are still to be placed. */
+    core->rerouting = true;
     while ((node = list_pop_front(&parts)) != NULL) {
         place(core, list_entry(node, struct lane_part, queue));
     }
-    while ((node = list_pop_front(&requests)) != NULL) {
+    core->rerouting = false;
+    while ((node = list_pop_front(&core->unrouted)) != NULL) {
         gather_begin(core, list_entry(node, struct core_request, part.queue));
     }
 }
