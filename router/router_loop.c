@@ -274,6 +274,42 @@ static bool too_large(const struct request *request)
     return size > UPLOAD_WHOLE_SIZE_MAX;
 }
 
+/* What the setting says about the keys: all of them, the strictest. */
+static bool rules_allow(struct router_loop *part, const struct request *request, uint64_t *bound_ms)
+{
+    const char *text = config_text(part->router->config, CONFIG_read_from_replicas);
+    if (text != part->rules_text) {
+        const char *reason = NULL;
+        enum status status = read_rules_parse(slice_str(text), &part->rules, &reason);
+        assert(status == STATUS_OK); /* The configuration takes nothing else. */
+        part->rules_text = text;
+    }
+    *bound_ms = UINT64_MAX;
+    size_t at = 0;
+    size_t nth = 0;
+    while (part->rules.count > 0 &&
+           (at = command_key_at(request->command, request->args, nth)) != 0) {
+        const struct read_rule *rule = read_rules_find(&part->rules, request->args.argv[at]);
+        if (rule == NULL || !rule->replica) {
+            return false;
+        }
+        *bound_ms = rule->bound_ms < *bound_ms ? rule->bound_ms : *bound_ms;
+        nth++;
+    }
+    return nth > 0;
+}
+
+static bool leaves_leader(struct router_loop *part,
+                          const struct request *request,
+                          uint64_t *bound_ms)
+{
+    *bound_ms = request->bound_ms;
+    if ((request->command->flags & CMD_READ) == 0 || (request->command->flags & CMD_WRITE) != 0) {
+        return false;
+    }
+    return request->read_chosen ? request->replica : rules_allow(part, request, bound_ms);
+}
+
 void router_loop_execute(struct router_loop *part, struct request *request)
 {
     struct router_call *call = take_call(part);
@@ -300,8 +336,7 @@ void router_loop_execute(struct router_loop *part, struct request *request)
         upload_execute(part->core, &call->core);
     } else {
         call->core.replica =
-            request->replica && (request->command->flags & CMD_READ) != 0 && request_solo(request);
-        call->core.bound_ms = request->bound_ms;
+            leaves_leader(part, request, &call->core.bound_ms) && request_solo(request);
         core_execute(part->core, &call->core);
     }
 }

@@ -2,6 +2,7 @@
 #define ROUTER_ROUTER_LOOP_H
 
 #include "common/base/thread.h"
+#include "common/config/read_rules.h"
 #include "common/net/link.h"
 #include "common/net/listener.h"
 #include "router/core.h"
@@ -41,6 +42,8 @@ struct router_loop {
     struct usage usage;
     uint64_t usage_ms; /* When it was asked for. */
     bool usage_known;
+    const char *rules_text;  /* As the setting was when it was read: read-from-replicas. */
+    struct read_rules rules; /* Of that. */
 };
 
 /* Before it runs. address: what to listen on; the first loop's listener decides the port, the

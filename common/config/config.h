@@ -32,6 +32,7 @@ enum config_type {
     CONFIG_TEXT,
     CONFIG_ADDRESS, /* HOST:PORT, or empty. */
     CONFIG_LIST,    /* HOST:PORT[,HOST:PORT...], or empty. */
+    CONFIG_READS,   /* See read_rules.h. */
 };
 
 enum config_flag {
@@ -101,7 +102,7 @@ MUST_USE enum status config_check(const struct config *config,
 
 /* INT, SIZE, MS, SECONDS, BOOL (0, 1), CHOICE (place of the word). */
 int64_t config_number(const struct config *config, enum config_id id);
-/* TEXT, ADDRESS, LIST, CHOICE. Never NULL; valid until config_deinit(). */
+/* TEXT, ADDRESS, LIST, READS, CHOICE. Never NULL; valid until config_deinit(). */
 const char *config_text(const struct config *config, enum config_id id);
 /* The value as CONFIG GET shows it, of any type. */
 void config_print(const struct config *config, enum config_id id, struct buf *out);

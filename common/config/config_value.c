@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "common/base/assert.h"
+#include "common/config/read_rules.h"
 
 enum { WORD_SIZE_MAX = 64, LIST_COUNT_MAX = 64, ADDRESS_SIZE_MAX = 320 };
 
@@ -31,7 +32,7 @@ static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
 bool config_value_is_text(enum config_type type)
 {
     return type == CONFIG_TEXT || type == CONFIG_ADDRESS || type == CONFIG_LIST ||
-           type == CONFIG_CHOICE;
+           type == CONFIG_READS || type == CONFIG_CHOICE;
 }
 
 const char *config_value_kind(const struct config_row *row)
@@ -46,6 +47,7 @@ const char *config_value_kind(const struct config_row *row)
     case CONFIG_TEXT: return "TEXT";
     case CONFIG_ADDRESS: return "HOST:PORT";
     case CONFIG_LIST: return "HOST:PORT,...";
+    case CONFIG_READS: return "PREFIX MODE,...";
     }
     return "";
 }
@@ -202,10 +204,21 @@ static enum status check_text(const struct config_row *row, struct slice text, c
             return fail(error, "argument contains a control character");
         }
     }
-    if (text.len == 0 || row->type == CONFIG_TEXT) {
+    if (text.len == 0 || row->type == CONFIG_TEXT || row->type == CONFIG_READS) {
         return STATUS_OK;
     }
     return row->type == CONFIG_LIST ? check_list(text, error) : check_address(text, error);
+}
+
+static enum status check_reads(const struct config_row *row, struct slice text, char *error)
+{
+    struct read_rules rules;
+    const char *reason = NULL;
+    enum status status = check_text(row, text, error);
+    if (status == STATUS_OK && read_rules_parse(text, &rules, &reason) != STATUS_OK) {
+        status = fail(error, reason);
+    }
+    return status;
 }
 
 enum status config_value_parse(const struct config_row *row,
@@ -224,6 +237,7 @@ enum status config_value_parse(const struct config_row *row,
     case CONFIG_TEXT:
     case CONFIG_ADDRESS:
     case CONFIG_LIST: return check_text(row, text, error);
+    case CONFIG_READS: return check_reads(row, text, error);
     }
     return STATUS_BAD_ARGUMENT;
 }

@@ -6,10 +6,9 @@
 #include "common/base/clock.h"
 #include "common/base/number.h"
 #include "common/base/version.h"
+#include "common/config/read_rules.h"
 #include "common/front/front_core.h"
 #include "common/front/multi.h"
-
-enum { READ_BOUND_MS_MAX = 24 * 3600 * 1000 };
 
 /* Commands about the connection itself, and those that say what this server is not. */
 
@@ -237,6 +236,7 @@ void front_reset(struct request *request)
     session->reply_mode = SESSION_REPLY_ON;
     session->no_evict = false;
     session->no_touch = false;
+    session->read_chosen = false;
     session->replica = false;
     session->authenticated = false; /* Unless no password is asked for. */
     session_apply_auth(session);
@@ -256,18 +256,23 @@ static void refuse_cluster(struct request *request)
     request_fail(request, no_cluster);
 }
 
+static void choose_read(struct request *request, bool replica, uint64_t bound_ms)
+{
+    request->session->read_chosen = true;
+    request->session->replica = replica;
+    request->session->bound_ms = bound_ms;
+    front_ok(request);
+}
+
 /* Redis Cluster's words for it; there only a replica knows them. */
 void front_readonly(struct request *request)
 {
-    request->session->replica = true;
-    request->session->bound_ms = 0;
-    front_ok(request);
+    choose_read(request, true, 0);
 }
 
 void front_readwrite(struct request *request)
 {
-    request->session->replica = false;
-    front_ok(request);
+    choose_read(request, false, 0);
 }
 
 static void tell_read(struct request *request)
@@ -280,12 +285,14 @@ static void tell_read(struct request *request)
         resp_write_int(reply, (int64_t)session->bound_ms);
     } else {
         resp_write_array(reply, 1);
-        resp_write_text(reply, session->replica ? "linearizable" : "leader");
+        resp_write_text(reply, session->replica       ? "linearizable"
+                               : session->read_chosen ? "leader"
+                                                      : "default");
     }
     front_done(request);
 }
 
-/* SHERD READ [leader | linearizable | bounded MILLISECONDS] */
+/* SHERD READ [default | leader | linearizable | bounded MILLISECONDS] */
 static void set_read(struct request *request)
 {
     struct session *session = request->session;
@@ -295,20 +302,20 @@ static void set_read(struct request *request)
         tell_read(request);
         return;
     }
+    bool preset = args.argc == 3 && command_word(args.argv[2], "default");
     bool leader = args.argc == 3 && command_word(args.argv[2], "leader");
     bool linearizable = args.argc == 3 && command_word(args.argv[2], "linearizable");
     bool bounded = args.argc == 4 && command_word(args.argv[2], "bounded") &&
                    number_parse_u64(args.argv[3], &bound_ms) && bound_ms > 0 &&
                    bound_ms <= READ_BOUND_MS_MAX;
-    if (!leader && !linearizable && !bounded) {
+    if (!preset && !leader && !linearizable && !bounded) {
         request_fail(request,
-                     "ERR SHERD READ takes leader, linearizable, or bounded and "
+                     "ERR SHERD READ takes default, leader, linearizable, or bounded and "
                      "milliseconds from 1 to 86400000");
         return;
     }
-    session->replica = !leader;
-    session->bound_ms = bound_ms;
-    front_ok(request);
+    choose_read(request, linearizable || bounded, bound_ms);
+    session->read_chosen = !preset;
 }
 
 void front_cluster(struct request *request)

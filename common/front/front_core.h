@@ -123,6 +123,7 @@ struct session {
     bool no_evict;
     bool no_touch;
     bool monitor;
+    bool read_chosen;  /* How it reads: it has said so. */
     bool replica;      /* Reads may be answered by replicas: READONLY, SHERD READ; */
     uint64_t bound_ms; /* then from what is so old at most; 0: linearizable. */
     struct front_part *part;

@@ -24,7 +24,8 @@ struct request {
     uint64_t client;             /* Id of the client. */
     unsigned loop;               /* Of the session: where to finish it. */
     uint8_t db;
-    bool replica;      /* Its client lets replicas answer reads that do not lead, */
+    bool read_chosen;  /* Its client has said how it reads: */
+    bool replica;      /* its client lets replicas answer reads that do not lead, */
     uint64_t bound_ms; /* from what is so old at most; 0: linearizable. */
     uint64_t wait_ms;  /* It may wait for elements so long; BLOCK_FOREVER; 0: it does not. */
 

@@ -5,7 +5,7 @@ import urllib.request
 
 import harness
 from cluster import demand, wait_until
-from resp_client import RespClient
+from resp_client import RespClient, RespError
 
 
 def metric(process, name):
@@ -21,7 +21,7 @@ def answered(node):
 
 def check_words(context, cluster):
     with cluster.router.client() as client:
-        demand(client.call("SHERD", "READ") == [b"leader"], "leader is the default")
+        demand(client.call("SHERD", "READ") == [b"default"], "nothing was said")
         demand(client.call("READONLY") == "OK", "READONLY")
         demand(client.call("SHERD", "READ") == [b"linearizable"], "READONLY is linearizable")
         for i in range(200):
@@ -55,6 +55,18 @@ def check_zone(context, cluster):
     wait_until(lambda: sum(answered(cluster.nodes[1])) > 200, 10, "the near node answers")
     counts = [answered(node) for node in cluster.nodes]
     context.say(f"answered by replicas that do not lead: {counts}")
+    with cluster.router.client() as client:
+        reply = client.call("CONFIG", "SET", "read-from-replicas", "zone: sometimes")
+        demand(isinstance(reply, RespError), f"a bad rule: {reply}")
+        sent = "sherd_router_replica_reads_sent_total"
+        for rule in ("zone: linearizable", "* leader, zone: bounded:300"):
+            demand(client.call("CONFIG", "SET", "read-from-replicas", rule) == "OK", rule)
+            before = metric(cluster.router, sent)
+            for i in range(200):
+                client.call("GET", f"zone:{i}")
+            wait_until(lambda: metric(cluster.router, sent) > before + 40, 5,
+                       f"{rule!r}: keys of the prefix are read at replicas")
+        demand(client.call("CONFIG", "SET", "read-from-replicas", "") == "OK", "no rule")
     demand(min(counts[1]) > 0, f"with a bound, and without: {counts}")
     demand(sum(counts[0]) + sum(counts[2]) == 0, f"the own zone is preferred: {counts}")
 
