@@ -34,7 +34,7 @@ static void run_home(struct worker *to, struct worker_mail *mail)
 static void run_stop(struct worker *to, struct worker_mail *mail)
 {
     struct tour *tour = list_entry(mail, struct tour, mail);
-    tour->count += worker_transfers(to, 0, &tour->rows);
+    tour->count += worker_transfers(to, &tour->rows);
     tour->next++;
     bool home = tour->next == tour->server->loops;
     tour->mail.run = home ? run_home : run_stop;

@@ -200,9 +200,9 @@ void worker_flushed(struct worker *worker);
 struct txn *worker_txn(struct worker *worker);
 unsigned worker_loop_of(const struct worker *worker, uint64_t shard);
 
-/* Appends a map for each snapshot that this loop sends, of one shard or (0) of all: shard, replica,
- * node (of the receiver), done, total (bytes), rate, limit (bytes per second). Returns how many. */
-size_t worker_transfers(const struct worker *worker, uint64_t shard, struct buf *rows);
+/* Appends a map for each snapshot that this loop sends: shard, replica, node (of the receiver),
+ * done, total (bytes), rate, limit (bytes per second). Returns how many. */
+size_t worker_transfers(const struct worker *worker, struct buf *rows);
 
 struct worker_stats {
     struct host_stats host;

@@ -362,8 +362,7 @@ static void submit_node(struct worker *worker, struct worker_op *op, struct shar
     struct buf reply;
     buf_init(&reply, FRAME_BODY_SIZE_MAX);
     op->op.shard = shard;
-    enum status status = transfer_is_asked(op->op.command) ? transfer_run_asked(worker, op, &reply)
-                                                           : worker_hub_run(worker, op, &reply);
+    enum status status = worker_hub_run(worker, op, &reply);
     finish(worker, op, status, buf_slice(&reply));
     buf_deinit(&reply);
 }

@@ -264,12 +264,6 @@ void snapshot_free_waiting(struct worker *worker);
 /* At start: finishes an installation that a crash interrupted. */
 enum status snapshot_resume(struct worker *worker, struct shard_state *state);
 
-/* worker_transfer.c: shard_transfers and shard_rate. NOT_LEADER, BAD_ARGUMENT. */
-bool transfer_is_asked(const struct command *command);
-MUST_USE enum status transfer_run_asked(struct worker *worker,
-                                        const struct worker_op *op,
-                                        struct buf *reply);
-
 /* worker_board.c */
 void board_subscribe(struct worker *worker, uint64_t link, uint64_t version);
 void board_role(void *ctx, struct shard *shard);

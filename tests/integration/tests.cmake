@@ -12,8 +12,8 @@ set(INTEGRATION_TESTS basic killed_installing pipeline_order kill_leader kill_re
     pause disk_full failing_sync wiped_node away_node moved_node moved_meta start_stop two_routers
     bad_input slow_reader big_values stalled_follower idle_connections startup_errors outside_view
     lost_folder stop_under_load pubsub keyspace_events databases blocking transactions scripts
-    script_queue grow_and_shrink script_sources slow_transfer import_redis import_large backup
-    split_clients replica_reads recover split_and_merge)
+    script_queue grow_and_shrink script_sources slow_transfer move_away_and_back import_redis
+    import_large backup split_clients replica_reads recover split_and_merge)
 foreach(name ${INTEGRATION_TESTS})
   add_test(NAME integration_${name}
            COMMAND /usr/bin/python3 ${CMAKE_CURRENT_LIST_DIR}/${name}.py
