@@ -32,6 +32,8 @@ struct create {
     struct archive archive;
     char id[NUMBER_SIZE];
     uint64_t kept_ms;
+    int tries;           /* Of the cut. */
+    uint64_t paused_us;  /* The longest that writes waited, in all of them. */
     enum verb_exit code; /* Of what failed. */
 };
 
@@ -71,6 +73,9 @@ static bool cut_once(struct create *create)
     memcpy(why, create->cluster.error, sizeof(why));
     bool released = tell(create, "release");
     create->archive.held_us = (uint64_t)create->cluster.longest;
+    create->tries++;
+    create->paused_us =
+        create->paused_us < create->archive.held_us ? create->archive.held_us : create->paused_us;
     if (!fenced) {
         memcpy(create->cluster.error, why, sizeof(why));
     }
@@ -400,13 +405,13 @@ static void print_result(const struct create *create)
     const struct archive *archive = &create->archive;
     const struct backup_report *report = &create->run->report;
     double seconds = (double)(clock_now_ms() - report->started_ms) / 1000;
-    double paused_ms = (double)archive->held_us / 1000;
+    double paused_ms = (double)create->paused_us / 1000;
     if (report->json) {
         printf("{\"shards\":%zu,\"keys\":%" PRIu64 ",\"bytes\":%" PRIu64
                ",\"files\":%zu"
-               ",\"cut_ms\":%" PRIu64 ",\"pause_ms\":%.3f,\"seconds\":%.3f}\n",
+               ",\"cut_ms\":%" PRIu64 ",\"tries\":%d,\"pause_ms\":%.3f,\"seconds\":%.3f}\n",
                archive->shard_count, archive_keys(archive), archive_size(archive),
-               archive->file_count, archive->cut_ms, paused_ms, seconds);
+               archive->file_count, archive->cut_ms, create->tries, paused_ms, seconds);
         return;
     }
     printf("%zu shards, %" PRIu64

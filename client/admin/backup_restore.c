@@ -235,8 +235,13 @@ static bool open_stream(struct restore *restore, struct stream *stream)
 {
     char scratch[BACKUP_PATH_SIZE + NUMBER_SIZE];
     const struct archive *archive = &restore->archive;
-    while (restore->next < archive->shard_count && restore->finished[restore->next]) {
-        restore->next++;
+    /* Each shard keeps all scripts: the first has them, whatever else it has. */
+    for (; restore->next < archive->shard_count; restore->next++) {
+        bool empty = restore->next > 0 && archive->shards[restore->next].keys == 0;
+        restore->finished[restore->next] = restore->finished[restore->next] || empty;
+        if (!restore->finished[restore->next]) {
+            break;
+        }
     }
     if (restore->next == archive->shard_count) {
         return false;
