@@ -2,6 +2,8 @@
 failure.
 
     harness.run(test)      test(context) raises to fail
+    harness.run(test, extra={"--operations": {"type": int, "default": 40}})
+                           further arguments, as argparse takes them; context.options has them
 
 Arguments of every test: --bin DIR (sherd-node, sherd-router), --tools DIR (lincheck, the shim),
 --seed N to repeat a run, --keep to leave the directory in place.
@@ -27,6 +29,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 
 class Context:
     def __init__(self, options, directory):
+        self.options = options
         self.programs = options.bin
         self.tools = options.tools
         self.seed = options.seed
@@ -60,18 +63,20 @@ class Context:
             cleanup()
 
 
-def arguments(limit):
+def arguments(limit, extra):
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", default=os.path.join(ROOT, "build/dev/bin"))
     parser.add_argument("--tools", default=os.path.join(ROOT, "build/dev/tests"))
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--limit", type=float, default=limit, help="seconds")
+    for name, settings in extra.items():
+        parser.add_argument(name, **settings)
     return parser.parse_args()
 
 
-def run(test, limit=120):
-    options = arguments(limit)
+def run(test, limit=120, extra=None):
+    options = arguments(limit, extra or {})
     name = os.path.splitext(os.path.basename(sys.argv[0]))[0]
     directory = tempfile.mkdtemp(prefix=f"sherd-{name}-")
     print(f"{name} seed={options.seed} directory={directory}", flush=True)

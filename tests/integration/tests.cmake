@@ -21,3 +21,17 @@ foreach(name ${INTEGRATION_TESTS})
   set_tests_properties(integration_${name} PROPERTIES LABELS integration TIMEOUT 300
                        RESOURCE_LOCK cluster)
 endforeach()
+
+# Changes of shards at random, once more with faults between them.
+foreach(faults "" "kill,stop,restart")
+  string(COMPARE EQUAL "${faults}" "" plain)
+  if(plain)
+    set(name integration_elastic)
+  else()
+    set(name integration_elastic_faults)
+  endif()
+  add_test(NAME ${name}
+           COMMAND /usr/bin/python3 ${CMAKE_CURRENT_LIST_DIR}/elastic.py --faults "${faults}"
+                   --bin ${PROJECT_BINARY_DIR}/bin --tools ${PROJECT_BINARY_DIR}/tests)
+  set_tests_properties(${name} PROPERTIES LABELS integration TIMEOUT 400 RESOURCE_LOCK cluster)
+endforeach()
