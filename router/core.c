@@ -74,6 +74,7 @@ struct core *core_new(const struct core_options *options, const struct core_env 
     list_init(&core->strays);
     list_init(&core->nearby);
     core->zone = options->zone == NULL || options->zone[0] == '\0' ? NULL : strdup(options->zone);
+    list_init(&core->wanderers);
     list_init(&core->cancels);
     route_init(&core->route);
     channels_init(&core->channels);

@@ -83,6 +83,7 @@ struct core {
     char *zone;         /* Of the router; NULL: none. */
     struct list strays; /* Parts that wait for a newer map, by order. */
     uint64_t strays_ms;
+    struct list wanderers;  /* Parts (by writes) in inherited sessions, by seq. */
     struct map held_tokens; /* Of strays; what needs one of them waits behind. May have more. */
     uint64_t order;
     uint64_t timer_ms;

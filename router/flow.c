@@ -45,6 +45,9 @@ void flow_detach(struct core *core, struct lane_part *part)
     struct slot *slot = &core->slots[part->slot];
     assert(slot->part == part && part->lane == NULL);
     nearby_leave(part);
+    if (part->session != 0) {
+        list_remove(&part->writes);
+    }
     slot->part = NULL;
     slot->free_next = core->slot_free;
     core->slot_free = part->slot;
@@ -129,6 +132,19 @@ uint64_t flow_frame_id(const struct core *core, const struct lane_part *part)
            (uint64_t)(part->tries & 0xff) << SLOT_BITS | part->slot;
 }
 
+/* Of what has gone to another shard some may be recorded here yet: its record is to stay. */
+static uint64_t first_unacked(const struct core *core,
+                              const struct lane *lane,
+                              const struct lane_part *part)
+{
+    uint64_t seq = lane_first_unacked(lane, part);
+    if (part->session != 0 || part->alone || list_empty(&core->wanderers)) {
+        return seq;
+    }
+    uint64_t oldest = list_entry(core->wanderers.next, struct lane_part, writes)->seq;
+    return oldest < seq ? oldest : seq;
+}
+
 /* False if the link takes nothing just now. */
 static bool send_part(struct core *core, struct lane *lane, struct lane_part *part, bool first)
 {
@@ -167,7 +183,7 @@ static bool send_part(struct core *core, struct lane *lane, struct lane_part *pa
     if (part->seq != 0) {
         frame.session = gather_session(core, part);
         frame.seq = part->seq;
-        frame.first_unacked = lane_first_unacked(lane, part);
+        frame.first_unacked = first_unacked(core, lane, part);
     }
     frame_write_request(out, &frame);
     core_wake_at(core, now_ms + core->try_ms);

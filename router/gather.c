@@ -681,8 +681,14 @@ static void split_share(struct core *core, struct lane_part *share)
 static void place_bound(struct core *core, struct lane_part *part, uint64_t token)
 {
     const struct shard_desc *shard = shard_map_find(&core->map, token);
-    if (shard->id != part->shard) {
+    if (shard->id != part->shard && part->session == 0) {
         part->session = session_number_inherited(gather_session(core, part), part->shard);
+        struct list *at = core->wanderers.prev;
+        while (at != &core->wanderers &&
+               list_entry(at, struct lane_part, writes)->seq > part->seq) {
+            at = at->prev;
+        }
+        list_push_back(at->next, &part->writes);
     }
     flow_insert(core, map_get(&core->by_shard, shard->id), part);
 }
@@ -707,7 +713,10 @@ static void place(struct core *core, struct lane_part *part)
         place_bound(core, part, token);
         return;
     }
-    part->session = 0;
+    if (part->session != 0) {
+        list_remove(&part->writes);
+        part->session = 0;
+    }
     part->moved =
         part->tries; /* Another write: what was answered to the old one is not about it. */
     if (part->seq != 0) {

@@ -34,7 +34,9 @@ void lane_insert(struct lane *lane, struct lane_part *part)
         at = at->prev;
     }
     list_push_back(at->next, &part->queue); /* Before what follows it. */
-    list_init(&part->writes);
+    if (part->session == 0) {
+        list_init(&part->writes);
+    }
     if (part->seq != 0 && !part->alone && part->session == 0) {
         at = lane->writes.prev;
         while (at != &lane->writes && list_entry(at, struct lane_part, writes)->seq > part->seq) {
@@ -65,7 +67,9 @@ void lane_remove(struct lane *lane, struct lane_part *part)
         lane_pause(lane, 0); /* Another part has to be the probe. */
     }
     list_remove(&part->queue);
-    list_remove(&part->writes);
+    if (part->session == 0) {
+        list_remove(&part->writes);
+    }
     part->lane = NULL;
     lane->count--;
     lane->size -= part->size;

@@ -26,7 +26,7 @@ enum lane_state { LANE_SHUT, LANE_PROBE, LANE_OPEN };
 /* One command for one shard: a whole request, or a share of one. */
 struct lane_part {
     struct list queue;  /* In lane->parts, or in the core's strays. */
-    struct list writes; /* In lane->writes, if seq is not 0. */
+    struct list writes; /* In lane->writes, if seq is not 0; in the core's wanderers. */
     struct core_request *request;
     struct lane *lane; /* NULL while it is in none. */
     uint64_t shard;    /* Of the lane that it is or was in last. */

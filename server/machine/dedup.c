@@ -125,6 +125,51 @@ static enum status find_entry(struct call *call, const struct dedup *dedup, bool
     return in.failed ? STATUS_CORRUPT : STATUS_OK;
 }
 
+/* What this shard has recorded itself, if it is asked under the number that it has for others. The
+ * sender keeps such a record from being dropped: it does not say that its seq was acknowledged. */
+static enum status find_own(struct call *call, const struct dedup *dedup, bool *known)
+{
+    if ((dedup->session & SESSION_NUMBER_INHERITED) == 0) {
+        return STATUS_OK;
+    }
+    struct dedup own = *dedup;
+    own.session = session_number_before(dedup->session, call->scope.shard);
+    own.window = txn_scratch(call->txn, SCRATCH_BODY);
+    enum status status = txn_get(
+        call->txn, STORE_LOCAL, session_key(call->txn, call->scope.shard, own.session), own.window);
+    if (status == STATUS_OK && !well_formed(own.window)) {
+        status = STATUS_CORRUPT;
+    }
+    if (status == STATUS_OK) {
+        status = find_entry(call, &own, known);
+    }
+    return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+}
+
+static enum status check_window(struct call *call, const struct dedup *dedup, bool *known)
+{
+    struct slice key = session_key(call->txn, call->scope.shard, dedup->session);
+    enum status status = txn_get(call->txn, STORE_LOCAL, key, dedup->window);
+    if (status == STATUS_NOT_FOUND) {
+        return STATUS_OK;
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (!well_formed(dedup->window)) {
+        return STATUS_CORRUPT;
+    }
+    if (dedup->seq < get_u64(dedup->window, OFFSET_FLOOR)) {
+        *known = true;
+        resp_write_error(call->reply, "UNKNOWN this write was acknowledged before");
+        return STATUS_OK;
+    }
+    if (dedup->seq > get_u64(dedup->window, OFFSET_SEQ_MAX)) {
+        return STATUS_OK;
+    }
+    return find_entry(call, dedup, known);
+}
+
 enum status dedup_check(struct call *call,
                         const struct machine_apply_input *input,
                         struct dedup *dedup,
@@ -136,27 +181,8 @@ enum status dedup_check(struct call *call,
                             .seq = input->seq,
                             .first_unacked = input->first_unacked,
                             .window = txn_scratch(call->txn, SCRATCH_SESSION)};
-    enum status status =
-        txn_get(call->txn, STORE_LOCAL, session_key(call->txn, call->scope.shard, input->session),
-                dedup->window);
-    if (status == STATUS_NOT_FOUND) {
-        return STATUS_OK;
-    }
-    if (status != STATUS_OK) {
-        return status;
-    }
-    if (!well_formed(dedup->window)) {
-        return STATUS_CORRUPT;
-    }
-    if (input->seq < get_u64(dedup->window, OFFSET_FLOOR)) {
-        *known = true;
-        resp_write_error(call->reply, "UNKNOWN this write was acknowledged before");
-        return STATUS_OK;
-    }
-    if (input->seq > get_u64(dedup->window, OFFSET_SEQ_MAX)) {
-        return STATUS_OK;
-    }
-    return find_entry(call, dedup, known);
+    enum status status = check_window(call, dedup, known);
+    return status == STATUS_OK && !*known ? find_own(call, dedup, known) : status;
 }
 
 static void begin_window(struct call *call, struct buf *window)

@@ -231,6 +231,10 @@ static bool apply(struct elastic *elastic, struct elastic_answer *answer)
     bool write = frame->session != 0;
     const struct elastic_record *known =
         write ? find_record(shard, frame->session, frame->seq) : NULL;
+    if (known == NULL && (frame->session & SESSION_NUMBER_INHERITED) != 0) {
+        uint64_t before = session_number_before(frame->session, frame->shard);
+        known = find_record(shard, before, frame->seq); /* Its own, from before. */
+    }
     bool outdated = (frame->flags & REQUEST_EXACT) != 0 && frame->ver != desc->ver;
     uint64_t other = desc->start;
     if (known != NULL && !outdated) {

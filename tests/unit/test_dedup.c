@@ -338,6 +338,20 @@ TEST(dedup_hand_on, the_heir_knows_what_was_applied_and_takes_what_was_not)
     end(&world);
 }
 
+TEST(dedup_check, one_that_comes_back_under_an_inherited_number_is_known)
+{
+    struct world world;
+    begin(&world);
+    incr(&world, 5, 5, ":1\r\n");
+    uint64_t handed = session_number_inherited(77, scope.shard);
+    CHECK_EQ(session_number_before(handed, scope.shard), 77);
+    incr_at(&world, 9, handed, 5, ":1\r\n");
+    incr_at(&world, 9, handed, 4, ":2\r\n"); /* That one never came. */
+    incr_at(&world, 9, handed, 4, ":2\r\n");
+    incr_at(&world, 9, session_number_inherited(77, 10), 5, ":3\r\n"); /* Another shard's. */
+    end(&world);
+}
+
 TEST(dedup_hand_on, takes_replies_along_that_have_rows_of_their_own)
 {
     struct world world;
