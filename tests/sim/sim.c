@@ -277,6 +277,10 @@ static void phases(struct sim *sim)
         sim_teller_stop(sim->tellers[i]);
     }
     run_until(sim, sim->now_ns + UINT64_C(5000) * SIM_MS, NULL);
+    if (sim->options.moves) { /* Until leaderships have gone where they are to be. */
+        run_until(sim, sim->now_ns + UINT64_C(60000) * SIM_MS, jobs_ended);
+        run_until(sim, sim->now_ns + UINT64_C(12000) * SIM_MS, NULL);
+    }
     sim_queue_burst(sim);
     run_until(sim, sim->now_ns + UINT64_C(500) * SIM_MS, NULL);
     sim_queue_read(sim);
@@ -289,10 +293,6 @@ static void phases(struct sim *sim)
     sim_queue_read(sim);
     run_until(sim, sim->now_ns + sim->options.peace_ms * SIM_MS / 2, NULL);
     sim_queue_check(sim);
-    if (!sim_jobs_ended(sim)) {
-        run_until(sim, sim->now_ns + UINT64_C(60000) * SIM_MS, jobs_ended);
-        run_until(sim, sim->now_ns + sim->options.peace_ms * SIM_MS / 2, NULL);
-    }
     sim_check_end(sim);
 }
 
