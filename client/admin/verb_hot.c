@@ -60,7 +60,7 @@ static void print_keys(const struct sherd_reply *keys)
         char name[ASK_TEXT_SIZE];
         char advice[ASK_TEXT_SIZE];
         ask_field(key, "advice", advice, sizeof advice);
-        if (advice[0] != '\0' && told < TOLD_MAX) {
+        if (advice[0] != '\0' && strcmp(advice, "-") != 0 && told < TOLD_MAX) {
             printf("%s%.40s:\n  %s\n", told++ == 0 ? "\n" : "",
                    ask_field(key, "key", name, sizeof name), advice);
         }

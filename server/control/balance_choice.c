@@ -11,7 +11,6 @@ enum {
     /* A node is over or under by more than this much of the mean before bytes are moved. */
     ROOM_SLACK_PERMILLE = 50,
     LEADS_SLACK = 2,
-    IDLE_PERMILLE = 20, /* Of the mean load of a node: a shard that may be led anywhere. */
     /* Of the load of a node, what is worth a split. */
     WORTH_PERMILLE = 200,
     HALF_CORE_US = 500000,
@@ -264,7 +263,7 @@ void balance_choice_room(const struct balance_view *view,
     double fuller = (double)view->nodes[room.fullest].bytes;
     for (size_t i = 0; i < view->shard_count; i++) {
         const struct balance_shard *shard = &view->shards[i];
-        double size = (double)shard->bytes;
+        double size = (double)shard->weight;
         /* The largest that fits; of equal ones first those that are led elsewhere. */
         double value = size * 4 + (shard->leader != room.fullest) + 1;
         if (value <= best || size > fits || emptier + size >= fuller ||
@@ -306,14 +305,14 @@ static size_t leads_fewer(const struct balance_view *view, const struct balance_
 
 void balance_choice_leads(const struct balance_view *view,
                           const struct balance_rules *rules,
+                          double load_max,
                           struct balance_choice *choice)
 {
     *choice = (struct balance_choice){0};
-    double mean = view->takers == 0 ? 0 : view->load / (double)view->takers;
     for (size_t i = 0; i < view->shard_count; i++) {
         const struct balance_shard *shard = &view->shards[i];
         if (shard->leader == BALANCE_NOBODY || !may(rules, shard, JOB_TRANSFER) ||
-            shard->load * PERMILLE > mean * IDLE_PERMILLE) {
+            shard->load > load_max) {
             continue;
         }
         size_t to = leads_fewer(view, shard);

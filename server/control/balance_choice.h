@@ -45,9 +45,10 @@ void balance_choice_move(const struct balance_view *view,
 void balance_choice_room(const struct balance_view *view,
                          const struct balance_rules *rules,
                          struct balance_choice *choice);
-/* Evens out how many shards the nodes lead, by those that have next to nothing to do. */
+/* Evens out how many shards the nodes lead, by those that have at most so much to do. */
 void balance_choice_leads(const struct balance_view *view,
                           const struct balance_rules *rules,
+                          double load_max,
                           struct balance_choice *choice);
 /* A shard that holds more bytes. */
 void balance_choice_size(const struct balance_view *view,

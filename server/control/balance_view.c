@@ -92,6 +92,7 @@ static void look(struct balance_view *view,
 {
     shard->known = load_table_shard(input->table, shard->desc->id, input->now_ms);
     shard->leader = BALANCE_NOBODY;
+    shard->changing = load_table_changing(input->table, shard->desc->id, input->now_ms);
     if (shard->known != NULL) {
         const struct shard_load *load = &shard->known->load;
         shard->leader = balance_view_node(view, shard->known->node);
@@ -178,7 +179,7 @@ static void add_up(struct balance_view *view, const struct balance_shard *shard)
         bool leads = shard->leader == at;
         node->replicas++;
         node->leads += leads;
-        node->bytes += shard->bytes + EMPTY_SIZE;
+        node->bytes += shard->weight;
         node->load += leads ? shard->load : shard->follower;
         if (leads && shard->known != NULL) {
             node->peak += (double)load_table_peak(shard->known);
@@ -200,6 +201,7 @@ void balance_view_init(struct balance_view *view,
         struct balance_shard *shard = &view->shards[i];
         shard->desc = &input->map->shards[i];
         look(view, shard, input, hope_for(hopes, hope_count, shard->desc, input->now_ms));
+        shard->weight = shard->bytes + EMPTY_SIZE;
     }
     apply_jobs(view, input->jobs);
     for (size_t i = 0; i < view->shard_count; i++) {

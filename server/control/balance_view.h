@@ -28,10 +28,11 @@ struct balance_shard {
     double load;
     double follower; /* Of load, what every replica has to do. */
     uint64_t bytes;
-    bool busy;     /* A job has it. */
-    bool changing; /* Something was done to it a moment ago. */
-    bool moving;   /* It has a job that moves it. */
-    uint64_t from; /* Then: between these nodes. */
+    uint64_t weight; /* What it adds to the bytes of a node. */
+    bool busy;       /* A job has it. */
+    bool changing;   /* Something was done to it a moment ago. */
+    bool moving;     /* It has a job that moves it. */
+    uint64_t from;   /* Then: between these nodes. */
     uint64_t to;
 };
 

@@ -19,6 +19,7 @@ enum {
     GAIN_PERMILLE = 100,   /* Of what it has over the mean: a change must take off that much. */
     SPLIT_SHARDS_MAX = 64, /* Per node; then nothing is split for its load any more. */
     SPLITS_MAX = 8,        /* At once; then one every SPLIT_EVERY_MS. */
+    IDLE_PERMILLE = 20,    /* Of the mean load of a node: a shard that may be led anywhere. */
     HOT_PERMILLE = 200,
     HALF_CORE_US = 500000,
     MERGE_RATIO = 4,      /* Two shards are merged when both together are a quarter of a hot one, */
@@ -600,7 +601,12 @@ static bool make_room(struct turn *turn, const struct balance_rules *rules)
 static bool even_leads(struct turn *turn, const struct balance_rules *rules)
 {
     struct balance_choice choice;
-    balance_choice_leads(&turn->view, rules, &choice);
+    size_t busiest = balance_view_busiest(&turn->view);
+    double mean = turn->view.load / (double)turn->view.takers;
+    /* Where nobody has much to do, load moves nobody: then all of them count alike. */
+    bool idle = balance_view_use(&turn->view.nodes[busiest]) < turn->balancer->options.use_min;
+    double load_max = idle ? turn->view.load : mean * IDLE_PERMILLE / PERMILLE;
+    balance_choice_leads(&turn->view, rules, load_max, &choice);
     if (!choice.found) {
         return false;
     }

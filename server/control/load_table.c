@@ -185,6 +185,12 @@ const struct load_shard *load_table_shard(const struct load_table *table,
     return heard ? entry : NULL;
 }
 
+bool load_table_changing(const struct load_table *table, uint64_t shard, uint64_t now_ms)
+{
+    const struct load_shard *entry = map_get(&table->shards, shard);
+    return entry != NULL && now_ms - entry->heard_ms < LOAD_CHANGE_MS;
+}
+
 uint64_t load_table_peak(const struct load_shard *shard)
 {
     uint64_t peak = 0;

@@ -10,6 +10,7 @@
  * Thread: one owner. */
 
 enum {
+    LOAD_CHANGE_MS = 4000,  /* A leader changes in less, if nobody has died. */
     LOAD_HEARD_MS = 5000,   /* Longer ago: nothing is known. */
     LOAD_PEAKS = 30,        /* Minutes. */
     LOAD_HEAT_COLUMNS = 64, /* Equal parts of the ring. */
@@ -65,6 +66,8 @@ const struct load_node *load_table_node(const struct load_table *table,
 const struct load_shard *load_table_shard(const struct load_table *table,
                                           uint64_t shard,
                                           uint64_t now_ms);
+/* True if a leader of it was heard of so lately that it may just have changed. */
+bool load_table_changing(const struct load_table *table, uint64_t shard, uint64_t now_ms);
 /* The highest load, microseconds per second, of the last LOAD_PEAKS minutes, or of as many as it is
  * known. */
 uint64_t load_table_peak(const struct load_shard *shard);

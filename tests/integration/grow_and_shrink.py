@@ -130,6 +130,7 @@ def test(context):
     cluster.start()
     load = context.workload(cluster, value_size=400)
     cluster.wait_whole()
+    admin(context, cluster, "balancer", "off")  # What it would do is done by hand here.
     load.start()
     load.wait_progress(1000)
     grow(context, cluster, load)

@@ -13,7 +13,7 @@ set(INTEGRATION_TESTS basic killed_installing pipeline_order kill_leader kill_re
     bad_input slow_reader big_values stalled_follower idle_connections startup_errors outside_view
     lost_folder stop_under_load pubsub keyspace_events databases blocking transactions scripts
     script_queue grow_and_shrink script_sources slow_transfer move_away_and_back import_redis
-    import_large backup split_clients replica_reads recover split_and_merge)
+    import_large backup split_clients replica_reads recover split_and_merge balance)
 foreach(name ${INTEGRATION_TESTS})
   add_test(NAME integration_${name}
            COMMAND /usr/bin/python3 ${CMAKE_CURRENT_LIST_DIR}/${name}.py

@@ -206,6 +206,27 @@ TEST(balancer_tick, fills_a_new_node_and_moves_no_byte_twice)
     }
 }
 
+/* Replicas that hold next to nothing are evened out by their number, and then left alone. */
+TEST(balancer_tick, evens_out_empty_replicas_once)
+{
+    struct balance_model *model = balance_model_new(3, 3, 17, 1000);
+    even_load(model, 3000);
+    balance_model_add_node(model, "z3");
+    steps(model, 5 * MINUTE);
+    unsigned before = changes(model);
+    CHECK(model->moves >= 12 && model->moves <= 13);
+    for (size_t node = 0; node < 4; node++) { /* 17 shards: 4 or 5. */
+        unsigned leads = 0;
+        for (size_t i = 0; i < model->map.shard_count; i++) {
+            leads += model->shards[i].leader == node;
+        }
+        CHECK(leads >= 4 && leads <= 5);
+    }
+    steps(model, HOUR);
+    CHECK_EQ(changes(model), before);
+    balance_model_free(model);
+}
+
 /* Two zones, three replicas: the new node is in a third, which then must have one of each shard;
  * the model checks every step. */
 TEST(balancer_tick, respects_zones_at_every_step)

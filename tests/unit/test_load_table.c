@@ -43,6 +43,9 @@ TEST(load_table_take, knows_who_said_what_for_a_while)
     report(&table, 7, loads, 1, 2 * SECOND);
     CHECK(load_table_shard(&table, 2, 2 * SECOND) != NULL);
     CHECK(load_table_shard(&table, 3, 2 * SECOND) == NULL);
+    CHECK(load_table_changing(&table, 3, 2 * SECOND));
+    CHECK(!load_table_changing(&table, 3, SECOND + LOAD_CHANGE_MS));
+    CHECK(!load_table_changing(&table, 4, SECOND));
     load_table_deinit(&table);
 }
 
