@@ -128,6 +128,8 @@ void server_metrics_sample(struct lane *lane)
         {METRIC_replica_reads_stale_total, &seen->shard.replica_stale, now.shard.replica_stale},
         {METRIC_replica_reads_refused_total, &seen->shard.replica_refused,
          now.shard.replica_refused},
+        {METRIC_backup_fences_total, &seen->backup_fences, now.backup_fences},
+        {METRIC_backup_voids_total, &seen->backup_voids, now.backup_voids},
         {METRIC_slow_reads_total, &seen->slow_reads, now.slow_reads},
         {METRIC_scripts_total, &seen->scripts.scripts, now.scripts.scripts},
         {METRIC_script_commands_total, &seen->scripts.commands, now.scripts.commands},

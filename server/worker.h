@@ -211,6 +211,7 @@ struct worker_stats {
     uint64_t shards, leaders;
     uint64_t shards_short; /* Of those led: with fewer voters than wanted. */
     uint64_t requests, commits, commit_stalls, slow_reads;
+    uint64_t backup_fences, backup_voids;
     struct trial_stats scripts; /* Those of the pool too, but for their commands. */
     uint64_t messages_published, messages_delivered, messages_dropped;
     uint64_t waiting; /* Ops that wait for elements, now. */

@@ -141,8 +141,9 @@ static void release_item(struct item *item)
     free(item);
 }
 
-static void lift(struct backup *backup)
+static void lift(struct worker *worker)
 {
+    struct backup *backup = worker->backup;
     if (backup->phase != PHASE_FENCING && backup->phase != PHASE_HELD) {
         return;
     }
@@ -155,9 +156,10 @@ static void lift(struct backup *backup)
     backup->held_us = (clock_now_ns() - backup->fenced_ns) / 1000;
 }
 
-static void drop_items(struct backup *backup)
+static void drop_items(struct worker *worker)
 {
-    lift(backup);
+    struct backup *backup = worker->backup;
+    lift(worker);
     backup->confirming = 0;
     for (struct list *at; (at = list_pop_front(&backup->items)) != NULL;) {
         struct item *item = list_entry(at, struct item, link);
@@ -181,7 +183,8 @@ static void answer(struct worker *worker, enum status status)
 static void make_void(struct worker *worker, enum status status)
 {
     struct backup *backup = worker->backup;
-    lift(backup);
+    lift(worker);
+    worker->stats.backup_voids += backup->phase == PHASE_FENCING || backup->phase == PHASE_HELD;
     backup->phase = PHASE_VOID;
     answer(worker, status);
 }
@@ -193,7 +196,7 @@ static void end_backup(struct worker *worker)
         return;
     }
     make_void(worker, STATUS_CLOSED);
-    drop_items(backup);
+    drop_items(worker);
     worker->backup = NULL;
     free(backup);
 }
@@ -221,7 +224,8 @@ static void fence(struct worker *worker, struct backup_ask *ask)
         finish(worker, ask, STATUS_BUSY);
         return;
     }
-    drop_items(backup);
+    drop_items(worker);
+    worker->stats.backup_fences++;
     backup->asker = ask;
     backup->phase = PHASE_FENCING;
     backup->fenced_ns = clock_now_ns();
@@ -312,6 +316,7 @@ static void confirmed(struct worker *worker, struct item *item, enum status stat
     if (backup->confirming == 0 && backup->asker != NULL) {
         bool good = backup->confirmed == STATUS_OK && backup->phase == PHASE_CUT;
         backup->phase = good ? PHASE_CUT : PHASE_VOID;
+        worker->stats.backup_voids += good ? 0 : 1;
         answer(worker, good ? STATUS_OK : STATUS_CONFLICT);
     }
 }
@@ -348,7 +353,7 @@ static void release(struct worker *worker, struct backup_ask *ask)
         finish(worker, ask, STATUS_CONFLICT);
         return;
     }
-    lift(backup);
+    lift(worker);
     backup->phase = PHASE_CUT;
     backup->asker = ask;
     backup->confirmed = STATUS_OK;
@@ -360,6 +365,7 @@ static void release(struct worker *worker, struct backup_ask *ask)
     backup->confirming--;
     if (backup->confirming == 0) {
         backup->phase = backup->confirmed == STATUS_OK ? PHASE_CUT : PHASE_VOID;
+        worker->stats.backup_voids += backup->phase == PHASE_VOID;
         answer(worker, backup->confirmed);
     }
 }
