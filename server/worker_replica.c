@@ -406,7 +406,8 @@ static void delete_rows(struct worker *worker, const struct shard_state *state)
     struct buf to;
     buf_init(&from, 64);
     buf_init(&to, 64);
-    if (desc->id != SHARD_META) {
+    /* An empty one has nothing; its range may be another's, which absorbed its shard. */
+    if (desc->id != SHARD_META && state->group.index > 0) {
         machine_range(scope, STORE_DATA, &from, &to);
         txn_disown_range(worker->txn, STORE_DATA, buf_slice(&from), buf_slice(&to));
     }
