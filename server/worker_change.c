@@ -375,6 +375,7 @@ static void run_open(struct worker *to, struct worker_mail *mail)
 {
     struct open_mail *open = list_entry(mail, struct open_mail, mail);
     if (!to->quit) {
+        change_forget(to, &open->state.desc); /* It may have been this loop's before. */
         open_here(to, &open->state, open->campaign, open->meter);
     } else {
         load_drop(open->meter);

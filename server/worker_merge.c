@@ -421,6 +421,9 @@ static void end_source(struct worker *worker, const struct shard_state *source)
 void merge_absorbed(void *ctx, struct shard *shard, const struct shard_state *source)
 {
     struct worker *worker = ctx;
+    if (worker_loop_of(worker, source->desc.id) != worker->options.loop) {
+        change_forget(worker, &source->desc); /* Another loop wrote these rows until now. */
+    }
     end_source(worker, source);
     change_tell(worker, shard);
 }

@@ -17,6 +17,11 @@ bool shard_replica_may_read(const struct shard *shard, const struct op *op)
 static void read_here(struct shard *shard, struct op *op)
 {
     struct group_freshness freshness;
+    if (shard_frozen(shard)) { /* Another shard may have the keys, and have written them. */
+        shard->stats.replica_refused++;
+        shard_finish(op, STATUS_NOT_LEADER, slice_of(NULL, 0));
+        return;
+    }
     group_freshness(shard->group, false, &freshness);
     op->replica_ms = freshness.stamp;
     shard_read_now(shard, op);

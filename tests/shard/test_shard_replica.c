@@ -53,6 +53,21 @@ TEST(shard_replica_submit, leaves_to_the_leader_what_it_cannot_answer)
     shard_rig_free(rig);
 }
 
+/* Its keys may be another shard's by now, which nobody here would hear of. */
+TEST(shard_replica_submit, leaves_the_keys_of_a_frozen_shard_alone)
+{
+    struct shard_rig *rig = rig_with("set k a");
+    struct shard_rig_op *early = shard_rig_ask_replica(rig, "get k", 0);
+    (void)shard_rig_change(rig, "shard_merge 5 1 8 0");
+    shard_rig_settle(rig);
+    CHECK(shard_frozen(shard_rig_follower(rig)));
+    group_fake_confirm(follower(rig), STATUS_OK);
+    CHECK_EQ(early->status, STATUS_NOT_LEADER);
+    fresh_since(rig, 1);
+    CHECK_EQ(shard_rig_ask_replica(rig, "get k", 100)->status, STATUS_NOT_LEADER);
+    shard_rig_free(rig);
+}
+
 TEST(shard_replica_submit, is_for_reads_only)
 {
     static const char *const lines[] = {"set k b", "eval \"return 1\" 0",
