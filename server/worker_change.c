@@ -154,8 +154,12 @@ static void try_held(struct worker *worker)
     }
     for (struct list *at; (at = list_pop_front(&due)) != NULL;) {
         struct held *held = list_entry(at, struct held, link);
-        /* If it is there it came with the split. */
-        if (worker_slot(worker, held->desc.id) == NULL) {
+        bool gone =
+            worker->map.shard_count > 0 && shard_map_shard(&worker->map, held->desc.id) == NULL;
+        bool here = worker_slot(worker, held->desc.id) != NULL; /* It came with the split. */
+        if (gone && !here) { /* Merged into another meanwhile: it never will be. */
+            worker->env.merged(worker->env.ctx, held->desc.id, held->replica);
+        } else if (!here) {
             worker_create(worker, &held->desc, held->replica, false);
         }
         free(held);

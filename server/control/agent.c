@@ -203,7 +203,8 @@ void agent_replica_born(struct agent *agent, uint64_t shard, uint64_t replica)
 {
     begin(agent);
     struct agent_local *local = agent_replicas_get(agent, shard);
-    assert(!local->removing && replica > local->tombstone);
+    /* It may be there although one that was asked for in its place was given up, or is being. */
+    local->removing = local->removing && local->replica == replica;
     local->replica = replica;
     local->leaving = false;
     local->conf = (struct agent_call){0};
@@ -235,9 +236,10 @@ void agent_replica_removed(struct agent *agent, uint64_t shard, uint64_t replica
 {
     begin(agent);
     struct agent_local *local = agent_replicas_get(agent, shard);
-    assert(local->removing && local->replica == replica);
-    local->tombstone = replica;
-    local->replica = 0;
+    local->tombstone = local->tombstone > replica ? local->tombstone : replica;
+    if (local->replica == replica) {
+        local->replica = 0;
+    }
     local->removing = false;
     local->leaving = false;
     local->conf = (struct agent_call){0};
