@@ -83,7 +83,7 @@ def grow(context, cluster, load):
 
 
 def test(context):
-    cluster = context.cluster(shards=SHARDS)
+    cluster = context.cluster(shards=SHARDS, balancer=True)
     cluster.start()
     load = context.workload(cluster, value_size=400)
     cluster.wait_whole()

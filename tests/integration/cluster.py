@@ -197,11 +197,12 @@ def answers_ping(address, timeout=2.0):
 
 class Cluster:
     def __init__(self, programs, directory, nodes=3, routers=1, shards=32, replicas=3,
-                 node_flags=(), router_flags=()):
+                 node_flags=(), router_flags=(), balancer=False):
         self.programs = programs
         self.directory = directory
         self.shards = shards
         self.replicas = replicas
+        self.balancer = balancer
         self.node_flags = list(node_flags)
         self.router_flags = list(router_flags)
         self.nodes = [Node(self, i) for i in range(nodes)]
@@ -232,6 +233,9 @@ class Cluster:
             router.start()
         for router in self.routers:
             self.wait_ready(router=router)
+        if self.routers and not self.balancer:  # What a test looks at changes by its own hand only.
+            wait_until(lambda: str(self.ask("SHERD", "BALANCER", "OFF")) == "OK", 15,
+                       "the balancer is off", interval=0.1)
 
     def restart_all(self):
         for process in self.processes():
