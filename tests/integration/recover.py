@@ -115,7 +115,48 @@ def come_back(context, cluster, nodes):
     context.say(f"{len(nodes)} lost nodes that came back were refused, {count} writes meanwhile")
 
 
+def two_of_five(context):
+    """Two copies are left: the better one goes on, the other begins anew."""
+    cluster = context.cluster(nodes=5, shards=4, replicas=5)
+    cluster.start()
+    cluster.wait_whole(seconds=60)
+    with cluster.router.client(timeout=60) as client:
+        fill(client, "before")
+    before = replicas(cluster.nodes[1].address, context)
+    wait_same(context, cluster)
+    ids = {str(row["address"]): str(row["id"]) for row in cluster.node_rows()}
+    ids = [ids[f"127.0.0.1:{node.port}"] for node in cluster.nodes]
+    for index in (0, 3, 4):
+        cluster.nodes[index].expected_dead = True
+        cluster.nodes[index].kill()
+    left = cluster.nodes[1].address
+    wait_until(lambda: not any(row["role"] == "leader"
+                               for row in replicas(left, context).values()), 20,
+               "nobody leads anything")
+    admin(context, left, "recover", "--lost", f"{ids[0]},{ids[3]},{ids[4]}", "--yes")
+    cluster.wait_ready(nodes_up=2)
+
+    def settled():
+        good = True
+        for node in cluster.nodes[1:3]:
+            now = replicas(node.address, context)
+            good = good and len(now) == len(before) and all(
+                int(row["replica"]) > int(before[shard]["replica"]) and
+                {member.split("@")[1] for member in row["members"]} == set(ids[1:3])
+                for shard, row in now.items() if shard != META_SHARD)
+        return good
+
+    wait_until(settled, 40, "the two that are left have new copies")
+    with cluster.router.client(timeout=60) as client:
+        check(client, "before")
+        fill(client, "after")
+        check(client, "after")
+    cluster.destroy()
+    context.say("two of five went on")
+
+
 def test(context):
+    two_of_five(context)
     cluster = context.cluster(shards=8)
     cluster.start()
     cluster.wait_whole()
