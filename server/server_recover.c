@@ -24,9 +24,9 @@ static void fail(struct request *request, enum status status)
     char text[160];
     const char *code = "ERR";
     const char *why = status_text(status);
-    if (status == STATUS_CONFLICT) {
-        code = "UNSAFE";
-        why = "the group has a leader: it has not lost its majority";
+    if (status == STATUS_BUSY) {
+        code = "TRYAGAIN";
+        why = "the group has a leader, or the replica is at work";
     } else if (status == STATUS_NO_SHARD) {
         code = "GONE";
     } else if (status == STATUS_BAD_ARGUMENT) {

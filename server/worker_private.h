@@ -122,6 +122,7 @@ struct worker {
     struct list removals;
     struct list drops;     /* Removals whose end in the log is not durable yet. */
     struct backup *backup; /* NULL: none is under way. */
+    size_t rebirths;       /* Replicas that are being made anew: worker_recover.h. */
     size_t jobs;
     struct shard_map map;
     struct buf map_bytes;

@@ -89,11 +89,9 @@ static enum status check(const struct slot *slot, const struct recover_ask *ask)
     if (state->group.index == 0 || ask->fresh <= ask->replica) {
         return STATUS_BAD_ARGUMENT;
     }
-    if (info.role == GROUP_LEADER || info.leader_node != 0) {
-        return STATUS_CONFLICT;
-    }
-    bool free_now = !slot->installing && !info.installing && !slot->removing && !slot->stepping &&
-                    shard_quiet(slot->shard);
+    bool led = info.role == GROUP_LEADER || info.leader_node != 0;
+    bool free_now = !led && !slot->installing && !info.installing && !slot->removing &&
+                    !slot->stepping && shard_quiet(slot->shard);
     return free_now ? STATUS_OK : STATUS_BUSY;
 }
 
@@ -114,6 +112,7 @@ static enum status rebirth(struct worker *worker, const struct recover_ask *ask)
     assert(fresh != NULL);
     fresh->state = *shard_state(slot->shard);
     fresh->reborn = true;
+    worker->rebirths++;
     fresh->state.replica = ask->fresh;
     fresh->state.group.conf_index = fresh->state.group.index;
     fresh->state.group.conf = (struct group_conf){
@@ -142,6 +141,8 @@ static void run_ask(struct worker *worker, struct worker_mail *mail)
         ask->status = STATUS_CLOSED;
     } else if (ask->rebirth) {
         ask->status = rebirth(worker, ask);
+    } else if (worker->rebirths > 0) {
+        ask->status = STATUS_BUSY; /* A list without them would say that they are lost. */
     } else {
         list_replicas(worker, ask);
     }

@@ -19,9 +19,10 @@ struct recover_ask {
     void *owner;                           /* The asker's. */
     void (*done)(struct recover_ask *ask); /* On the loop of origin, exactly once. */
 
-    /* NO_SHARD: there is no such replica. CONFLICT: its group has a leader. BUSY: it is not quiet,
-     * or a snapshot is being installed. BAD_ARGUMENT: it has nothing, or fresh is not greater. OK:
-     * it is being made; it leads within a moment. Also if it was done before. */
+    /* NO_SHARD: there is no such replica. BUSY: it leads or knows a leader, who may be about to
+     * step down, it is not quiet, or a snapshot is being installed. BAD_ARGUMENT: it has nothing,
+     * or fresh is not greater. OK: it is being made; it leads within a moment. Also if it was done
+     * before. */
     enum status status;
     size_t count;     /* Elements in reply. */
     struct buf reply; /* The asker initialises and frees it. */

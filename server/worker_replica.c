@@ -164,6 +164,8 @@ void replica_open(struct worker *worker, const struct shard_state *state, bool c
 void replica_open_reborn(struct worker *worker, const struct shard_state *state)
 {
     open_slot(worker, state, SHARD_REBORN);
+    assert(worker->rebirths > 0);
+    worker->rebirths--;
     worker->env.born(worker->env.ctx, state->desc.id, state->replica);
 }
 

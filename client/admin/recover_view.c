@@ -1,11 +1,14 @@
 #include "client/admin/recover_view.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/admin/ask.h"
 #include "common/base/assert.h"
+
+enum { LIST_TRIES = 100, LIST_PAUSE_MS = 50 };
 
 static uint64_t number_of(const struct sherd_reply *map, const char *name)
 {
@@ -94,11 +97,26 @@ static void read_replica(struct recover_view *view, size_t node, const struct sh
     view->replica_max = view->replica_max < id ? id : view->replica_max;
 }
 
+/* A node in which a replica is being made answers that later. */
+static struct sherd_reply *ask_list(struct sherd *sherd)
+{
+    for (int tries = 0;; tries++) {
+        struct sherd_reply *reply = sherd_commandv(sherd, "SHERD", "REPLICA", "LIST", NULL);
+        bool later =
+            reply != NULL && reply->type == SHERD_ERROR && strncmp(reply->text, "TRYAGAIN", 8) == 0;
+        if (!later || tries == LIST_TRIES) {
+            return reply;
+        }
+        sherd_reply_free(reply);
+        (void)poll(NULL, 0, LIST_PAUSE_MS);
+    }
+}
+
 static enum verb_exit read_replicas(struct recover_view *view)
 {
     for (size_t i = 0; i < view->cluster.node_count; i++) {
         struct backup_node *node = &view->cluster.nodes[i];
-        struct sherd_reply *reply = sherd_commandv(node->sherd, "SHERD", "REPLICA", "LIST", NULL);
+        struct sherd_reply *reply = ask_list(node->sherd);
         if (reply == NULL || reply->type != SHERD_ARRAY) {
             const char *why = reply == NULL         ? sherd_error(node->sherd)
                               : reply->text == NULL ? "not an answer"
@@ -160,39 +178,52 @@ static bool better(const struct recover_replica *a, const struct recover_replica
     return a->last_index > b->last_index;
 }
 
-static void judge(const struct recover_view *view, struct recover_shard *shard)
+/* How many vote as the replica knows it, and how many of their nodes answer. */
+static size_t count_voters(const struct recover_view *view,
+                           const struct recover_replica *replica,
+                           size_t *left,
+                           uint64_t *missing)
 {
     size_t voters = 0;
+    *left = 0;
+    for (size_t i = 0; i < replica->member_count; i++) {
+        const struct recover_member *member = &replica->members[i];
+        bool there = answers(view, member->node);
+        voters += member->votes;
+        *left += member->votes && there;
+        if (member->votes && !there && !recover_view_is_lost(view, member->node)) {
+            *missing = member->node;
+        }
+    }
+    return voters;
+}
+
+/* A group that has a majority of its own is not lost, whatever others remember of older ones: one
+ * that was let go on alone is such a group. */
+static void judge(const struct recover_view *view, struct recover_shard *shard)
+{
     size_t left = 0;
-    shard->best = NULL;
-    shard->missing = 0;
+    bool whole = false;
+    *shard = (struct recover_shard){.id = shard->id, .state = RECOVER_DEAD};
     for (size_t i = 0; i < view->replica_count; i++) {
         const struct recover_replica *replica = &view->replicas[i];
         if (replica->shard != shard->id) {
             continue;
         }
-        if (replica->leads) {
+        bool most = count_voters(view, replica, &left, &shard->missing) / 2 < left;
+        whole = whole || (most && replica->applied > 0);
+        if (most && replica->leads) {
             shard->state = RECOVER_LED;
             return;
         }
         shard->best = replica->applied > 0 && better(replica, shard->best) ? replica : shard->best;
     }
+    shard->missing = 0;
     if (shard->best == NULL) {
-        shard->state = RECOVER_DEAD;
         return;
     }
-    for (size_t i = 0; i < shard->best->member_count; i++) {
-        const struct recover_member *member = &shard->best->members[i];
-        bool there = answers(view, member->node);
-        voters += member->votes;
-        left += member->votes && there;
-        if (member->votes && !there && !recover_view_is_lost(view, member->node)) {
-            shard->missing = member->node;
-        }
-    }
-    shard->state = left > voters / 2     ? RECOVER_WAITS
-                   : shard->missing != 0 ? RECOVER_NAMELESS
-                                         : RECOVER_LOST;
+    (void)count_voters(view, shard->best, &left, &shard->missing);
+    shard->state = whole ? RECOVER_WAITS : shard->missing != 0 ? RECOVER_NAMELESS : RECOVER_LOST;
 }
 
 enum verb_exit recover_view_look(struct recover_view *view)

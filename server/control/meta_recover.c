@@ -101,6 +101,13 @@ void meta_recover_shard(struct meta_change *change, const struct meta_order *ord
         return;
     }
     if (done_before(shard, order, &fresh)) {
+        if (shard->replicas[0].id != fresh) {
+            /* It goes on from another node: a second group would be two of it. */
+            resp_write_errorf(change->reply,
+                              "CONFLICT shard %" PRIu64 " goes on from node %" PRIu64, shard->id,
+                              shard->replicas[0].node);
+            return;
+        }
         resp_write_int(change->reply, (int64_t)fresh);
         return;
     }
