@@ -11,8 +11,10 @@ set_tests_properties(sim_elastic PROPERTIES LABELS "sim" TIMEOUT 3600 PROCESSORS
 set_tests_properties(sim_seeds PROPERTIES LABELS "sim" TIMEOUT 3600 PROCESSORS 2)
 add_test(NAME sim_moves COMMAND sim --moves --seeds 2 42 --jobs 2)
 set_tests_properties(sim_moves PROPERTIES LABELS "sim" TIMEOUT 1800 PROCESSORS 2)
+add_test(NAME sim_balance COMMAND sim --balance --merges --moves --seeds 4000 4050 --jobs 2)
+set_tests_properties(sim_balance PROPERTIES LABELS "sim" TIMEOUT 1800 PROCESSORS 2)
 # Stale reads at replicas show.
 add_test(NAME sim_without_read_points COMMAND sim --seeds 1 8 --jobs 2 --stale)
 set_tests_properties(sim_without_read_points PROPERTIES LABELS "sim" TIMEOUT 300 WILL_FAIL TRUE)
 # A crashed process is dropped on the floor, as the operating system would: its memory is not freed.
-set_tests_properties(sim_quick sim_seeds sim_elastic sim_moves sim_without_read_points PROPERTIES ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
+set_tests_properties(sim_quick sim_seeds sim_elastic sim_moves sim_balance sim_without_read_points PROPERTIES ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
