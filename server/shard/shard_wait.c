@@ -30,9 +30,14 @@ static struct machine_read_input input_of(struct shard *shard, struct op *op)
         .frozen = &op->wait.frozen};
 }
 
-/* For how many like it the applied state has something. What is not in memory may be there. */
+/* For how many like it the applied state has something. What is not in memory may be there. Rows of
+ * tokens that went to another shard are not looked at: the loop would remember what others write.
+ */
 static uint64_t ready(struct shard *shard, struct op *op)
 {
+    if (!shard_owns(shard, op)) {
+        return UINT64_MAX;
+    }
     struct txn *txn = shard->env->txn;
     struct machine_read_input input = input_of(shard, op);
     uint64_t count = 0;
@@ -47,6 +52,9 @@ static uint64_t ready(struct shard *shard, struct op *op)
  * been read for that. "Perhaps" would send it round and round. */
 static bool ready_behind(struct shard *shard, struct op *op)
 {
+    if (!shard_owns(shard, op)) {
+        return false;
+    }
     struct machine_read_input input = input_of(shard, op);
     uint64_t count = 0;
     enum status status =
