@@ -14,7 +14,7 @@ import time
 
 import harness
 from cluster import Node, demand, wait_until
-from elastic_jobs import Jobs, latency_lines
+from elastic_jobs import ACTIVE, Jobs, latency_lines
 from elastic_load import Load
 from resp_client import as_map
 
@@ -48,6 +48,7 @@ def kill(context, cluster, load):
     victim = context.random.choice(cluster.nodes)
     victim.kill()
     load.history.wait_progress(200, 60)
+    time.sleep(context.random.choice((0, 2)))  # Back before others lead, or behind it.
     victim.start()
     context.say(f"killed and started {victim.name}")
 
@@ -141,6 +142,18 @@ def check_ring(cluster):
     return all(view == views[0] for view in views)
 
 
+def check_replicas(cluster, load):
+    """Every replica has the same: each leads its shard once, and all is asked then."""
+    for nth in range(cluster.replicas):
+        for row in cluster.shard_rows():
+            nodes = sorted(int(str(replica).split("@")[1]) for replica in row["replicas"])
+            cluster.ask("SHERD", "SHARD", "TRANSFER", row["id"], nodes[nth])
+        wait_until(lambda: not any(as_map(job)["state"] in ACTIVE
+                                   for job in cluster.ask("SHERD", "JOB", "LIST")),
+                   60, "the leaders have changed")
+        load.check_again()
+
+
 def report(context, load, jobs):
     context.say(jobs.summary())
     for text, count in jobs.refused.items():
@@ -174,6 +187,8 @@ def test(context):
     check_keys(cluster, wanted)
     wait_until(lambda: check_ring(cluster), 10, "both routers have the same map")
     wait_settled(cluster)
+    check_replicas(cluster, load)
+    context.say("every replica has all of it")
     if faults:
         restart_checked(context, cluster, wanted)
     codes = cluster.stop()
