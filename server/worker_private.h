@@ -165,8 +165,6 @@ struct slot *worker_slot_of(struct worker *worker, const struct shard *shard);
 
 /* worker_replica.c */
 void replica_open(struct worker *worker, const struct shard_state *state, bool campaign);
-/* What was here as `old` is what state says from the next commit on. */
-void replica_rename(struct worker *worker, uint64_t old, const struct shard_state *state);
 void replica_open_reborn(struct worker *worker, const struct shard_state *state);
 void replica_after_commit(struct worker *worker);
 void replica_after_sync(struct worker *worker);
@@ -179,6 +177,7 @@ void replica_drop(struct worker *worker, struct slot *slot);
 unsigned replica_connected(struct worker *worker, const struct group_info *info);
 void worker_free_waiting(struct worker *worker);
 
+/* worker_rows.c */
 /* Visits the state rows of all replicas in the store, those of other loops as they committed them.
  */
 MUST_USE enum status replica_each_row(struct worker *worker,
@@ -189,6 +188,10 @@ uint64_t replica_tombstone(struct worker *worker, uint64_t shard);
 
 /* The rows of a replica but for those by token, and a tombstone in their place. */
 void replica_delete_local(struct worker *worker, const struct shard_state *state);
+/* With those by token. */
+void replica_delete_rows(struct worker *worker, const struct shard_state *state);
+/* What was here as `old` is what state says from the next commit on. */
+void replica_rename(struct worker *worker, uint64_t old, const struct shard_state *state);
 
 /* worker_merge.c */
 enum { NOTE_BULK = 64 }; /* First byte of a FRAME_BULK that is for merge_receive(). */
