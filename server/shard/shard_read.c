@@ -165,13 +165,13 @@ static void ask(struct shard *shard, struct op *op)
 void shard_read_submit(struct shard *shard, struct op *op)
 {
     assert(!op->write);
-    if (!shard_conflicts(shard, op)) {
+    /* Behind everything gathered or in flight, but for what has waited and is gathered again: its
+     * sender sends nothing more before it is answered. */
+    op->barrier = shard->writes_seen;
+    if (!shard_conflicts(shard, op) || op->barrier < shard_write_oldest(shard)) {
         ask(shard, op);
         return;
     }
-    /* Behind everything gathered or in flight. */
-    op->barrier = shard->writes_seen;
-    assert(op->barrier >= shard_write_oldest(shard));
     pend(shard, op);
     list_push_back(&shard->blocked, &op->link);
 }

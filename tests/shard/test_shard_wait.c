@@ -1,3 +1,4 @@
+#include "server/shard/range_change.h"
 #include "tests/shard/shard_rig.h"
 
 /* Who waits, and what feeds him. */
@@ -149,5 +150,22 @@ TEST(shard_abandon, decides_nothing)
     (void)shard_rig_send(rig, "rpush l x");
     shard_rig_settle(rig);
     CHECK(shard_rig_replied(third, "*2\r\n$1\r\nl\r\n$1\r\nx\r\n"));
+    shard_rig_free(rig);
+}
+
+TEST(shard_cancel, holds_no_read_up)
+{
+    struct shard_rig *rig = shard_rig_new();
+    struct shard_rig_op *first = shard_rig_wait(rig, "blpop l 0", 0);
+    shard_rig_settle(rig);
+    struct shard_rig_op *second = shard_rig_retry(rig, first);
+    shard_rig_settle(rig);
+    struct range_change change = {.kind = RANGE_VOID, .ver = 1};
+    shard_merge_propose(rig->leader->shard, &change); /* Something without writes is in flight. */
+    shard_cancel(second->op.shard, &second->op);
+    struct shard_rig_op *count = shard_rig_send(rig, "dbsize");
+    shard_rig_settle(rig);
+    CHECK(shard_rig_replied(count, ":0\r\n"));
+    CHECK(shard_rig_replied(second, "*-1\r\n"));
     shard_rig_free(rig);
 }
