@@ -1,5 +1,7 @@
 """The commands that one client pipelines on one key take effect in the order in which it sent them,
-also while the leader of the key dies, hands over, or is stopped."""
+also while the leader of the key dies, hands over, or is stopped. A read whose answer was lost with the
+leader is sent again, and may then see what the client pipelined behind it (docs/routing.md, Lanes):
+so reads are held to "not older", writes to the exact order."""
 
 import threading
 
@@ -10,7 +12,8 @@ PAIRS = 40
 
 
 class Pipeliner(threading.Thread):
-    """INCR and GET in turn on a key of its own: every GET must see the INCR before it."""
+    """INCR and GET in turn on a key of its own: every GET must see the INCR before it, and none of
+    the next burst."""
 
     def __init__(self, cluster, number):
         super().__init__(daemon=True)
@@ -35,17 +38,25 @@ class Pipeliner(threading.Thread):
                         size = len(str(value))
                         wanted += [value, str(value).encode(), size, size]
                     got = client.pipeline(commands)
-                    demand(got == wanted, f"{self.key}: {first_difference(got, wanted)}")
+                    wrong = first_wrong(got, wanted)
+                    demand(wrong is None, f"{self.key}: {wrong}")
                     self.rounds += 1
         except Exception as error:  # Told to the test's own thread.
             self.fault = error
 
 
-def first_difference(got, wanted):
+def first_wrong(got, wanted):
+    """None if all is well. Replies come in fours: INCR, GET, APPEND, STRLEN."""
+    if len(got) != len(wanted):
+        return f"{len(got)} replies, not {len(wanted)}"
     for at, (a, b) in enumerate(zip(got, wanted)):
-        if a != b:
+        if at % 4 == 1:
+            good = isinstance(a, bytes) and a.isdigit() and int(b) <= int(a) <= int(wanted[-3])
+        else:
+            good = a == b or (at % 4 == 3 and a == wanted[-1])
+        if not good:
             return f"reply {at} is {a!r}, not {b!r}"
-    return f"{len(got)} replies, not {len(wanted)}"
+    return None
 
 
 def test(context):
