@@ -129,7 +129,9 @@ enum verb_exit verb_run_completion(const struct verb_call *call)
                 shell);
         code = VERB_USAGE;
     }
-    fwrite(out.data, 1, out.len, stdout);
+    if (code == VERB_DONE) {
+        fwrite(out.data, 1, out.len, stdout);
+    }
     buf_deinit(&out);
     return code;
 }

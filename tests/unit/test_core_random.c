@@ -265,6 +265,7 @@ static void walk(struct world *world)
         return;
     }
     if (walker->busy) {
+        buf_append_u8(&walker->client.reply, '\0');
         const char *reply = (const char *)walker->client.reply.data;
         unsigned len = 0;
         unsigned first = 0;
