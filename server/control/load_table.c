@@ -37,6 +37,12 @@ void load_table_clear(struct load_table *table)
     load_table_init(table);
 }
 
+/* The time of a look may be taken before that of a report which comes in the same turn. */
+static uint64_t since(uint64_t now_ms, uint64_t then_ms)
+{
+    return now_ms > then_ms ? now_ms - then_ms : 0;
+}
+
 static void note_peak(struct load_shard *shard, uint64_t now_ms)
 {
     uint64_t minute = now_ms / MINUTE_MS;
@@ -64,7 +70,7 @@ static void take_shard(struct load_table *table,
     }
     /* Whoever has lost the leadership without noticing is behind. */
     if (shard->node != node && shard->load.ver > load->ver &&
-        now_ms - shard->heard_ms < LOAD_HEARD_MS) {
+        since(now_ms, shard->heard_ms) < LOAD_HEARD_MS) {
         return;
     }
     /* Who has just begun to lead has not measured it yet. */
@@ -140,7 +146,7 @@ static void push_heat(struct load_table *table, uint64_t now_ms)
     *row = (struct load_heat_row){.at_ms = now_ms};
     size_t at = 0;
     for (const struct load_shard *shard; (shard = map_next(&table->shards, &at)) != NULL;) {
-        if (shard->node != 0 && now_ms - shard->heard_ms < LOAD_HEARD_MS) {
+        if (shard->node != 0 && since(now_ms, shard->heard_ms) < LOAD_HEARD_MS) {
             add_heat(row, &shard->load);
         }
     }
@@ -153,17 +159,17 @@ void load_table_tick(struct load_table *table, uint64_t now_ms)
 {
     size_t at = 0;
     for (struct load_shard *shard; (shard = map_next(&table->shards, &at)) != NULL;) {
-        if (now_ms - shard->heard_ms > FORGET_MS) {
+        if (since(now_ms, shard->heard_ms) > FORGET_MS) {
             free(map_remove(&table->shards, shard->load.shard));
         }
     }
     at = 0;
     for (struct load_node *node; (node = map_next(&table->nodes, &at)) != NULL;) {
-        if (now_ms - node->heard_ms > FORGET_MS) {
+        if (since(now_ms, node->heard_ms) > FORGET_MS) {
             free(map_remove(&table->nodes, node->load.node));
         }
     }
-    if (now_ms - table->heat_ms >= LOAD_HEAT_ROW_MS) {
+    if (since(now_ms, table->heat_ms) >= LOAD_HEAT_ROW_MS) {
         push_heat(table, now_ms);
     }
 }
@@ -173,7 +179,7 @@ const struct load_node *load_table_node(const struct load_table *table,
                                         uint64_t now_ms)
 {
     const struct load_node *entry = map_get(&table->nodes, node);
-    return entry != NULL && now_ms - entry->heard_ms < LOAD_HEARD_MS ? entry : NULL;
+    return entry != NULL && since(now_ms, entry->heard_ms) < LOAD_HEARD_MS ? entry : NULL;
 }
 
 const struct load_shard *load_table_shard(const struct load_table *table,
@@ -181,14 +187,15 @@ const struct load_shard *load_table_shard(const struct load_table *table,
                                           uint64_t now_ms)
 {
     const struct load_shard *entry = map_get(&table->shards, shard);
-    bool heard = entry != NULL && entry->node != 0 && now_ms - entry->heard_ms < LOAD_HEARD_MS;
+    bool heard =
+        entry != NULL && entry->node != 0 && since(now_ms, entry->heard_ms) < LOAD_HEARD_MS;
     return heard ? entry : NULL;
 }
 
 bool load_table_changing(const struct load_table *table, uint64_t shard, uint64_t now_ms)
 {
     const struct load_shard *entry = map_get(&table->shards, shard);
-    return entry != NULL && now_ms - entry->heard_ms < LOAD_CHANGE_MS;
+    return entry != NULL && since(now_ms, entry->heard_ms) < LOAD_CHANGE_MS;
 }
 
 uint64_t load_table_peak(const struct load_shard *shard)

@@ -52,6 +52,8 @@ TEST(node_load_tick, brings_the_loads_of_all_loops_to_the_leader)
     CHECK_EQ(load_table_node(table, 2, now_ms)->load.busiest, 2000);
     CHECK_EQ(load_table_node(table, 2, now_ms)->load.replicas, 6);
     CHECK_EQ(load_table_node(table, 2, now_ms)->load.disk_free, 555);
+    node_load_tick(leader, 1, NULL, 0, now_ms - 5); /* Its time was taken before the report came. */
+    CHECK_EQ(load_table_shard(table, 22, now_ms - 5)->node, 2);
     CHECK_EQ(node_load_receive(leader, slice_str("?")), STATUS_PROTOCOL);
     buf_deinit(&wire);
     node_load_free(leader);
