@@ -158,7 +158,7 @@ struct worker *worker_new(const struct worker_options *options, const struct wor
                             &worker->subscribers, &worker->ops_free,    &worker->wanted,
                             &worker->drops,       &worker->slow_queues, &worker->outgoing,
                             &worker->waiting,     &worker->held,        &worker->counting,
-                            &worker->merging,     &worker->absorbed};
+                            &worker->merging,     &worker->absorbed,    &worker->early};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         list_init(lists[i]);
     }

@@ -113,6 +113,7 @@ struct worker {
     struct list outgoing;     /* Large replies that leave in parts. */
     struct map gates;         /* link -> struct gate: connections that asked for something. */
     struct list births;       /* Waiting for the next commit, then for the flush. */
+    struct list early;        /* Removals of replicas that are not open yet. */
     struct list installs;     /* Waiting for the next commit. */
     struct list wanted;       /* Snapshots to be sent: waiting for the next commit. */
     struct list held;         /* Replicas to be made once their range is free: struct held. */

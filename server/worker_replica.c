@@ -328,6 +328,33 @@ static bool removable(const struct slot *slot)
     return slot->removing && !slot->installing && shard_quiet(slot->shard);
 }
 
+/* Its first state is on its way to the disk still: whoever asked waits to hear that it is gone. */
+static void remove_when_open(struct worker *worker, uint64_t shard, uint64_t replica)
+{
+    struct removal *removal = calloc(1, sizeof(*removal));
+    assert(removal != NULL);
+    removal->shard = shard;
+    removal->replica = replica;
+    list_push_back(&worker->early, &removal->link);
+}
+
+/* The removals of the shard that came before it was open. */
+static void remove_early(struct worker *worker, uint64_t shard)
+{
+    struct list *next = NULL;
+    for (struct list *at = worker->early.next; at != &worker->early; at = next) {
+        next = at->next;
+        struct removal *removal = list_entry(at, struct removal, link);
+        if (removal->shard == shard) {
+            uint64_t replica = removal->replica;
+            list_remove(&removal->link);
+            free(removal);
+            worker_remove(worker, shard, replica);
+            return;
+        }
+    }
+}
+
 void worker_remove(struct worker *worker, uint64_t shard, uint64_t replica)
 {
     struct slot *slot = worker_slot(worker, shard);
@@ -335,6 +362,8 @@ void worker_remove(struct worker *worker, uint64_t shard, uint64_t replica)
     if (slot == NULL || shard_state(slot->shard)->replica != replica) {
         if (held) {
             worker->env.removed(worker->env.ctx, shard, replica);
+        } else if (slot == NULL) {
+            remove_when_open(worker, shard, replica);
         }
         return;
     }
@@ -372,6 +401,7 @@ static void on_flushed(struct job *job)
             change_open(worker, &fresh->state, fresh->campaign, fresh->meter);
         } else {
             replica_open(worker, &fresh->state, fresh->campaign);
+            remove_early(worker, fresh->state.desc.id);
         }
         free(fresh);
     }
@@ -445,6 +475,9 @@ void worker_free_waiting(struct worker *worker)
         struct birth *fresh = list_entry(at, struct birth, link);
         load_drop(fresh->meter);
         free(fresh);
+    }
+    for (struct list *at; (at = list_pop_front(&worker->early)) != NULL;) {
+        free(list_entry(at, struct removal, link));
     }
     for (struct list *at; (at = list_pop_front(&worker->removals)) != NULL;) {
         free(list_entry(at, struct removal, link));

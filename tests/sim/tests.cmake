@@ -11,7 +11,7 @@ set_tests_properties(sim_elastic PROPERTIES LABELS "sim" TIMEOUT 3600 PROCESSORS
 set_tests_properties(sim_seeds PROPERTIES LABELS "sim" TIMEOUT 3600 PROCESSORS 2)
 add_test(NAME sim_moves COMMAND sim --moves --seeds 2 42 --jobs 2)
 set_tests_properties(sim_moves PROPERTIES LABELS "sim" TIMEOUT 1800 PROCESSORS 2)
-add_test(NAME sim_balance COMMAND sim --balance --merges --moves --seeds 4000 4050 --jobs 2)
+add_test(NAME sim_balance COMMAND sim --balance --merges --moves --seeds 4000 4060 --jobs 2)
 set_tests_properties(sim_balance PROPERTIES LABELS "sim" TIMEOUT 1800 PROCESSORS 2)
 # Stale reads at replicas show.
 add_test(NAME sim_without_read_points COMMAND sim --seeds 1 8 --jobs 2 --stale)
